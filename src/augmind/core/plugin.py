@@ -1,0 +1,168 @@
+"""The six kinds of plug-in, as abstract dataclasses: fields are hyper-parameters, constructors do nothing else.
+
+Learned state lives in attributes that end in `_`. A plug-in is one file in the folder of its kind, found by its file name.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .errors import UsageError, WrongSpec
+from .tune import ranges
+from .types import Data, Knowledge, Samples, Spec
+
+if TYPE_CHECKING:
+    from .feed import Feed
+    from .run import Run
+
+Space = Literal["rows", "features"]
+"""Whether a plug-in works on the rows themselves or on their features (`Codec.embed`)."""
+
+
+@dataclass(kw_only=True)
+class Plugin(ABC):
+    """Base of all plug-ins. `kinds` and `axes` say which `Spec` it can take (`axes`: lengths of `Spec.shape`)."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"continuous"})
+    axes: ClassVar[tuple[int, ...]] = (1, 3)
+
+    def __post_init__(self) -> None:
+        for name, allowed in ranges(type(self)).items():
+            value = getattr(self, name)
+            if not allowed.allows(value):
+                raise UsageError(f"{self.name()}: {name}={value!r} is not allowed", help=f"{name} may be {allowed}")
+
+    @classmethod
+    def name(cls) -> str:
+        """The name by which people call it: its file's name."""
+        return cls.__module__.rpartition(".")[2]
+
+    def settings(self) -> dict[str, Any]:
+        """The hyper-parameters as plain JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def refuses(cls, spec: Spec) -> str:
+        """Why this plug-in cannot take such data; empty if it can."""
+        if spec.kind not in cls.kinds:
+            return f"'{cls.name()}' takes {' or '.join(sorted(cls.kinds))} data, not {spec.kind}"
+        if len(spec.shape) not in cls.axes:
+            wants = " or ".join({1: "vectors (d,)", 3: "grids (channels, height, width)"}.get(a, f"{a} axes") for a in cls.axes)
+            return f"'{cls.name()}' takes {wants}, not shape {spec.shape}"
+        return ""
+
+    def require(self, spec: Spec) -> None:
+        """Raises `WrongSpec` if this plug-in cannot take such data."""
+        if reason := self.refuses(spec):
+            raise WrongSpec(reason, help="choose another plug-in of this kind, or another size")
+
+
+@dataclass(kw_only=True)
+class Generator(Plugin):
+    """Learns p(x | y) from rows and draws new ones.
+
+    `sample` is a pure function of each row's label and seed: the same pair gives the same row whatever else is in the batch.
+    """
+
+    space: ClassVar[Space] = "rows"
+    knowledge: ClassVar[Knowledge] = Knowledge.rows
+
+    @abstractmethod
+    def fit(self, data: Data, run: "Run") -> Self:
+        """Trains on `data.train` (and may look at `data.val`).
+
+        Raises `WrongSpec` for data that it cannot model and `Diverged` if training cannot be kept finite.
+        """
+
+    @abstractmethod
+    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+        """Rows (n, *shape) in model space ([-1, 1] where `Spec.bounded`), one for each label and seed."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Everything that `sample` needs, as named tensors."""
+
+    @abstractmethod
+    def restore(self, spec: Spec, state: dict[str, Tensor]) -> Self:
+        """The inverse of `state`: after it, `sample` gives the very same rows."""
+
+
+@dataclass(kw_only=True)
+class Screen(Plugin):
+    """Judges synthetic rows, one score in [0, 1] a row, higher is better; a row below the cut is rejected with `reason`.
+
+    `fit` calibrates on real rows alone; rows are then scored in any number of calls.
+    """
+
+    axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    reason: ClassVar[str]
+    """What is wrong with a rejected row, in words a person reads: "looks like another class"."""
+
+    @abstractmethod
+    def fit(self, data: Data, run: "Run") -> Self:
+        """Calibrates on the real training rows, which carry their features in `z`."""
+
+    @abstractmethod
+    def score(self, synthetic: Samples, kept: Samples | None = None) -> Float[Tensor, " n"]:
+        """Scores in [0, 1]. `kept` holds synthetic rows that were accepted earlier, for screens that compare rows with rows."""
+
+    @property
+    @abstractmethod
+    def cut(self) -> float:
+        """The least score that passes."""
+
+
+@dataclass(kw_only=True)
+class Transform(Plugin):
+    """Classical augmentation or mixing of a batch: cheap, label-preserving or label-mixing, no learned state."""
+
+    @abstractmethod
+    def apply(self, x: Float[Tensor, "b ..."], y: Float[Tensor, "b k"], seed: int) -> tuple[Tensor, Tensor]:
+        """A new batch in model space and its soft labels (b, k), a pure function of the arguments."""
+
+
+@dataclass(kw_only=True)
+class Learner(Plugin):
+    """The downstream classifier whose accuracy is what augmentation is for."""
+
+    space: ClassVar[Space] = "rows"
+    knowledge: ClassVar[Knowledge] = Knowledge.rows
+
+    @abstractmethod
+    def fit(self, feed: "Feed", run: "Run") -> Self:
+        """Trains for a number of steps that does not depend on how many rows the feed holds."""
+
+    @abstractmethod
+    def predict(self, samples: Samples) -> Float[Tensor, "n k"]:
+        """Class probabilities."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Everything that `predict` needs beyond the backbone, as named tensors."""
+
+    @abstractmethod
+    def restore(self, data: Data, state: dict[str, Tensor]) -> Self:
+        """The inverse of `state`."""
+
+
+@dataclass(kw_only=True)
+class Transfer(Plugin):
+    """How synthetic rows reach a learner: mixed into batches, as pretraining, ..."""
+
+    @abstractmethod
+    def train(self, learner: Learner, feed: "Feed", run: "Run") -> Learner: ...
+
+
+@dataclass(kw_only=True)
+class Metric(Plugin):
+    """One figure about a synthetic set against real rows, computed on features."""
+
+    higher_is_better: ClassVar[bool]
+    label: ClassVar[str]
+
+    @abstractmethod
+    def measure(self, real: Float[Tensor, "n d"], synthetic: Float[Tensor, "m d"]) -> float: ...

@@ -1,0 +1,259 @@
+"""The nouns that every other module speaks in. Read this page first.
+
+`Spec` says what one example looks like, `Samples` holds many as columns, `Codec` is the only thing that knows the
+modality, `Data` is what a plug-in may see, `Task` adds the sealed test rows, `Policy` is what a search may decide.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+REAL = -1
+"""Value of `Samples.maker` for rows of the dataset itself."""
+
+
+class Knowledge(Enum):
+    """Where what a generator or learner knows comes from; the report shows it beside every gain."""
+
+    rows = "the labelled rows alone"
+    source = "a related dataset"
+    unlabelled = "an unlabelled pool"
+    pretrained = "a model trained elsewhere"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What ONE example looks like: all that a plug-in may ask about the data.
+
+    `bounded` examples are stored as uint8 in 0..255 and modelled as float32 in [-1, 1]; the others are float32 throughout.
+    """
+
+    kind: Literal["continuous", "tokens"]
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    bounded: bool = True
+
+    def to_model(self, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Stored rows to what networks see: uint8 0..255 becomes float32 in [-1, 1]."""
+        return x.float().div_(127.5).sub_(1.0) if self.bounded else x.float()
+
+    def to_store(self, x: Float[Tensor, "n ..."]) -> Shaped[Tensor, "n ..."]:
+        """Inverse of `to_model`; rounds to the nearest stored value and clips to the range."""
+        if not self.bounded:
+            return x.float()
+        return x.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Self:
+        return cls(**{**record, "shape": tuple(record["shape"]), "classes": tuple(record["classes"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Columns of labelled rows, immutable; what every stage takes and returns.
+
+    x      (n, *shape)  stored values (see `Spec`)
+    y      (n,) int64   class index
+    maker  (n,) int64   `REAL`, or an index into `makers`
+    key    (n,) int64   the real row's id, or the seed that a generator drew the row from
+    makers              names of the generators in this set
+    z      (n, d) or None   features of `Codec.embed`, carried along so that no row is embedded twice
+    group  (n,) int64 or None   subject, site or sensitive attribute, as a code
+    """
+
+    x: Shaped[Tensor, "n ..."]
+    y: Int[Tensor, " n"]
+    maker: Int[Tensor, " n"]
+    key: Int[Tensor, " n"]
+    makers: tuple[str, ...] = ()
+    z: Float[Tensor, "n d"] | None = None
+    group: Int[Tensor, " n"] | None = None
+
+    @classmethod
+    def real(cls, x: Tensor, y: Tensor, key: Tensor | None = None, **columns: Any) -> Self:
+        """Rows of the dataset; `key` defaults to 0..n-1."""
+        key = torch.arange(len(y)) if key is None else key
+        return cls(x=x, y=y, maker=torch.full((len(y),), REAL), key=key, **columns)
+
+    @classmethod
+    def synthetic(cls, generator: str, x: Tensor, y: Tensor, seeds: Tensor, **columns: Any) -> Self:
+        """Rows drawn by `generator`, one seed a row."""
+        return cls(x=x, y=y, maker=torch.zeros(len(y), dtype=torch.long), key=seeds, makers=(generator,), **columns)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, keep: Tensor | Sequence[int]) -> Self:
+        """The rows at these positions, or where this mask is true."""
+        keep = torch.as_tensor(keep)
+        if keep.dtype != torch.bool:
+            keep = keep.long()
+        cut = {f: getattr(self, f)[keep] for f in ("x", "y", "maker", "key")}
+        cut |= {f: v[keep] for f in ("z", "group") if (v := getattr(self, f)) is not None}
+        return dataclasses.replace(self, **cut)
+
+    def with_features(self, z: Float[Tensor, "n d"]) -> Self:
+        return dataclasses.replace(self, z=z)
+
+    def __add__(self, other: Self) -> Self:
+        """Rows of both, in order. A column that one side lacks is dropped."""
+        makers = tuple(dict.fromkeys(self.makers + other.makers))
+
+        def renumber(s: "Samples") -> Tensor:
+            lookup = torch.tensor([makers.index(m) for m in s.makers] + [REAL])
+            return lookup[s.maker]
+
+        optional: dict[str, Tensor | None] = {}
+        for column in ("z", "group"):
+            a, b = getattr(self, column), getattr(other, column)
+            optional[column] = None if a is None or b is None else torch.cat([a, b])
+        return dataclasses.replace(
+            self,
+            x=torch.cat([self.x, other.x]),
+            y=torch.cat([self.y, other.y]),
+            maker=torch.cat([renumber(self), renumber(other)]),
+            key=torch.cat([self.key, other.key]),
+            makers=makers,
+            **optional,
+        )
+
+    def counts(self, classes: int) -> Int[Tensor, " k"]:
+        """Rows per class."""
+        return torch.bincount(self.y, minlength=classes)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A pretrained network as a feature extractor: rows in model space in, features out."""
+
+    width: int
+    name: str
+    module: nn.Module
+
+    def features(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
+        """Differentiable features of rows in model space, in the network's present mode (train or eval)."""
+        ...
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """The only modality-specific protocol: natives (a picture, a sentence, a clip) to stored rows and back."""
+
+    name: str
+    classical: tuple["Classical", ...]
+
+    def encode(self, natives: Sequence[Any]) -> Shaped[Tensor, "n ..."]: ...
+    def decode(self, x: Shaped[Tensor, "n ..."]) -> list[Any]: ...
+    def embed(self, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n d"]: ...
+    def backbone(self, name: str | None = None) -> Backbone: ...
+    def preview(self, x: Shaped[Tensor, "n ..."]) -> list[str]: ...
+    def variants(self, x: Shaped[Tensor, "n ..."]) -> list[Shaped[Tensor, "n ..."]]:
+        """Label-preserving near copies (mirrored, shifted), the first being `x` itself; copy detection looks under them."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What plug-ins and the search receive. There is no test set in it, so they cannot look at one."""
+
+    train: Samples
+    val: Samples
+    spec: Spec
+    codec: Codec
+
+    @property
+    def classes(self) -> int:
+        return len(self.spec.classes)
+
+    def features(self) -> Self:
+        """The same rows with their features as the values: what generators and learners of feature space model."""
+        if self.train.z is None:
+            raise ValueError("rows have no features yet; call pipeline.embedded first")
+        spec = dataclasses.replace(self.spec, kind="continuous", shape=(self.train.z.shape[1],), bounded=False)
+        return dataclasses.replace(self, train=as_features(self.train), val=as_features(self.val), spec=spec)
+
+
+def as_features(samples: Samples) -> Samples:
+    """Rows whose values are their features."""
+    if samples.z is None:
+        raise ValueError("rows have no features")
+    return dataclasses.replace(samples, x=samples.z)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A dataset with its sealed test rows. Only `compare` opens one."""
+
+    data: Data
+    test: Samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A plug-in by name with its settings: plain JSON."""
+
+    name: str
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{k}={v}" for k, v in sorted(self.settings.items()))
+        return f"{self.name}({inside})" if inside else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classical:
+    """One classical arm: a transform of each row, a mixing of rows and a treatment of imbalance."""
+
+    name: str
+    transform: Choice = Choice(name="none")
+    mixing: Choice = Choice(name="none")
+    balance: Literal["none", "weights", "oversample", "logit_adjustment"] = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """All that a search decides; plain JSON.
+
+    `ratio` is synthetic rows per real row; `share` is the part of every training batch that is synthetic.
+    """
+
+    learner: Choice
+    classical: Classical
+    generators: tuple[Choice, ...] = ()
+    screens: tuple[Choice, ...] = ()
+    transfer: Choice = Choice(name="mix")
+    ratio: float = 1.0
+    share: float = 0.25
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, r: dict[str, Any]) -> Self:
+        def choice(c: dict[str, Any]) -> Choice:
+            return Choice(**c)
+
+        classical = r["classical"]
+        return cls(
+            learner=choice(r["learner"]),
+            classical=Classical(
+                name=classical["name"],
+                transform=choice(classical["transform"]),
+                mixing=choice(classical["mixing"]),
+                balance=classical["balance"],
+            ),
+            generators=tuple(choice(c) for c in r["generators"]),
+            screens=tuple(choice(c) for c in r["screens"]),
+            transfer=choice(r["transfer"]),
+            ratio=r["ratio"],
+            share=r["share"],
+        )
