@@ -6,7 +6,7 @@ Learned state lives in attributes that end in `_`. A plug-in is one file in the 
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -72,7 +72,7 @@ class Generator(Plugin):
     knowledge: ClassVar[Knowledge] = Knowledge.rows
 
     @abstractmethod
-    def fit(self, data: Data, run: "Run") -> Self:
+    def fit(self, data: Data, run: "Run") -> "Generator":
         """Trains on `data.train` (and may look at `data.val`).
 
         Raises `WrongSpec` for data that it cannot model and `Diverged` if training cannot be kept finite.
@@ -87,7 +87,7 @@ class Generator(Plugin):
         """Everything that `sample` needs, as named tensors."""
 
     @abstractmethod
-    def restore(self, spec: Spec, state: dict[str, Tensor]) -> Self:
+    def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Generator":
         """The inverse of `state`: after it, `sample` gives the very same rows."""
 
 
@@ -103,7 +103,7 @@ class Screen(Plugin):
     """What is wrong with a rejected row, in words a person reads: "looks like another class"."""
 
     @abstractmethod
-    def fit(self, data: Data, run: "Run") -> Self:
+    def fit(self, data: Data, run: "Run") -> "Screen":
         """Calibrates on the real training rows, which carry their features in `z`."""
 
     @abstractmethod
@@ -133,7 +133,7 @@ class Learner(Plugin):
     knowledge: ClassVar[Knowledge] = Knowledge.rows
 
     @abstractmethod
-    def fit(self, feed: "Feed", run: "Run") -> Self:
+    def fit(self, feed: "Feed", run: "Run") -> "Learner":
         """Trains for a number of steps that does not depend on how many rows the feed holds."""
 
     @abstractmethod
@@ -145,7 +145,7 @@ class Learner(Plugin):
         """Everything that `predict` needs beyond the backbone, as named tensors."""
 
     @abstractmethod
-    def restore(self, data: Data, state: dict[str, Tensor]) -> Self:
+    def restore(self, data: Data, state: dict[str, Tensor]) -> "Learner":
         """The inverse of `state`."""
 
 

@@ -41,7 +41,8 @@ def seeded(seed: int) -> Iterator[None]:
 def in_chunks(function: Callable[..., Tensor], *columns: Tensor, size: int = 64) -> Tensor:
     """`function` over blocks of exactly `size` rows, the last one padded by repeating its first row.
 
-    A fixed block shape makes each row's arithmetic, and so its bits, independent of how many rows are asked for.
+    A fixed block shape makes each row's arithmetic independent of how many rows are asked for, up to the last bits of a
+    float (vector units treat the ends of a block in another order).
     """
     out: list[Tensor] = []
     n = len(columns[0])

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -53,7 +53,7 @@ class Spec:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Self:
+    def from_json(cls, record: dict[str, Any]) -> "Spec":
         return cls(**{**record, "shape": tuple(record["shape"]), "classes": tuple(record["classes"])})
 
 
@@ -79,20 +79,20 @@ class Samples:
     group: Int[Tensor, " n"] | None = None
 
     @classmethod
-    def real(cls, x: Tensor, y: Tensor, key: Tensor | None = None, **columns: Any) -> Self:
+    def real(cls, x: Tensor, y: Tensor, key: Tensor | None = None, **columns: Any) -> "Samples":
         """Rows of the dataset; `key` defaults to 0..n-1."""
         key = torch.arange(len(y)) if key is None else key
         return cls(x=x, y=y, maker=torch.full((len(y),), REAL), key=key, **columns)
 
     @classmethod
-    def synthetic(cls, generator: str, x: Tensor, y: Tensor, seeds: Tensor, **columns: Any) -> Self:
+    def synthetic(cls, generator: str, x: Tensor, y: Tensor, seeds: Tensor, **columns: Any) -> "Samples":
         """Rows drawn by `generator`, one seed a row."""
         return cls(x=x, y=y, maker=torch.zeros(len(y), dtype=torch.long), key=seeds, makers=(generator,), **columns)
 
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, keep: Tensor | Sequence[int]) -> Self:
+    def take(self, keep: Tensor | Sequence[int]) -> "Samples":
         """The rows at these positions, or where this mask is true."""
         keep = torch.as_tensor(keep)
         if keep.dtype != torch.bool:
@@ -101,10 +101,10 @@ class Samples:
         cut |= {f: v[keep] for f in ("z", "group") if (v := getattr(self, f)) is not None}
         return dataclasses.replace(self, **cut)
 
-    def with_features(self, z: Float[Tensor, "n d"]) -> Self:
+    def with_features(self, z: Float[Tensor, "n d"]) -> "Samples":
         return dataclasses.replace(self, z=z)
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self, other: "Samples") -> "Samples":
         """Rows of both, in order. A column that one side lacks is dropped."""
         makers = tuple(dict.fromkeys(self.makers + other.makers))
 
@@ -174,7 +174,7 @@ class Data:
     def classes(self) -> int:
         return len(self.spec.classes)
 
-    def features(self) -> Self:
+    def features(self) -> "Data":
         """The same rows with their features as the values: what generators and learners of feature space model."""
         if self.train.z is None:
             raise ValueError("rows have no features yet; call pipeline.embedded first")
@@ -238,7 +238,7 @@ class Policy:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, r: dict[str, Any]) -> Self:
+    def from_json(cls, r: dict[str, Any]) -> "Policy":
         def choice(c: dict[str, Any]) -> Choice:
             return Choice(**c)
 

@@ -1,0 +1,58 @@
+"""What `load` returns and `clean`, `split`, `inspect` and `export` work on: rows as tensors beside a table about every raw row."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.run import Finding
+from ..core.types import Codec, Samples, Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row as it was found, good or bad. `status`: "ok", "corrupt", "unlabelled", "duplicate" (merged into `kin`)."""
+
+    id: int
+    source: str
+    """Where it came from, relative to the dataset: "cats/017.png" or "train.csv:17"."""
+    label: str = ""
+    split: str = ""
+    """The split that the dataset itself gives: "train", "val", "test" or "" (none given)."""
+    status: str = "ok"
+    reason: str = ""
+    about: dict[str, Any] = field(default_factory=dict)
+    """Facts of the modality: {"width": 28, "height": 28, "mode": "L"}."""
+    group: str = ""
+    digest: str = ""
+    """Content hash of the decoded, standardised row."""
+    kin: int = -1
+    """Rows with the same number >= 0 are exact or near duplicates of each other and must not be split apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """`samples` holds the rows whose status is "ok", in the order of their ids; `samples.key` is the row id."""
+
+    name: str
+    samples: Samples
+    spec: Spec
+    codec: Codec
+    rows: tuple[Row, ...]
+    fingerprint: str
+    """Content hash of all rows: another dataset has another one."""
+    findings: tuple[Finding, ...] = ()
+
+    def row(self, id: int) -> Row:
+        return self.rows[id]
+
+    def bad(self) -> list[Row]:
+        """Rows set aside, with their reasons."""
+        return [r for r in self.rows if r.status != "ok"]
+
+    def with_rows(self, rows: list[Row], findings: tuple[Finding, ...] = ()) -> "Dataset":
+        """The same dataset after rows changed status: samples keep only those that are still "ok"."""
+        import torch
+
+        good = {r.id for r in rows if r.status == "ok"}
+        keep = torch.tensor([int(k) in good for k in self.samples.key], dtype=torch.bool)
+        return dataclasses.replace(self, rows=tuple(rows), samples=self.samples.take(keep), findings=self.findings + findings)
