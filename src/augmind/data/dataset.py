@@ -4,8 +4,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.run import Finding
-from ..core.types import Codec, Samples, Spec
+from augmind.core.run import Finding
+from augmind.core.types import Codec, Samples, Spec
 
 
 @dataclass(frozen=True, kw_only=True)
