@@ -25,6 +25,7 @@ class AugmindError(Exception):
     def __init__(self, message: str, *, help: str = "", code: str = "") -> None:
         super().__init__(message)
         self.help = help
+        self.trace = ""
         self.code = code or type(self).code
 
 

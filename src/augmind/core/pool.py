@@ -1,0 +1,140 @@
+"""Work items run on worker processes in the order that their dependencies allow, both cores busy.
+
+An item is a pure function of JSON arguments that leaves its result in the run folder, so it may be lost and repeated.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from . import errors
+from .errors import AugmindError
+from .worker import answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """`name` is what people read; `function` is "module:function"; `after` names items that must have ended before.
+
+    The error of an `optional` item is its result; that of any other ends everything.
+    """
+
+    name: str
+    function: str
+    args: dict[str, Any]
+    after: tuple[str, ...] = ()
+    optional: bool = False
+
+
+@dataclass
+class Workers:
+    """A pool of worker processes; `jobs=0` does everything in this process, for tests and debugging."""
+
+    jobs: int
+    log: Path | None = None
+    _free: list[subprocess.Popen[str]] = field(default_factory=list)
+    _all: list[subprocess.Popen[str]] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _log: IO[str] | None = None
+
+    def __enter__(self) -> "Workers":
+        self._log = self.log.open("a", encoding="utf-8") if self.log else None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for worker in self._all:
+            worker.kill()
+            worker.wait()
+            for stream in (worker.stdin, worker.stdout):
+                if stream:
+                    stream.close()
+        if self._log:
+            self._log.close()
+
+    def _start(self) -> subprocess.Popen[str]:
+        threads = max(1, (os.cpu_count() or 1) // max(1, self.jobs))
+        environment = {**os.environ, "AUGMIND_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), "PYTHONIOENCODING": "utf-8"}
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "augmind.core.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log or subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+            start_new_session=True,
+        )
+        with self._guard:
+            self._all.append(worker)
+        return worker
+
+    def _ask(self, item: Item) -> dict[str, Any]:
+        record = {"name": item.name, "function": item.function, "args": item.args}
+        if self.jobs == 0:
+            return answer(record)
+        for _ in range(2):
+            with self._guard:
+                worker = self._free.pop() if self._free else None
+            worker = worker or self._start()
+            line = ""
+            if worker.stdin and worker.stdout:
+                try:
+                    worker.stdin.write(json.dumps(record) + "\n")
+                    worker.stdin.flush()
+                    line = worker.stdout.readline()
+                except (BrokenPipeError, ValueError):
+                    line = ""
+            if line:
+                with self._guard:
+                    self._free.append(worker)
+                return json.loads(line)
+        code = worker.wait()
+        text = f"{item.name}: the worker process died twice (exit status {code})"
+        return {
+            "error": {"class": "MachineError", "message": text, "help": "probably out of memory: use --jobs 1 or a smaller --size", "code": "ENV-004"}
+        }
+
+    def run(self, items: Sequence[Item], on_change: Callable[[Item, str], None] = lambda item, state: None) -> dict[str, Any]:
+        """Results by item name. `on_change(item, "started" | "done" | "failed")` is called from this thread."""
+        results: dict[str, Any] = {}
+        waiting, running = list(items), dict[Future[dict[str, Any]], Item]()
+        with ThreadPoolExecutor(max(1, self.jobs)) as threads:
+            try:
+                while waiting or running:
+                    ready = [i for i in waiting if all(a in results for a in i.after)]
+                    if not ready and not running:
+                        raise ValueError(f"items wait for items that do not exist: {[i.name for i in waiting]}")
+                    for item in ready[: max(1, self.jobs) - len(running)]:
+                        waiting.remove(item)
+                        on_change(item, "started")
+                        running[threads.submit(self._ask, item)] = item
+                    ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        item = running.pop(future)
+                        reply = future.result()
+                        error = revive(reply["error"]) if "error" in reply else None
+                        on_change(item, "failed" if error else "done")
+                        if error and not item.optional:
+                            raise error
+                        results[item.name] = error or reply["result"]
+            except BaseException:
+                for worker in self._all:
+                    worker.kill()
+                raise
+        return results
+
+
+def revive(record: dict[str, Any]) -> AugmindError:
+    """The error that a worker met, as an exception of the same class."""
+    kind = getattr(errors, record["class"], AugmindError)
+    error = kind(record["message"], help=record["help"], code=record["code"])
+    error.trace = record.get("trace", "")
+    return error

@@ -1,0 +1,83 @@
+"""One worker process: reads work items as JSON lines, answers with JSON lines. No pickle crosses the pipe.
+
+It dies with its parent: when standard input closes, whatever is under way is dropped (finished stages are on disk).
+"""
+
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from typing import Any
+
+from .errors import AugmindError
+
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""What every process of a run has in its environment unless the user set it: nothing is fetched, nothing is told."""
+
+
+def call(function: str, args: dict[str, Any]) -> Any:
+    """Calls "package.module:function" with keyword arguments."""
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)(**args)
+
+
+def answer(item: dict[str, Any]) -> dict[str, Any]:
+    """The result of an item, or its error as data."""
+    try:
+        return {"result": call(item["function"], item["args"])}
+    except AugmindError as error:
+        return {"error": {"class": type(error).__name__, "message": str(error), "help": error.help, "code": error.code}}
+    except MemoryError:
+        return {
+            "error": {
+                "class": "MachineError",
+                "message": f"{item['name']}: out of memory",
+                "help": "use fewer --jobs or a smaller --size",
+                "code": "ENV-004",
+            }
+        }
+    except Exception as error:  # noqa: BLE001  the parent reports it
+        return {
+            "error": {
+                "class": "AugmindError",
+                "message": f"{item['name']}: {type(error).__name__}: {error}",
+                "help": "",
+                "code": "RUN-000",
+                "trace": traceback.format_exc(),
+            }
+        }
+
+
+def main() -> None:
+    for name, value in OFFLINE.items():
+        os.environ.setdefault(name, value)
+    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    lines: queue.Queue[str] = queue.Queue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(max(1, int(os.environ.get("AUGMIND_THREADS", "1"))))
+    while True:
+        item = json.loads(lines.get())
+        pipe.write(json.dumps(answer(item)) + "\n")
+        pipe.flush()
+
+
+if __name__ == "__main__":
+    main()
