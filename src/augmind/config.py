@@ -1,0 +1,227 @@
+"""What a person may ask for, and the plan that it becomes: one set of names for Python, the command line and `config.json`."""
+
+import math
+import os
+import re
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from .core.errors import UsageError, unknown
+from .core.registry import names
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: Any) -> Any:
+    """ "90", "90s", "10m" or "1.5h" as seconds. Raises `UsageError` for anything else."""
+    if text is None or isinstance(text, int | float):
+        return text
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(text))
+    if not found:
+        raise UsageError(f"the budget '{text}' is not a time", help="write for example --budget 90s, --budget 10m or --budget 1.5h")
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How much work a preset does. Steps are fixed numbers, so the same seed gives the same result on a fast or slow machine."""
+
+    meaning: str
+    folds: int
+    seeds: int
+    learners: tuple[str, ...]
+    steps: dict[str, int]
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inner_folds: int = 3
+    views: int = 2
+    rounds: int = 4
+    ratio: float = 1.0
+
+
+PRESETS = {
+    "quick": Preset(
+        meaning="a first honest answer in minutes",
+        folds=3,
+        seeds=3,
+        learners=("probe",),
+        steps={"vae": 600, "gan": 600, "diffusion": 500, "cnn": 200, "finetune": 60},
+        settings={"diffusion": {"points": 8}},
+    ),
+    "balanced": Preset(
+        meaning="every learner, longer training: tens of minutes",
+        folds=5,
+        seeds=5,
+        learners=("probe", "cnn", "finetune"),
+        steps={"vae": 1500, "gan": 2000, "diffusion": 1500, "cnn": 400, "finetune": 80},
+        views=4,
+        rounds=6,
+    ),
+    "thorough": Preset(
+        meaning="the same with longer training and more seeds: up to an hour or more",
+        folds=5,
+        seeds=10,
+        learners=("probe", "cnn", "finetune"),
+        steps={"vae": 3000, "gan": 4000, "diffusion": 4000, "cnn": 500, "finetune": 80},
+        views=4,
+        rounds=8,
+    ),
+}
+GENERATORS = ("vae", "gan", "diffusion", "feature")
+SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
+
+STEP_SECONDS = {"vae": 0.012, "gan": 0.035, "diffusion": 0.045, "cnn": 0.035, "finetune": 0.6}
+"""One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by `python -m benchmarks speed`)."""
+INNER_SPLITS = 2
+INNER_ARMS = 4
+"""What the choice of a classical arm costs a learner that trains by steps: this many candidates on so many inner splits."""
+FEATURE_SECONDS = 0.0045
+"""Embedding one row on one thread with the default backbone."""
+
+
+class Config(BaseModel):
+    """Everything that decides a run. `jobs` and `budget` aside, equal configurations give equal results."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    label: str | None = None
+    column: str | None = None
+    group: str | None = None
+    split: str | None = None
+    size: int | None = Field(None, ge=8, le=512)
+    max_bad: float = Field(0.2, ge=0, le=1)
+    drop_rare: bool = False
+    download: bool = False
+    preset: Literal["quick", "balanced", "thorough"] = "balanced"
+    seed: int = Field(0, ge=0, lt=2**31)
+    generators: tuple[str, ...] = GENERATORS
+    learner: tuple[str, ...] | None = None
+    backbone: str = "lite0"
+    want: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    ratio: float | None = Field(None, gt=0, le=20)
+    share: float = Field(0.25, gt=0, le=0.9)
+    folds: int | None = Field(None, ge=2, le=20)
+    seeds: int | None = Field(None, ge=1, le=50)
+    test: float | None = Field(None, gt=0, lt=1)
+    margin: float = Field(0.0, ge=0, lt=1)
+    steps: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    budget: Annotated[float | None, BeforeValidator(seconds)] = Field(None, gt=0)
+    jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=0)
+
+    def preset_values(self) -> Preset:
+        return PRESETS[self.preset]
+
+
+def config(**options: Any) -> Config:
+    """A checked configuration. Raises `UsageError` in one sentence for a wrong option."""
+    given = {k: v for k, v in options.items() if v is not None}
+    for name in given:
+        if name not in Config.model_fields:
+            raise unknown("option", name, Config.model_fields)
+    try:
+        made = Config(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{where}={first.get('input')!r} is not allowed: {first['msg'].lower()}", help=f"see --help for '{where}'") from error
+    for kind, chosen in (("generators", made.generators), ("learners", made.learner or ())):
+        for name in chosen:
+            if name not in names(kind):
+                raise unknown(kind.rstrip("s"), name, names(kind))
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will be done, in numbers: written to `plan.json` before the work and never changed by a resumed run."""
+
+    mode: str
+    folds: int
+    seeds: int
+    rows: int
+    test_rows: int
+    classes: int
+    shape: tuple[int, ...]
+    learners: tuple[str, ...]
+    generators: tuple[str, ...]
+    screens: tuple[str, ...]
+    steps: dict[str, int]
+    settings: dict[str, dict[str, Any]]
+    inner_folds: int
+    views: int
+    rounds: int
+    ratio: float
+    share: float
+    estimates: dict[str, float]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, r: dict[str, Any]) -> "Plan":
+        tuples = ("shape", "learners", "generators", "screens", "notes")
+        return cls(**{k: tuple(v) if k in tuples else v for k, v in r.items()})
+
+
+def make_plan(config: Config, *, mode: str, folds: int, rows: int, test_rows: int, classes: int, shape: tuple[int, ...], imbalanced: bool) -> Plan:
+    """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
+    preset = config.preset_values()
+    notes: list[str] = []
+    learners = config.learner or preset.learners
+    if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
+        learners = ("probe", "cnn")
+    elif config.learner is None and config.preset == "quick":
+        notes.append("the quick preset compares with a pretrained backbone only; add --learner probe,cnn for a network from scratch too")
+    plan = Plan(
+        mode=mode,
+        folds=folds,
+        seeds=config.seeds or preset.seeds,
+        rows=rows,
+        test_rows=test_rows,
+        classes=classes,
+        shape=shape,
+        learners=learners,
+        generators=config.generators,
+        screens=SCREENS,
+        steps={**preset.steps, **config.steps},
+        settings=preset.settings,
+        inner_folds=preset.inner_folds,
+        views=max(1, min(preset.views, 4000 // max(1, rows))),
+        rounds=preset.rounds,
+        ratio=config.ratio or preset.ratio,
+        share=config.share,
+        estimates={},
+    )
+    cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
+    if config.budget:
+        fixed = cost["fixed_seconds"]
+        factor = min(20.0, max(0.02, (config.budget * 0.9 - fixed) / max(1.0, cost["seconds"] - fixed)))
+        plan = replace(plan, steps={k: max(40, round(v * factor)) for k, v in plan.steps.items()})
+        notes.append(f"steps scaled by {factor:.2f} to fit the budget of {config.budget:g} s")
+        cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
+        if cost["seconds"] > config.budget * 1.1:
+            notes.append(f"the budget of {config.budget:g} s is too small for this comparison; expect about {cost['seconds']:.0f} s")
+    return replace(plan, estimates=cost, notes=tuple(notes))
+
+
+def estimate(plan: Plan, *, imbalanced: bool, jobs: int) -> dict[str, float]:
+    """Expected wall seconds, of which fixed; disk and memory in MB. From constants measured once: a guide, not a promise."""
+    values, rows = math.prod(plan.shape), plan.rows
+    size = max(1.0, values / 784)
+    trainings = plan.folds + (plan.mode == "cv")
+    generate = trainings * sum(plan.steps.get(g, 0) * STEP_SECONDS.get(g, 0.0) * size for g in plan.generators)
+    embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows)
+    arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
+    learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n == "cnn" else 1.0) for n in plan.learners)
+    probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
+    fixed = (embed + probes) / max(1, jobs) + 12
+    stored = rows * (1 + trainings * plan.ratio * 2) * (values + 2 * 1280 * 4) + trainings * 20e6
+    return {
+        "seconds": round(fixed + (generate + learn) / max(1, jobs), 1),
+        "fixed_seconds": round(fixed, 1),
+        "disk_mb": round(stored / 1e6 + 5, 1),
+        "memory_mb": round(max(1, jobs) * 900 + rows * (values * 5 + 1280 * 12) / 1e6, 1),
+    }
