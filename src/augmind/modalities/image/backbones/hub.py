@@ -1,0 +1,82 @@
+"""Any picture backbone that transformers can open, by Hub id or folder: ResNet, ViT, DINOv2, ConvNeXt and their like."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from augmind.core.errors import MachineError
+
+from .prepare import to_colour, to_size, to_statistics
+
+MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet statistics, for models that do not say theirs."""
+FILE = "preprocessor_config.json"
+
+
+class HubBackbone:
+    """The pooled output where the model has one, else the class token, else the mean over places.
+
+    Only safetensors are read and no code from the model's folder is run. The network is used only where `download` is
+    true. Raises `MachineError` for a model that is not on this machine.
+    """
+
+    def __init__(self, model: str, pixels: int = 0, *, download: bool = False) -> None:
+        self.name = f"{model}@{pixels}" if pixels else model
+        self.module, config = opened(model, download)
+        says = preprocessing(model, download)
+        self.mean, self.sd = tuple(says.get("image_mean") or MEAN), tuple(says.get("image_std") or SD)
+        self.pixels = pixels or side(says.get("crop_size")) or side(says.get("size")) or side(getattr(config, "image_size", None)) or 224
+        with torch.inference_mode():
+            self.width: int = self.features(torch.zeros(1, 3, self.pixels, self.pixels)).shape[1]
+
+    def features(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        x = to_size(to_colour(x), self.pixels, self.pixels)
+        out = self.module(pixel_values=to_statistics(x, self.mean, self.sd))
+        pooled = getattr(out, "pooler_output", None)
+        if pooled is not None:
+            return pooled.flatten(1).float()
+        last = out.last_hidden_state
+        if last.ndim == 4:
+            return last.mean((2, 3)).float()
+        has_class_token = hasattr(getattr(self.module, "embeddings", None), "cls_token")
+        return (last[:, 0] if has_class_token else last.mean(1)).float()
+
+
+def opened(model: str, download: bool) -> tuple[nn.Module, Any]:
+    """The network in eval mode and float32, and its configuration."""
+    from transformers import AutoConfig, AutoModel
+
+    where: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(model, **where)
+        net = AutoModel.from_pretrained(model, config=config, use_safetensors=True, dtype=torch.float32, **where)
+    except (OSError, ValueError) as error:
+        raise missing(model, error) from error
+    return net.eval(), config
+
+
+def missing(model: str, error: Exception) -> MachineError:
+    said = str(error).strip().splitlines()
+    help = f"fetch it once with 'hf download {model}', give the folder of a model with safetensors, or use the backbone 'lite0'"
+    return MachineError(f"backbone '{model}' cannot be opened on this machine: {said[0] if said else error!r}", help=help, code="ENV-004")
+
+
+def preprocessing(model: str, download: bool) -> dict[str, Any]:
+    """What the model says about its input; empty if it says nothing."""
+    from transformers.utils import cached_file
+
+    found = cached_file(model, FILE, local_files_only=not download, _raise_exceptions_for_missing_entries=False)
+    return json.loads(Path(found).read_text("utf-8")) if found else {}
+
+
+def side(size: Any) -> int:
+    """The side of a square input in pixels from any of the ways models write it; 0 if they do not."""
+    if isinstance(size, dict):
+        size = size.get("height") or size.get("shortest_edge")
+    if isinstance(size, list | tuple):
+        size = size[0] if size else 0
+    return int(size or 0)

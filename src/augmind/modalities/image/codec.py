@@ -1,0 +1,140 @@
+"""Pictures: PIL images to stored bytes and back, their features, their previews, their classical augmentation."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
+
+from augmind.core.errors import WrongSpec
+from augmind.core.loop import autocast
+from augmind.core.seeds import in_chunks
+from augmind.core.types import Backbone, Choice, Classical, Spec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+PREVIEW = 64
+"""Side, in pixels, up to which a tiny picture is enlarged for people."""
+BLOCK = 32
+"""Pictures that pass through the backbone together."""
+
+
+def arm(transform: str, mixing: str = "none") -> Classical:
+    name = transform if mixing == "none" else f"{transform}+{mixing}"
+    return Classical(name=name, transform=Choice(name=transform), mixing=Choice(name=mixing))
+
+
+@dataclass(frozen=True)
+class ImageCodec:
+    """Pictures of `spec.shape` = (channels, height, width): 1 grey, 3 RGB, 4 RGBA; stored as uint8 0..255.
+
+    `backbone_name` is "lite0", a Hub id or a folder (see `backbones.select`). Raises `WrongSpec` for other shapes.
+    """
+
+    spec: Spec
+    backbone_name: str = "lite0"
+
+    name: ClassVar[str] = "image"
+    classical: ClassVar[tuple[Classical, ...]] = (
+        arm("none"),
+        arm("flip"),
+        arm("flip_crop"),
+        arm("randaugment"),
+        arm("trivialaugment"),
+        arm("trivialaugment", "mixup"),
+        arm("flip_crop", "mixup"),
+        arm("flip_crop", "cutmix"),
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.spec.shape) != 3 or self.spec.shape[0] not in MODES or not self.spec.bounded:
+            raise WrongSpec(
+                f"pictures cannot have shape {self.spec.shape}",
+                help="pictures are (channels, height, width) with 1, 3 or 4 channels of bytes",
+            )
+
+    def encode(self, natives: Sequence[Any]) -> UInt8[Tensor, "n c h w"]:
+        """PIL images of any mode and size to the spec's channels and size.
+
+        Transparency shows white where the spec has no alpha. Other sizes are resized as a whole (no cropping).
+        """
+        out = torch.empty((len(natives), *self.spec.shape), dtype=torch.uint8)
+        for i, picture in enumerate(natives):
+            out[i] = to_tensor(self._fit(to_mode(picture, MODES[self.spec.shape[0]])))
+        return out
+
+    def _fit(self, picture: "Image") -> "Image":
+        from PIL.Image import Resampling
+
+        size = (self.spec.shape[2], self.spec.shape[1])
+        return picture if picture.size == size else picture.resize(size, Resampling.BICUBIC)
+
+    def decode(self, x: UInt8[Tensor, "n c h w"]) -> list["Image"]:
+        """PIL images of mode L, RGB or RGBA."""
+        from PIL import Image
+
+        return [Image.fromarray(row.permute(1, 2, 0).squeeze(-1).contiguous().cpu().numpy()) for row in x]
+
+    def embed(self, x: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Features of the default backbone. Blocks have one fixed size, so a row's features do not depend on its neighbours."""
+        from .backbones.select import shared
+
+        backbone = shared(self.backbone_name)
+
+        def block(rows: Tensor) -> Tensor:
+            return backbone.features(self.spec.to_model(rows)).float()
+
+        with torch.inference_mode(), autocast(torch.device("cpu")):
+            features = in_chunks(block, x, size=BLOCK)
+        return features.clone()
+
+    def backbone(self, name: str | None = None) -> Backbone:
+        """A fresh trainable copy; by default the one whose features `embed` gives."""
+        from .backbones.select import select
+
+        return select(name or self.backbone_name)
+
+    def preview(self, x: UInt8[Tensor, "n c h w"]) -> list[str]:
+        """Each picture as an HTML image that holds its own PNG bytes; tiny ones are enlarged without smoothing."""
+        height, width = self.spec.shape[1:]
+        times = max(1, PREVIEW // max(height, width))
+        big = x.repeat_interleave(times, 2).repeat_interleave(times, 3)
+        alt = f"picture of {width} by {height} pixels"
+        return [f'<img src="data:image/png;base64,{png(p)}" width="{p.width}" height="{p.height}" alt="{alt}">' for p in self.decode(big)]
+
+    def variants(self, x: Shaped[Tensor, "n c h w"]) -> list[Tensor]:
+        """The pictures and their mirror images."""
+        return [x, x.flip(-1)]
+
+
+def to_mode(picture: "Image", mode: str) -> "Image":
+    """A picture in mode L, RGB or RGBA. 16-bit grey is scaled to 8 bits."""
+    from PIL import Image
+
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))
+    if picture.mode == mode:
+        return picture
+    if mode != "RGBA" and picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    return picture.convert(mode)
+
+
+def to_tensor(picture: "Image") -> UInt8[Tensor, "c h w"]:
+    pixels = torch.from_numpy(np.array(picture))
+    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+
+
+def png(picture: "Image") -> str:
+    """PNG bytes in base 64."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
