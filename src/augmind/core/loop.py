@@ -36,6 +36,8 @@ class Curves:
     rollbacks: int = 0
     points: dict[str, list[float]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    usable: bool = True
+    """False when the watchman objected before any state had passed."""
 
 
 def flatten(parts: Mapping[str, nn.Module | Optimizer]) -> dict[str, Tensor]:
@@ -151,6 +153,7 @@ def descend(
             if t in looks and watch and (finding := watch(t)):
                 curves.findings.append(finding)
                 run.event("finding", code=finding.code, text=finding.text)
+                curves.usable = passed is not None
                 if passed:
                     unflatten(parts, passed)
                 break

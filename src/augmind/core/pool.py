@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from . import errors
 from .errors import AugmindError
-from .worker import answer
+from .worker import answer, failure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +98,7 @@ class Workers:
                 return json.loads(line)
         code = worker.wait()
         text = f"{item.name}: the worker process died twice (exit status {code})"
-        return {
-            "error": {"class": "MachineError", "message": text, "help": "probably out of memory: use --jobs 1 or a smaller --size", "code": "ENV-004"}
-        }
+        return failure("MachineError", text, "probably out of memory: use --jobs 1 or a smaller --size", "ENV-004")
 
     def run(self, items: Sequence[Item], on_change: Callable[[Item, str], None] = lambda item, state: None) -> dict[str, Any]:
         """Results by item name. `on_change(item, "started" | "done" | "failed")` is called from this thread."""
@@ -136,5 +134,5 @@ def revive(record: dict[str, Any]) -> AugmindError:
     """The error that a worker met, as an exception of the same class."""
     kind = getattr(errors, record["class"], AugmindError)
     error = kind(record["message"], help=record["help"], code=record["code"])
-    error.trace = record.get("trace", "")
+    error.trace = record["trace"]
     return error

@@ -197,7 +197,9 @@ class Store:
         """Deletes what an interrupted process left half-made."""
         done = set(self.finished())
         for path in (self.folder / "stages").iterdir():
-            if path.name not in done:
+            if path.is_file():
+                path.unlink(missing_ok=True)
+            elif path.name not in done:
                 shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
@@ -217,10 +219,19 @@ class Store:
             return path.is_dir() and db.execute("select 1 from stages where key=?", (path.name,)).fetchone() is not None
 
     def stage(self, name: str, inputs: Any, work: Callable[[Path], None]) -> Path:
-        """The folder of this stage; `work(folder)` fills it if it has not been made before."""
+        """The folder of this stage; `work(folder)` fills it if it has not been made before.
+
+        A second worker that wants the same stage waits for the first.
+        """
         final = self.path(name, inputs)
         if self.done(final):
             return final
+        with disk_errors(final), FileLock(self.folder / "stages" / f".{final.name}.lock"):
+            if not self.done(final):
+                self._make(name, final, work)
+        return final
+
+    def _make(self, name: str, final: Path, work: Callable[[Path], None]) -> None:
         started = time.monotonic()
         tmp = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         with disk_errors(final):
@@ -238,8 +249,11 @@ class Store:
         with self._connect() as db:
             row = (final.name, name, json.dumps(files), time.monotonic() - started, time.time())
             db.execute("insert or replace into stages values (?, ?, ?, ?, ?)", row)
-        shutil.rmtree(self.folder / "checkpoints" / final.name, ignore_errors=True)
-        return final
+        shutil.rmtree(self.checkpoints(final), ignore_errors=True)
+
+    def checkpoints(self, stage: Path) -> Path:
+        """Where the unfinished training of a stage keeps its state; deleted when the stage is finished."""
+        return self.folder / "checkpoints" / stage.name
 
     def damaged(self) -> list[str]:
         """Files of finished stages that are missing or whose content has changed."""

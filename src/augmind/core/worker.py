@@ -32,29 +32,19 @@ def call(function: str, args: dict[str, Any]) -> Any:
 
 def answer(item: dict[str, Any]) -> dict[str, Any]:
     """The result of an item, or its error as data."""
+    name = item["name"]
     try:
         return {"result": call(item["function"], item["args"])}
     except AugmindError as error:
-        return {"error": {"class": type(error).__name__, "message": str(error), "help": error.help, "code": error.code}}
+        return failure(type(error).__name__, str(error), error.help, error.code)
     except MemoryError:
-        return {
-            "error": {
-                "class": "MachineError",
-                "message": f"{item['name']}: out of memory",
-                "help": "use fewer --jobs or a smaller --size",
-                "code": "ENV-004",
-            }
-        }
+        return failure("MachineError", f"{name}: out of memory", "use fewer --jobs or a smaller --size", "ENV-004")
     except Exception as error:  # noqa: BLE001  the parent reports it
-        return {
-            "error": {
-                "class": "AugmindError",
-                "message": f"{item['name']}: {type(error).__name__}: {error}",
-                "help": "",
-                "code": "RUN-000",
-                "trace": traceback.format_exc(),
-            }
-        }
+        return failure("AugmindError", f"{name}: {type(error).__name__}: {error}", "", "RUN-000", traceback.format_exc())
+
+
+def failure(kind: str, message: str, help: str, code: str, trace: str = "") -> dict[str, Any]:
+    return {"error": {"class": kind, "message": message, "help": help, "code": code, "trace": trace}}
 
 
 def main() -> None:

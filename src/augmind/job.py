@@ -1,0 +1,199 @@
+"""A run folder opened for work: its configuration, its plan, its stages, and the rows that a fold may see."""
+
+import dataclasses
+import importlib
+import json
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .config import Config, Plan
+from .core.errors import AugmindError, UsageError
+from .core.registry import find
+from .core.run import Finding, Run
+from .core.store import Store, load_tensors, read_json, read_table, write_table
+from .core.types import Choice, Codec, Data, Samples, Spec
+from .data.dataset import Dataset, Row
+from .data.split import Split
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything below is derived from files of the run folder, so any process may open one at any time."""
+
+    folder: Path
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        path = self.folder / "config.json"
+        if not path.is_file():
+            raise UsageError(f"'{self.folder}' is not a run folder: it holds no config.json", help="give the folder that `augmind expand --out` made")
+        return read_json(path)
+
+    @cached_property
+    def config(self) -> Config:
+        return Config(**self.record["config"])
+
+    @cached_property
+    def plan(self) -> Plan:
+        path = self.folder / "plan.json"
+        if not path.is_file():
+            raise UsageError(f"'{self.folder}' has no plan yet", help="run `augmind expand` on it again")
+        return Plan.from_json(read_json(path))
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.folder)
+
+    def run(self, label: str, stage: Path | None = None, seconds: float | None = None) -> Run:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return Run(
+            folder=self.folder,
+            seed=self.config.seed,
+            label=label,
+            device=device,
+            checkpoints=self.store.checkpoints(stage) if stage else None,
+            deadline=time.monotonic() + seconds if seconds else None,
+        )
+
+    # Stages and what they are made from
+
+    @cached_property
+    def prepare_inputs(self) -> dict[str, Any]:
+        c = self.config
+        options = c.model_dump(include={"label", "column", "group", "split", "size", "max_bad", "drop_rare", "test", "seed"})
+        return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, **options}
+
+    @property
+    def prepared(self) -> Path:
+        return self.store.path("prepare", self.prepare_inputs)
+
+    def need(self, path: Path, what: str) -> Path:
+        """A finished stage. Raises `AugmindError` when it is not there yet."""
+        if not self.store.done(path):
+            raise AugmindError(f"'{self.folder}' has no {what} yet", help=f"continue it with: augmind resume {self.folder}")
+        return path
+
+    # The dataset
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What `prepare` wrote about the dataset: name, spec, codec, split, findings."""
+        return read_json(self.need(self.prepared, "prepared data") / "dataset.json")
+
+    @cached_property
+    def spec(self) -> Spec:
+        return Spec.from_json(self.about["spec"])
+
+    @cached_property
+    def codec(self) -> Codec:
+        return codec(self.about["codec"], self.spec, self.config.backbone)
+
+    @cached_property
+    def split(self) -> Split:
+        return Split.from_json(self.about["split"])
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """Every raw row, good or bad."""
+        return read_rows(self.prepared / "rows.parquet")
+
+    @cached_property
+    def real(self) -> Samples:
+        """All rows that are not sealed, with their features where those are finished."""
+        stored = load_tensors(self.need(self.prepared, "prepared data") / "rows.safetensors")
+        samples = Samples.real(stored["x"], stored["y"], stored["key"], group=stored.get("group"))
+        features = self.features_stage
+        if self.store.done(features):
+            samples = samples.with_features(load_tensors(features / "z.safetensors")["z"])
+        return samples
+
+    @cached_property
+    def unit(self) -> dict[int, int]:
+        """Rows with the same number must not be split apart: duplicates and members of one group, by row id."""
+        stored = load_tensors(self.prepared / "rows.safetensors")
+        return dict(zip(stored["key"].tolist(), stored["unit"].tolist(), strict=True))
+
+    @property
+    def features_stage(self) -> Path:
+        return self.store.path("features", {"prepare": self.prepared.name, "backbone": self.config.backbone})
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        return tuple(str(i) for i in range(len(self.split.folds)))
+
+    @property
+    def final(self) -> str:
+        """The fold whose synthetic rows are handed over: all rows that are not sealed."""
+        return "all" if self.split.mode == "cv" else "0"
+
+    def fold_rows(self, fold: str) -> Samples:
+        """The training rows of a fold."""
+        if fold == "all":
+            return self.real
+        return self.pick(self.split.folds[int(fold)].train)
+
+    def pick(self, ids: tuple[int, ...] | list[int]) -> Samples:
+        where = {int(k): i for i, k in enumerate(self.real.key)}
+        return self.real.take([where[i] for i in ids])
+
+    def data(self, train: Samples, val: Samples | None = None) -> Data:
+        return Data(train=train, val=train.take([]) if val is None else val, spec=self.spec, codec=self.codec)
+
+    def dataset(self) -> Dataset:
+        """The unsealed part as `load` and `clean` left it."""
+        findings = tuple(Finding(**f) for f in self.about["findings"])
+        about = self.about
+        return Dataset(
+            name=about["name"],
+            samples=self.real,
+            spec=self.spec,
+            codec=self.codec,
+            rows=self.rows,
+            fingerprint=about["fingerprint"],
+            findings=findings,
+        )
+
+    # Choices of the plan
+
+    def generator(self, name: str) -> Choice:
+        return self._choice("generators", name)
+
+    def learner(self, name: str) -> Choice:
+        choice = self._choice("learners", name)
+        if "backbone" in find("learners", name).__dataclass_fields__:
+            choice = Choice(name=name, settings={**choice.settings, "backbone": self.config.backbone})
+        return choice
+
+    def _choice(self, kind: str, name: str) -> Choice:
+        settings = dict(self.plan.settings.get(name, {}))
+        if "steps" in find(kind, name).__dataclass_fields__ and name in self.plan.steps:
+            settings["steps"] = self.plan.steps[name]
+        return Choice(name=name, settings=settings)
+
+    def generators(self, space: str | None = None) -> tuple[str, ...]:
+        """Planned generators; with `space`, those whose rows a learner of that space can take."""
+        own = {n: find("generators", n).space for n in self.plan.generators}
+        return tuple(n for n in own if space in (None, "features") or own[n] == space)
+
+
+def codec(name: str, spec: Spec, backbone: str) -> Codec:
+    """The codec of a modality by its folder's name."""
+    module = importlib.import_module(f"augmind.modalities.{name}.codec")
+    return getattr(module, f"{name.capitalize()}Codec")(spec, backbone)
+
+
+def write_rows(path: Path, rows: tuple[Row, ...]) -> None:
+    columns: dict[str, Any] = {f.name: [getattr(r, f.name) for r in rows] for f in dataclasses.fields(Row)}
+    columns["about"] = [json.dumps(a, default=str) for a in columns["about"]]
+    write_table(path, columns)
+
+
+def read_rows(path: Path) -> tuple[Row, ...]:
+    columns = read_table(path)
+    columns["about"] = [json.loads(a) for a in columns["about"]]
+    return tuple(Row(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True))
