@@ -1,0 +1,86 @@
+"""How good the synthetic rows are (fidelity and diversity figures with intervals) and how often the screens wrong a real row."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .core.seeds import stable_seed, stream
+from .core.store import read_json, write_json
+from .core.types import Samples
+from .job import Job
+from .pipeline import Judged, draw_inputs, fitted_screens, judge, read_shard, shard_path
+
+METRICS = ("frechet", "kid", "precision", "recall", "density", "coverage")
+MOST_ROWS = 2000
+"""Rows a side that the quality figures are computed on; more change little and cost much."""
+
+
+def some(z: Tensor, seed: int) -> Tensor:
+    """At most `MOST_ROWS` rows, the same ones for the same seed."""
+    return z[torch.randperm(len(z), generator=stream("appraise", seed))[:MOST_ROWS]]
+
+
+def quality(folder: str, generator: str) -> None:
+    """Distance, fidelity and diversity of one generator's kept rows against the training rows, with bootstrap intervals."""
+    from .metrics._bootstrap import bootstrap
+
+    job = Job(Path(folder))
+
+    def work(tmp: Path) -> None:
+        rows = read_shard(shard_path(job, job.final, generator), generator)
+        figures: dict[str, Any] = {}
+        if rows is not None and len(rows):
+            assert rows.z is not None and job.real.z is not None
+            seed = stable_seed(job.config.seed, "quality", generator)
+            real = job.fold_rows(job.final)
+            assert real.z is not None
+            figures = bootstrap(METRICS, some(real.z, seed), some(rows.z, seed), seed=seed)
+        write_json(tmp / "quality.json", figures)
+
+    job.store.stage("quality", quality_inputs(job, generator), work)
+
+
+def quality_inputs(job: Job, generator: str) -> dict[str, Any]:
+    return {"draw": draw_inputs(job, job.final, generator), "generator": generator, "metrics": METRICS}
+
+
+def calibrate(folder: str) -> None:
+    """Each screen's false alarms: the share of real rows it rejects when it was calibrated on other real rows."""
+    from scipy.stats import binomtest
+
+    from .data.split import inner_folds
+
+    job = Job(Path(folder))
+
+    def work(tmp: Path) -> None:
+        rows = job.fold_rows(job.final)
+        unit = torch.tensor([job.unit[int(k)] for k in rows.key])
+        train, held = inner_folds(rows.y, unit, 3, stable_seed(job.config.seed, "calibrate") % 2**31)[0]
+        screens = fitted_screens(job, job.data(rows.take(train)))
+        as_synthetic = rows.take(held)
+        as_synthetic = Samples.synthetic("held-out real rows", as_synthetic.x, as_synthetic.y, as_synthetic.key, z=as_synthetic.z)
+        record: dict[str, Any] = {}
+        for name, screen in screens.items():
+            judged = Judged()
+            judge({name: screen}, as_synthetic, judged)
+            wrong, n = sum(r != "" for r in judged.rejected), len(judged.rejected)
+            interval = binomtest(wrong, n).proportion_ci(0.95, method="wilson") if n else None
+            low, high = (interval.low, interval.high) if interval else (None, None)
+            record[name] = {"reason": screen.reason, "cut": screen.cut, "rows": n, "value": wrong / n if n else None, "low": low, "high": high}
+        write_json(tmp / "screens.json", record)
+
+    job.store.stage("calibrate", calibrate_inputs(job), work)
+
+
+def calibrate_inputs(job: Job) -> dict[str, Any]:
+    return {"features": job.features_stage.name, "screens": list(job.plan.screens), "seed": job.config.seed}
+
+
+def quality_of(job: Job, generator: str) -> dict[str, Any]:
+    return read_json(job.need(job.store.path("quality", quality_inputs(job, generator)), f"quality of {generator}") / "quality.json")
+
+
+def calibration(job: Job) -> dict[str, Any]:
+    return read_json(job.need(job.store.path("calibrate", calibrate_inputs(job)), "calibration of the screens") / "screens.json")

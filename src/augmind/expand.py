@@ -1,0 +1,152 @@
+"""The whole job: which pieces of work there are, what each waits for, and what is done when they have ended."""
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .config import Config, Plan, make_plan
+from .core.errors import DataError, MachineError, UsageError, unknown
+from .core.pool import Item, Workers
+from .core.store import Store, disk_errors, read_json, write_json
+from .data.stamp import stamp
+from .job import Job
+
+Watch = Callable[[Item, str], None]
+
+
+def open_folder(config: Config, out: Path) -> Job:
+    """A new or continued run folder. Raises `UsageError` if the folder belongs to another dataset or configuration."""
+    path = out / "config.json"
+    source = Path(config.data).expanduser()
+    data = str(source.resolve()) if source.exists() else config.data
+    record = {"config": config.model_dump(mode="json", exclude={"jobs"}), "data": data, "stamp": stamp(config.data), "augmind": __version__}
+    record["config"]["data"] = data
+    if path.is_file():
+        refuse_other(out, read_json(path), record)
+        return Job(out)
+    if out.exists() and (not out.is_dir() or any(p.name != "events.jsonl" for p in out.iterdir())):
+        raise UsageError(f"'{out}' exists and is not a run folder", help="give another --out, or an empty folder")
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    Store(out)
+    write_json(path, record | {"started": datetime.now(UTC).isoformat(timespec="seconds")})
+    return Job(out)
+
+
+def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """A run folder goes on only with the data and the settings that it was begun with."""
+    if old["data"] != new["data"]:
+        raise UsageError(f"'{out}' belongs to another dataset: {old['data']}", help="give another --out")
+    if old["stamp"] != new["stamp"]:
+        raise DataError(f"the files of {old['data']} changed since '{out}' was begun", help="give another --out", code="DATA-020")
+    a, b = old["config"], new["config"]
+    changed = [f"{k}: {a.get(k)} then, {b.get(k)} now" for k in b if a.get(k) != b.get(k)]
+    if changed:
+        raise UsageError(
+            f"'{out}' was begun with other settings ({'; '.join(changed)})", help="give another --out, or continue it with: augmind resume"
+        )
+
+
+def planned(job: Job, facts: dict[str, Any]) -> Plan:
+    """The plan of a run folder, made once. Raises `UsageError` for wishes that do not fit the data."""
+    if (job.folder / "plan.json").is_file():
+        return job.plan
+    for name in job.config.want:
+        if name not in facts["classes"]:
+            raise unknown("class in --want", name, facts["classes"])
+    keys = ("mode", "folds", "rows", "test_rows", "imbalanced")
+    plan = make_plan(job.config, classes=len(facts["classes"]), shape=tuple(facts["shape"]), **{k: facts[k] for k in keys})
+    write_json(job.folder / "plan.json", plan.to_json())
+    return plan
+
+
+def preflight(job: Job, plan: Plan) -> None:
+    """Refuses a run that the disk cannot hold."""
+    free, need = shutil.disk_usage(job.folder).free / 1e6, plan.estimates["disk_mb"]
+    if free < need:
+        raise MachineError(f"the run needs about {need:.0f} MB and '{job.folder}' has {free:.0f} MB free", help="free some space", code="ENV-002")
+
+
+def items(job: Job) -> list[Item]:
+    """Every piece of work after the plan, in an order that reaches the slow ones early."""
+    from .compare import ARMS, needed_views, space_of
+
+    plan, root = job.plan, {"folder": str(job.folder)}
+    folds = job.folds if job.final in job.folds else (*job.folds, job.final)
+    out = [Item(name="features", function="augmind.pipeline:features", args=root)]
+    for fold in folds:
+        for g in sorted(plan.generators, key=lambda g: -plan.steps.get(g, 0)):
+            where = {**root, "fold": fold, "generator": g}
+            out.append(Item(name=f"train {g} {fold}", function="augmind.pipeline:train", args=where, after=("features",)))
+            out.append(Item(name=f"draw {g} {fold}", function="augmind.pipeline:draw", args=where, after=(f"train {g} {fold}",)))
+    transforms = needed_views(job)
+    out += [Item(name=f"views {t}", function="augmind.compare:views", args={**root, "transform": t}, after=("features",)) for t in transforms]
+    sealed: tuple[str, ...] = ()
+    if plan.mode != "cv":
+        sealed = ("sealed rows",)
+        out.append(Item(name="sealed rows", function="augmind.compare:sealed_features", args=root, after=("features",)))
+    for fold in job.folds:
+        for learner in plan.learners:
+            copies = tuple(f"views {t}" for t in transforms) if space_of(learner) == "features" else ()
+            where = {**root, "fold": fold, "learner": learner}
+            choose = f"choose {learner} {fold}"
+            out.append(Item(name=choose, function="augmind.compare:choose", args=where, after=("features", *copies)))
+            drawn = tuple(f"draw {g} {fold}" for g in plan.generators)
+            for arm in ARMS:
+                after = (choose, *sealed, *(drawn if "synthetic" in arm else ()))
+                for seed in range(plan.seeds):
+                    args = {**where, "arm": arm, "seed": seed}
+                    out.append(Item(name=f"teach {arm} {learner} {fold} {seed}", function="augmind.compare:teach", args=args, after=after))
+    for g in plan.generators:
+        done = (f"draw {g} {job.final}",)
+        out.append(Item(name=f"quality {g}", function="augmind.appraise:quality", args={**root, "generator": g}, after=done))
+    out.append(Item(name="calibrate screens", function="augmind.appraise:calibrate", args=root, after=("features",)))
+    last = tuple(i.name for i in out)
+    out.append(Item(name="verdict and report", function="augmind.record:conclude", args=root, after=last))
+    return out
+
+
+def expand(
+    config: Config, out: Path, *, dry_run: bool = False, watch: Watch = lambda item, state: None, on_plan: Callable[[Plan], None] = lambda plan: None
+) -> Job:
+    """Does the whole job in a run folder, or what is left of it; with `dry_run` it stops at the plan."""
+    begun = time.monotonic()
+    job = open_folder(config, out)
+    with job.store.lock():
+        job.store.sweep()
+        log = job.folder / "log.txt"
+        with disk_errors(log), Workers(config.jobs, log) as workers:
+            first = Item(name="load, clean and split", function="augmind.pipeline:prepare", args={"folder": str(job.folder)})
+            facts = workers.run([first], watch)[first.name]
+            plan = planned(job, facts)
+            on_plan(plan)
+            preflight(job, plan)
+            if dry_run:
+                return job
+            try:
+                workers.run(items(job), watch)
+            finally:
+                spent(job.folder, time.monotonic() - begun)
+    return Job(job.folder)
+
+
+def spent(folder: Path, seconds: float) -> None:
+    """Adds the wall time of this visit to the run's own account, which no result depends on."""
+    path = folder / "time.json"
+    before = read_json(path)["seconds"] if path.is_file() else 0.0
+    write_json(path, {"seconds": round(before + seconds, 1)})
+
+
+def versions() -> dict[str, str]:
+    """What the run was made with."""
+    from importlib.metadata import version
+
+    names = ("torch", "numpy", "scikit-learn", "kornia", "transformers", "datasets", "pillow")
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return {"augmind": __version__, "python": platform.python_version(), **{n: version(n) for n in names}, "platform": machine}

@@ -1,0 +1,252 @@
+"""`report.json`: everything that a finished run found, gathered from its stages, and the page made of it."""
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .appraise import calibration, quality_of
+from .compare import ARMS, PRIMARY, chosen, predictions, space_of
+from .core.registry import find
+from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
+from .core.types import Knowledge
+from .expand import versions
+from .figures import figures
+from .job import Job
+from .pipeline import shard_path, train_inputs
+from .verdict import Predictions, Verdict, difference, interval, verdict
+
+CHOSEN = "chosen"
+"""The learner of the verdict: in every fold the one with the best inner score of its best classical arm."""
+LABELS = {"real": "real rows alone", "classical": "best classical", "synthetic": "synthetic", "synthetic+classical": "synthetic + classical"}
+PER_CLASS, PER_REASON = 4, 8
+"""Rows of the gallery."""
+
+
+def best_learner(job: Job, fold: str) -> str:
+    """The learner whose best classical arm scored highest on the inner folds of this fold's training rows."""
+    return max(job.plan.learners, key=lambda n: max(chosen(job, fold, n)[1].values()))
+
+
+def cells(job: Job, learner: str) -> list[Predictions]:
+    """All predictions of a learner, or of the learner chosen in each fold."""
+    out = []
+    for fold in job.folds:
+        name = best_learner(job, fold) if learner == CHOSEN else learner
+        for arm in ARMS:
+            for seed in range(job.plan.seeds):
+                p = predictions(job, fold, name, arm, seed)
+                out.append(Predictions(arm=arm, fold=int(fold), seed=seed, ids=p["ids"].numpy(), y=p["y"].numpy(), p=p["p"].numpy()))
+    return out
+
+
+def measured(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
+    """One row per arm, fold, seed and metric."""
+    rows = []
+    for cell in found:
+        where = {"learner": learner, "arm": cell.arm, "fold": cell.fold, "seed": cell.seed}
+        rows += [{**where, "metric": k, "value": v} for k, v in figures(cell.y, cell.p, job.spec.classes).items()]
+    return rows
+
+
+def arm_records(job: Job, learner: str, found: list[Predictions], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means with intervals and paired differences, per arm."""
+    by_arm = {arm: [c for c in found if c.arm == arm] for arm in ARMS}
+    out = []
+    for arm, own in by_arm.items():
+        metrics = {}
+        for metric in ("balanced_accuracy", "accuracy", "macro_f1", "recall", "ece", "log_loss"):
+            mean, low, high = interval(own, metric, mode=job.split.mode, classes=job.spec.classes)
+            metrics[metric] = {"mean": mean, "low": low, "high": high}
+        differences = {}
+        for other in ("real", "classical"):
+            d = difference(own, by_arm[other], mode=job.split.mode) if other != arm else None
+            differences[f"difference_{other}"] = asdict(d) if d else None
+        out.append({"learner": learner, "arm": arm, "label": LABELS[arm], "knowledge": knowledge(job, learner, arm), "policy": policy_name(job, learner, arm),
+                    "metrics": metrics, **differences})  # fmt: skip
+    return out
+
+
+def knowledge(job: Job, learner: str, arm: str) -> list[str]:
+    """Where what this arm knows comes from."""
+    known = {Knowledge.rows.name, find("learners", learner).knowledge.name}
+    if "synthetic" in arm:
+        known |= {find("generators", g).knowledge.name for g in job.generators(space_of(learner))}
+    return sorted(known)
+
+
+def policy_name(job: Job, learner: str, arm: str) -> str:
+    """What the arm does to rows; where folds chose differently, all that were chosen."""
+    names = Counter(chosen(job, f, learner)[0].name for f in job.folds) if "classical" in arm else Counter(["none"])
+    text = ", ".join(f"{n} ({k} of {len(job.folds)} folds)" if len(names) > 1 else n for n, k in names.most_common())
+    if "synthetic" in arm:
+        text += f"; {job.plan.share:.0%} of every batch from {', '.join(job.generators(space_of(learner)))}"
+    return text
+
+
+def generator_record(job: Job, name: str) -> dict[str, Any]:
+    """Training, yield and quality of one generator in the fold that is handed over."""
+    facts = read_json(job.store.path(f"train-{name}", train_inputs(job, job.final, name)) / "facts.json")
+    drawn = read_json(shard_path(job, job.final, name) / "facts.json")
+    return {
+        "name": name, "fold": job.final, "knowledge": facts["knowledge"], "settings": facts["settings"], "status": facts["status"], "why": facts["why"],
+        "steps": facts.get("steps", 0), "planned": facts.get("planned", 0), "seconds": round(facts.get("seconds", 0.0), 1),
+        "curves": facts.get("points", {}), "findings": facts["findings"] + drawn["findings"], "drawn": drawn["drawn"], "kept": drawn["kept"],
+        "rejected": drawn["rejected"], "quality": quality_of(job, name),
+    }  # fmt: skip
+
+
+def wanted_record(job: Job) -> dict[str, Any]:
+    """What was asked for with --want and what was got, by class."""
+    out = {name: {"asked": count, "got": 0} for name, count in job.config.want.items()}
+    for generator in job.generators("rows"):
+        drawn = read_json(shard_path(job, job.final, generator) / "facts.json")["wanted"]
+        for name in out:
+            out[name]["got"] += drawn.get(name, {"got": 0})["got"]
+    return out
+
+
+def all_findings(job: Job, generators: list[dict[str, Any]], health: dict[str, Any], verdict: Verdict) -> list[dict[str, Any]]:
+    """Coded remarks of all stages, each once, the worst first."""
+    found = [*job.about["findings"], *job.split.to_json()["findings"], *health.get("findings", []), *(asdict(f) for f in verdict.findings)]
+    for g in generators:
+        found += g["findings"]
+        if g["status"] == "dropped":
+            found.append({"code": "AM230", "level": "warning", "text": f"{g['name']} was left out: {g['why']}", "about": {}})
+    found += [{"code": "AM001", "level": "info", "text": note, "about": {}} for note in job.plan.notes]
+    unique = {(f["code"], f["text"]): f for f in found}.values()
+    return sorted(unique, key=lambda f: ("problem", "warning", "info").index(f["level"]))
+
+
+def gallery(job: Job) -> dict[str, Any]:
+    """Real beside synthetic rows per class, each with its nearest real row, and rejected rows by reason, as previews."""
+    real = job.fold_rows(job.final)
+    where = {int(k): i for i, k in enumerate(real.key)}
+    synthetic: dict[str, list[dict[str, Any]]] = {c: [] for c in job.spec.classes}
+    rejected: dict[str, list[dict[str, Any]]] = {}
+
+    def show(x: torch.Tensor) -> str:
+        return job.codec.preview(x[None])[0]
+
+    for generator in job.generators("rows"):
+        path = shard_path(job, job.final, generator)
+        if not (path / "table.parquet").exists():
+            continue
+        table, x = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")["x"]
+        for i, label in enumerate(table["label"]):
+            near = show(real.x[where[table["nearest_row"][i]]]) if table["nearest_row"][i] in where else ""
+            scores = {k[len("score_") :]: v[i] for k, v in table.items() if k.startswith("score_")}
+            row = {"generator": generator, "row": f"{generator}:{table['seed'][i]}", "label": label, "scores": scores}
+            why = table["rejected_by"][i]
+            mine = [r for r in synthetic[label] if r["generator"] == generator]
+            if not why and len(mine) < PER_CLASS:
+                synthetic[label].append(row | {"html": show(x[i]), "nearest": near})
+            elif why and why != "surplus" and len([r for r in rejected.get(why, []) if r["generator"] == generator]) < PER_REASON:
+                rejected.setdefault(why, []).append(row | {"html": show(x[i]), "nearest": near, "score": scores.get(why)})
+    classes = []
+    for k, name in enumerate(job.spec.classes):
+        shown = real.x[real.y == k][: 2 * PER_CLASS]
+        classes.append({"class": name, "real": job.codec.preview(shown), "synthetic": synthetic[name]})
+    reasons = [{"reason": find("screens", s).reason, "screen": s, "rows": rejected[s]} for s in job.plan.screens if s in rejected]
+    return {"classes": classes, "rejected": reasons}
+
+
+def build(job: Job) -> dict[str, Any]:
+    """The whole record, galleries aside."""
+    primary = cells(job, CHOSEN)
+    notes = {"seeds": job.plan.seeds}
+    decided = verdict(primary, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, notes=notes)
+    rows, arms = [], []
+    for learner in job.plan.learners:
+        found = cells(job, learner)
+        mine = measured(job, learner, found)
+        rows += mine
+        arms += arm_records(job, learner, found, mine)
+    choices = []
+    for fold in job.folds:
+        best = best_learner(job, fold)
+        for learner in job.plan.learners:
+            classical, scores = chosen(job, fold, learner)
+            choices.append({"fold": int(fold), "learner": learner, "classical": classical.name, "scores": scores, "chosen": learner == best})
+    health = read_json(job.features_stage / "health.json")
+    generators = [generator_record(job, g) for g in job.plan.generators]
+    screens, rejected = calibration(job), Counter[str]()
+    for g in generators:
+        rejected.update(g["rejected"])
+    screen_rows = [
+        {
+            "name": n,
+            "reason": s["reason"],
+            "cut": s["cut"],
+            "rejected": rejected[n],
+            "false_alarm": {k: s[k] for k in ("value", "low", "high")},
+            "rows": s["rows"],
+        }
+        for n, s in screens.items()
+    ]
+    seconds = read_json(job.folder / "time.json")["seconds"] if (job.folder / "time.json").is_file() else None
+    return {
+        "name": job.about["name"], "command": command(job), "versions": versions(), "started": job.record["started"], "seconds": seconds,
+        "seed": job.config.seed, "preset": job.config.preset, "verdict": verdict_record(job, decided), "rows": rows, "arms": arms,
+        "plan": job.plan.to_json(), "choices": choices, "generators": generators, "screens": screen_rows, "health": health,
+        "findings": all_findings(job, generators, health, decided), "wanted": wanted_record(job), "reproduce": command(job),
+        "next": [f"augmind export {job.folder} --to imagefolder --out DIR", f"augmind sample {job.folder} --label {job.spec.classes[0]!r} -n 50"],
+    }  # fmt: skip
+
+
+def verdict_record(job: Job, v: Verdict) -> dict[str, Any]:
+    """The verdict as JSON, with the policy that it recommends."""
+    folds = [(best_learner(job, f), f) for f in job.folds]
+    learner = Counter(n for n, _ in folds).most_common(1)[0][0]
+    names = Counter(chosen(job, f, n)[0].name for n, f in folds if n == learner)
+    classical = next(c for n, f in folds if n == learner and (c := chosen(job, f, n)[0]).name == names.most_common(1)[0][0])
+    policy = {"learner": asdict(job.learner(learner)), "classical": asdict(classical) if v.arm != "real" else None, "transfer": "mix"}
+    if v.use_synthetic:
+        policy |= {
+            "generators": list(job.generators(space_of(learner))),
+            "screens": list(job.plan.screens),
+            "ratio": job.plan.ratio,
+            "share": job.plan.share,
+        }
+    record = {k: w for k, w in asdict(v).items() if k != "findings"}
+    return record | {"interval": list(v.interval), "primary": "balanced_accuracy", "primary_arm": PRIMARY, "learner": learner, "policy": policy}
+
+
+def command(job: Job) -> str:
+    """The command line that makes this run again."""
+    c, parts = job.config, ["augmind expand", quoted(job.record["data"]), "--out", quoted(str(job.folder))]
+    fields = type(c).model_fields
+    for name in fields:
+        value = getattr(c, name)
+        if name in ("data", "jobs", "budget") or value == fields[name].get_default(call_default_factory=True):
+            continue
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            parts.append(flag)
+        elif isinstance(value, dict):
+            parts += [flag, *(f"{k}={v}" for k, v in value.items())]
+        elif isinstance(value, tuple):
+            parts += [flag, ",".join(value)]
+        else:
+            parts += [flag, quoted(str(value))]
+    return " ".join(parts) + (f" --budget {c.budget:g}s" if c.budget else "")
+
+
+def quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
+
+
+def conclude(folder: str) -> None:
+    """Writes `report.json`, `report.csv`, `policy.json` and `report.html` into the run folder."""
+    from .report import frame, render
+
+    job = Job(Path(folder))
+    record = build(job)
+    write_json(job.folder / "report.json", record)
+    write_json(job.folder / "policy.json", record["verdict"]["policy"])
+    atomic_write(job.folder / "report.csv", frame(record).to_csv(index=False).encode())
+    atomic_write(job.folder / "report.html", render(record | {"gallery": gallery(job)}).encode())
