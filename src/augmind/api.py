@@ -1,0 +1,200 @@
+"""The verbs of augmind for Python programs; the command line says the same words.
+
+import augmind
+run = augmind.expand("data/", out="runs/data", preset="quick")
+print(run.verdict["sentence"])
+run.export("bigger/", to="imagefolder")
+"""
+
+import re
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import config
+from .core.errors import DataError, NothingLeft, UsageError, unknown
+from .core.store import read_json, read_table
+
+if TYPE_CHECKING:
+    import pandas
+
+    from .config import Plan
+    from .core.pool import Item
+    from .data.dataset import Dataset
+    from .data.health import Health
+
+
+def load(data: str | Path, **options: Any) -> "Dataset":
+    """Reads a labelled dataset: a folder with one subfolder a class, a table, an archive, `.npz` or a Hugging Face dataset.
+
+    Options: label, column, group, split (column names), size (side), max_bad (share of unreadable rows), download.
+    Raises `DataError` in one sentence for what cannot be read.
+    """
+    from .data.load import load as read
+
+    return read(str(data), **options)
+
+
+def inspect(data: "str | Path | Dataset", **options: Any) -> "Health":
+    """The health of a dataset: counts, corrupt rows, duplicates, outliers, likely label errors, leaks between its splits."""
+    from .data.clean import clean
+    from .data.health import health
+
+    dataset = load(data, **options) if isinstance(data, str | Path) else data
+    return health(clean(dataset))
+
+
+class Finished:
+    """A run folder to read: its verdict, its figures, its synthetic rows."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "config.json").is_file():
+            raise UsageError(f"'{folder}' is not a run folder: it holds no config.json", help="give the folder that `augmind expand --out` made")
+
+    def __repr__(self) -> str:
+        return f"augmind.Finished({str(self.folder)!r})"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """`report.json`. Raises `UsageError` while the run is not finished."""
+        path = self.folder / "report.json"
+        if not path.is_file():
+            raise UsageError(f"'{self.folder}' is not finished", help=f"continue it with: augmind resume {self.folder}")
+        return read_json(path)
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        return self.record["verdict"]
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+    def frame(self) -> "pandas.DataFrame":
+        """Every measurement: learner, arm, fold, seed, metric, value."""
+        from .report import frame
+
+        return frame(self.record)
+
+    def open(self) -> None:
+        """Shows the report in a browser."""
+        webbrowser.open(self.report.resolve().as_uri())
+
+    def table(self) -> dict[str, list[Any]]:
+        """Every drawn row of the fold that is handed over: seed, label, scores, what rejected it, its nearest real row."""
+        from .job import Job
+        from .pipeline import shard_path
+
+        job, out = Job(self.folder), dict[str, list[Any]]()
+        for generator in job.generators():
+            path = shard_path(job, job.final, generator) / "table.parquet"
+            for k, v in (read_table(path) if path.exists() else {}).items():
+                out.setdefault(k, []).extend(v)
+        return out
+
+    def why(self, row: str) -> dict[str, Any]:
+        """Where a synthetic row came from and what each screen said; `row` is "generator:seed" or an exported file's name."""
+        found = re.search(r"([a-z_]+)[:-](\d+)(?:\.\w+)?$", row)
+        table = self.table()
+        if found and table:
+            for i, (generator, seed) in enumerate(zip(table["generator"], table["seed"], strict=True)):
+                if generator == found[1] and seed == int(found[2]):
+                    return explain(self.folder, {k: v[i] for k, v in table.items()})
+        raise UsageError(
+            f"no synthetic row '{row}' in '{self.folder}'", help="rows are named generator:seed, as in the report and in exported tables"
+        )
+
+    def sample(self, label: str, n: int, out: str | Path, generator: str | None = None) -> Path:
+        """Draws `n` more screened rows of a class into a folder. Raises `NothingLeft` if none passes the screens."""
+        from .draw_more import draw_more
+        from .job import Job
+
+        job = Job(self.folder)
+        if label not in job.spec.classes:
+            raise unknown("class", label, job.spec.classes)
+        if generator and generator not in job.generators("rows"):
+            raise unknown("generator of this run", generator, job.generators("rows"))
+        with job.store.lock():
+            written = draw_more(job, label, n, Path(out), generator)
+        if not written:
+            text = f"none of the rows drawn for '{label}' passed the screens"
+            raise NothingLeft(text, help="train longer (--preset thorough), or see the report for what rejected them")
+        return Path(out)
+
+    def export(self, out: str | Path, to: str = "imagefolder", rows: str = "all") -> Path:
+        """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset or npz; `rows` is all, real or synthetic."""
+        from .data.export import export
+        from .handover import handed_over
+        from .job import Job
+
+        return export(handed_over(Job(self.folder), rows), Path(out), to)
+
+
+def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table in words: origin, scores against cuts, the nearest real row's file."""
+    from .appraise import calibration
+    from .job import Job
+
+    job = Job(folder)
+    cuts = {name: s["cut"] for name, s in calibration(job).items()}
+    scores = {k[len("score_") :]: v for k, v in row.items() if k.startswith("score_")}
+    near = next((r.source for r in job.rows if r.id == row["nearest_row"]), "")
+    rejected = row["rejected_by"]
+    return {
+        "row": f"{row['generator']}:{row['seed']}",
+        "generator": row["generator"],
+        "seed": row["seed"],
+        "label": row["label"],
+        "kept": row["kept"],
+        "rejected_by": rejected,
+        "reason": calibration(job)[rejected]["reason"] if rejected in cuts else ("more rows passed than were wanted" if rejected else ""),
+        "screens": {n: {"score": s, "cut": cuts.get(n)} for n, s in scores.items()},
+        "nearest_real_row": near,
+    }
+
+
+def expand(
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    dry_run: bool = False,
+    watch: "Callable[[Item, str], None] | None" = None,
+    on_plan: "Callable[[Plan], None] | None" = None,
+    **options: Any,
+) -> Finished:
+    """The whole job: cleans, seals, imagines, screens, compares, reports. The same call continues an interrupted run.
+
+    `options` are the fields of `augmind.config.Config`: preset, seed, generators, learner, want, budget, size, group, ...
+    `out` defaults to `runs/NAME`. Raises an `AugmindError` whose message says what to do.
+    """
+    from . import expand as whole
+
+    made = config(data=str(data), **options)
+    folder = Path(out) if out else Path("runs") / (Path(str(data)).name.split(".")[0] or "data")
+    job = whole.expand(made, folder, dry_run=dry_run, watch=watch or whole.ignore, on_plan=on_plan or whole.ignore)
+    return Finished(job.folder)
+
+
+def resume(folder: str | Path, **callbacks: Any) -> Finished:
+    """Continues a run with the settings it was begun with; a finished one is left as it is."""
+    finished = Finished(folder)
+    record = read_json(finished.folder / "config.json")
+    options = {k: v for k, v in record["config"].items() if k != "data"}
+    if not Path(record["data"]).exists() and "/" not in record["data"]:
+        raise DataError(f"the dataset of '{folder}' is gone: {record['data']}", help="put it back, or start again with another --out")
+    return expand(record["data"], folder, **options, **callbacks)
+
+
+def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:
+    """The run folders below a folder: path, dataset, preset, whether finished, and the verdict."""
+    found = []
+    for path in sorted(Path(folder).glob("*/config.json")):
+        record, report = read_json(path), path.with_name("report.json")
+        verdict = read_json(report)["verdict"] if report.is_file() else None
+        found.append(
+            {"run": str(path.parent), "data": record["data"], "preset": record["config"]["preset"], "started": record["started"], "verdict": verdict}
+        )
+    return found

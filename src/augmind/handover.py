@@ -1,0 +1,72 @@
+"""What leaves a run: real and synthetic rows with the provenance of each, the recipe and the verdict."""
+
+from typing import Any
+
+import torch
+
+from .compare import open_seal
+from .core.errors import NothingLeft, UsageError, unknown
+from .core.store import load_tensors, read_json, read_table
+from .core.types import Samples
+from .data.export import Bundle, Table
+from .job import Job
+from .pipeline import shard_path, space_of
+
+CHOICES = ("all", "real", "synthetic")
+
+
+def handed_over(job: Job, which: str = "all") -> Bundle:
+    """The rows of a finished run. Raises `UsageError` for an unknown choice and `NothingLeft` where no row was kept."""
+    if which not in CHOICES:
+        raise unknown("choice of rows", which, CHOICES)
+    report = job.folder / "report.json"
+    if not report.is_file():
+        raise UsageError(f"'{job.folder}' is not finished", help=f"continue it with: augmind resume {job.folder}")
+    record = read_json(report)
+    parts: list[Table] = []
+    if which != "synthetic":
+        parts.append(real_table(job, job.fold_rows(job.final)))
+    if which != "real":
+        parts += [t for g in job.plan.generators if space_of(g) == "rows" and (t := synthetic_table(job, g))]
+    splits = {"train": parts}
+    if which == "all" and job.split.mode != "cv":
+        splits["test"] = [real_table(job, open_seal(job))]
+    if not any(len(t.x) for t in parts):
+        raise NothingLeft(f"'{job.folder}' holds no synthetic row that passed the screens", help="export with --rows real, or see the report")
+    return Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits=splits, record=record)
+
+
+def real_table(job: Job, rows: Samples) -> Table:
+    """Rows of the dataset with the file that each came from."""
+    keys = rows.key.tolist()
+    columns: dict[str, list[Any]] = {
+        "label": [job.spec.classes[k] for k in rows.y.tolist()],
+        "synthetic": [False] * len(keys),
+        "generator": [None] * len(keys),
+        "seed": [None] * len(keys),
+        "source": [job.rows[k].source for k in keys],
+    }
+    columns |= {f"score_{name}": [None] * len(keys) for name in job.plan.screens}
+    return Table(x=rows.x, names=[f"real-{k:06d}" for k in keys], columns=columns)
+
+
+def synthetic_table(job: Job, generator: str) -> Table | None:
+    """Kept rows of one generator; None if it was dropped or kept none."""
+    path = shard_path(job, job.final, generator)
+    return shard_table(job, path, generator) if (path / "table.parquet").exists() else None
+
+
+def shard_table(job: Job, path: Any, generator: str) -> Table:
+    """Kept rows of a shard with their seeds and scores."""
+    table, stored = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")
+    keep = stored["keep"]
+    at = torch.nonzero(keep).flatten().tolist()
+    columns: dict[str, list[Any]] = {
+        "label": [table["label"][i] for i in at],
+        "synthetic": [True] * len(at),
+        "generator": [generator] * len(at),
+        "seed": [table["seed"][i] for i in at],
+        "source": [None] * len(at),
+    }
+    columns |= {f"score_{name}": [table[f"score_{name}"][i] for i in at] for name in job.plan.screens}
+    return Table(x=stored["x"][keep], names=[f"{generator}-{table['seed'][i]}" for i in at], columns=columns)
