@@ -34,6 +34,7 @@ class ToyCodec:
 
     spec: Spec
     name: ClassVar[str] = "toy"
+    suffix: ClassVar[str] = ".bin"
     classical: ClassVar[tuple[Classical, ...]] = (
         Classical(name="none"),
         Classical(name="mixup", mixing=Choice(name="mixup")),
@@ -44,6 +45,9 @@ class ToyCodec:
 
     def decode(self, x: Tensor) -> list[Any]:
         return list(x)
+
+    def files(self, x: Tensor, synthetic: Sequence[bool]) -> list[bytes]:
+        return [row.numpy().tobytes() for row in x]
 
     def embed(self, x: Tensor) -> Tensor:
         with torch.no_grad():

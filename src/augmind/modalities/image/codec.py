@@ -25,6 +25,13 @@ PREVIEW = 64
 BLOCK = 32
 """Pictures that pass through the backbone together."""
 
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+MARK = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
+    f' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+)
+"""The machine-readable mark of a synthetic picture."""
+
 
 def arm(transform: str, mixing: str = "none") -> Classical:
     name = transform if mixing == "none" else f"{transform}+{mixing}"
@@ -42,6 +49,7 @@ class ImageCodec:
     backbone_name: str = "lite0"
 
     name: ClassVar[str] = "image"
+    suffix: ClassVar[str] = ".png"
     classical: ClassVar[tuple[Classical, ...]] = (
         arm("none"),
         arm("flip"),
@@ -81,6 +89,10 @@ class ImageCodec:
         from PIL import Image
 
         return [Image.fromarray(row.permute(1, 2, 0).squeeze(-1).contiguous().cpu().numpy()) for row in x]
+
+    def files(self, x: UInt8[Tensor, "n c h w"], synthetic: Sequence[bool]) -> list[bytes]:
+        """PNG bytes; synthetic ones say so in their XMP (IPTC digital source type)."""
+        return [png_bytes(p, MARK if mark else None) for p, mark in zip(self.decode(x), synthetic, strict=True)]
 
     def embed(self, x: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Features of the default backbone. Blocks have one fixed size, so a row's features do not depend on its neighbours."""
@@ -133,8 +145,18 @@ def to_tensor(picture: "Image") -> UInt8[Tensor, "c h w"]:
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
 
+def png_bytes(picture: "Image", xmp: str | None = None) -> bytes:
+    """A PNG file, with an XMP packet if given."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    if xmp:
+        info.add_itxt("XML:com.adobe.xmp", xmp)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
 def png(picture: "Image") -> str:
     """PNG bytes in base 64."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return base64.b64encode(png_bytes(picture)).decode("ascii")

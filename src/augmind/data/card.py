@@ -1,0 +1,53 @@
+"""The dataset card: what is in an export, how it was made, and no claim stronger than what was measured."""
+
+import json
+from typing import Any
+
+from augmind.core.types import Spec
+
+
+def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[str, Any], to: str) -> str:
+    """A README.md with the header that dataset hubs read."""
+    verdict, rows = record["verdict"], sum(n for of in counts.values() for n in of.values())
+    size = next(label for bound, label in ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e18, "100K<n<1M")) if rows < bound)
+    lines = ["---", "tags:", "- synthetic", "- augmind", "size_categories:", f"- {size}", "---", ""]
+    lines += [
+        f"# {plain(name)}, enlarged by augmind",
+        "",
+        "Some rows of this dataset were drawn by generative models. They are marked `synthetic`.",
+        "",
+    ]
+    lines += [
+        "## Verdict",
+        "",
+        plain(verdict["sentence"]),
+        "",
+        f"Recommended policy: `{json.dumps(verdict['policy'], ensure_ascii=False)}` (also in `policy.json`).",
+        "",
+    ]
+    lines += ["## Rows", "", "| split | kind | rows |", "|---|---|---|"]
+    lines += [f"| {split} | {kind} | {n} |" for split, of in counts.items() for kind, n in sorted(of.items())]
+    lines += ["", f"Each row has shape {spec.shape} (channels, height, width) and one of {len(spec.classes)} classes:"]
+    lines += ["", ", ".join(f"`{plain(c)}`" for c in spec.classes), "", "## Columns", ""]
+    lines += [
+        "- `label`: the class; `synthetic`: whether a generator drew the row; `generator` and `seed`: which one, from which seed",
+        "- `source`: the file that a real row came from; `score_*`: what each screen gave a synthetic row, in 0 to 1, higher is better",
+        "",
+        "## Recipe",
+        "",
+        f"- command: `{plain(record['reproduce'])}`",
+        f"- versions: {', '.join(f'{k} {v}' for k, v in record['versions'].items())}",
+        f"- format: {to}; real rows are standardised to the shape above, originals are untouched",
+    ]
+    for g in record["generators"]:
+        lines.append(
+            f"- {g['name']}: {g['steps']} steps, knowledge: {g['knowledge']}, {g['kept']} of {g['drawn']} drawn rows kept; settings {json.dumps(g['settings'])}"
+        )
+    lines += ["", "## Limits", ""]
+    lines.append("The screens look for copies of training rows and wrong labels; they do not make any promise of privacy.")
+    return "\n".join(lines) + "\n"
+
+
+def plain(text: str) -> str:
+    """User text without anything that Markdown or HTML would act on."""
+    return "".join(c if c.isprintable() else " " for c in text).replace("`", "'").replace("<", "‹").replace(">", "›").replace("|", "/")

@@ -1,0 +1,203 @@
+"""Datasets out: an image folder, Parquet, WebDataset shards or one `.npz`, each with a card that tells how it was made.
+
+Everything is written beside the target and renamed into place, so an interrupted export leaves nothing half-made.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from augmind.core.errors import UsageError, unknown
+from augmind.core.store import disk_errors, sync_folder
+from augmind.core.types import Codec, Spec
+
+from .card import card
+
+SHARD_ROWS = 1000
+"""Rows of one WebDataset shard."""
+BLOCK = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows with a unique name each, and columns: label, synthetic, generator, seed, source, score_..."""
+
+    x: Tensor
+    names: list[str]
+    columns: dict[str, list[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """All that is handed over: tables by split, and the run's record for the card."""
+
+    name: str
+    spec: Spec
+    codec: Codec
+    splits: dict[str, list[Table]]
+    record: dict[str, Any]
+
+    def rows(self, split: str) -> Iterator[tuple[Tensor, str, dict[str, Any]]]:
+        """Stored row, name and columns, one after the other."""
+        for table in self.splits[split]:
+            for i, name in enumerate(table.names):
+                yield table.x[i], name, {k: v[i] for k, v in table.columns.items()}
+
+    def files(self, split: str) -> Iterator[tuple[bytes, str, dict[str, Any]]]:
+        """Encoded file, name and columns; encoded in blocks."""
+        for table in self.splits[split]:
+            for start in range(0, len(table.names), BLOCK):
+                part = slice(start, start + BLOCK)
+                blobs = self.codec.files(table.x[part], table.columns["synthetic"][part])
+                for i, blob in enumerate(blobs, start):
+                    yield blob, table.names[i], {k: v[i] for k, v in table.columns.items()}
+
+
+def export(bundle: Bundle, out: Path, to: str) -> Path:
+    """Writes a bundle; returns `out`. Raises `UsageError` for an unknown format or a folder that is not empty."""
+    formats = {"imagefolder": imagefolder, "parquet": parquet, "webdataset": webdataset, "npz": npz}
+    if to not in formats:
+        raise unknown("format", to, formats)
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UsageError(f"'{out}' exists and is not an empty folder", help="give another --out; nothing is ever overwritten")
+    tmp = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    with disk_errors(out):
+        try:
+            shutil.rmtree(tmp, ignore_errors=True)
+            tmp.mkdir(parents=True)
+            formats[to](bundle, tmp)
+            policy = bundle.record["verdict"]["policy"]
+            (tmp / "policy.json").write_text(json.dumps(policy, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            (tmp / "README.md").write_text(card(bundle.name, bundle.spec, counts(bundle), bundle.record, to), "utf-8")
+            if out.is_dir():
+                out.rmdir()
+            os.replace(tmp, out)
+            sync_folder(out.parent)
+        finally:
+            shutil.rmtree(tmp, ignore_errors=True)
+    return out
+
+
+def counts(bundle: Bundle) -> dict[str, dict[str, int]]:
+    """Rows by split and kind: {"train": {"real": 200, "vae": 40}}."""
+    out: dict[str, dict[str, int]] = {}
+    for split, tables in bundle.splits.items():
+        of = out.setdefault(split or "train", {})
+        for table in tables:
+            for generator in table.columns["generator"]:
+                of[generator or "real"] = of.get(generator or "real", 0) + 1
+    return out
+
+
+def folder_names(classes: tuple[str, ...]) -> dict[str, str]:
+    """A safe, unique folder name for every class; the true name stands in the metadata."""
+    out: dict[str, str] = {}
+    for k, name in enumerate(classes):
+        safe = re.sub(r"[^\w .()+-]", "_", unicodedata.normalize("NFC", name)).strip(" .")[:80] or f"class {k}"
+        taken = {s.casefold() for s in out.values()}
+        out[name] = safe if safe.casefold() not in taken else f"{safe} ({k})"
+    return out
+
+
+def plain(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def imagefolder(bundle: Bundle, out: Path) -> None:
+    """SPLIT/CLASS/NAME.png with SPLIT/metadata.csv, as `datasets` and plain folder readers expect."""
+    folders = folder_names(bundle.spec.classes)
+    for split in bundle.splits:
+        root = out / split
+        root.mkdir(exist_ok=True)
+        with (root / "metadata.csv").open("w", newline="", encoding="utf-8") as f:
+            table: Any = None
+            for blob, name, columns in bundle.files(split):
+                path = Path(folders[columns["label"]]) / f"{name}{bundle.codec.suffix}"
+                (root / path).parent.mkdir(exist_ok=True)
+                (root / path).write_bytes(blob)
+                record = {"file_name": path.as_posix(), **{k: plain(v) for k, v in columns.items()}}
+                if table is None:
+                    table = csv.DictWriter(f, list(record))
+                    table.writeheader()
+                table.writerow(record)
+
+
+def parquet(bundle: Bundle, out: Path) -> None:
+    """SPLIT.parquet with the features that `datasets` needs to decode the media column and name the classes."""
+    import datasets
+
+    media = bundle.codec.name
+    kinds = {"synthetic": "bool", "generator": "string", "seed": "int64", "source": "string"}
+    for split, tables in bundle.splits.items():
+        scores = [k for k in tables[0].columns if k.startswith("score_")]
+        features = datasets.Features(
+            {media: datasets.Image() if media == "image" else datasets.Value("binary"), "label": datasets.ClassLabel(names=list(bundle.spec.classes))}
+            | {k: datasets.Value(v) for k, v in kinds.items()}
+            | {k: datasets.Value("float32") for k in scores}
+        )
+        columns: dict[str, list[Any]] = {k: [] for k in features}
+        for blob, name, record in bundle.files(split):
+            columns[media].append({"bytes": blob, "path": f"{name}{bundle.codec.suffix}"})
+            columns["label"].append(bundle.spec.classes.index(record["label"]))
+            for k in (*kinds, *scores):
+                columns[k].append(record[k])
+        schema = features.arrow_schema
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        arrays = [
+            features[k].cast_storage(pa.array(v)) if k == media and media == "image" else pa.array(v, schema.field(k).type)
+            for k, v in columns.items()
+        ]
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), out / f"{split}.parquet")
+
+
+def webdataset(bundle: Bundle, out: Path) -> None:
+    """SPLIT-000000.tar and so on; each row is NAME.png, NAME.cls (class index) and NAME.json (all columns)."""
+    for split in bundle.splits:
+        shard: tarfile.TarFile | None = None
+        for i, (blob, name, columns) in enumerate(bundle.files(split)):
+            if i % SHARD_ROWS == 0:
+                if shard:
+                    shard.close()
+                shard = tarfile.open(out / f"{split}-{i // SHARD_ROWS:06d}.tar", "w")  # noqa: SIM115
+            record = json.dumps(columns, ensure_ascii=False).encode()
+            index = str(bundle.spec.classes.index(columns["label"])).encode()
+            for suffix, data in ((bundle.codec.suffix, blob), (".cls", index), (".json", record)):
+                info = tarfile.TarInfo(name + suffix)
+                info.size = len(data)
+                assert shard is not None
+                shard.addfile(info, io.BytesIO(data))
+        if shard:
+            shard.close()
+
+
+def npz(bundle: Bundle, out: Path) -> None:
+    """`dataset.npz`: SPLIT_x (n, *shape), SPLIT_y, SPLIT_synthetic, SPLIT_generator, SPLIT_seed, SPLIT_score_..., classes; no pickles."""
+    arrays: dict[str, np.ndarray] = {"classes": np.array(bundle.spec.classes)}
+    for split, tables in bundle.splits.items():
+        columns = {k: [v for t in tables for v in t.columns[k]] for k in tables[0].columns}
+        x = np.concatenate([t.x.numpy() for t in tables])
+        arrays[f"{split}_x"] = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+        arrays[f"{split}_y"] = np.array([bundle.spec.classes.index(name) for name in columns["label"]])
+        arrays[f"{split}_synthetic"] = np.array(columns["synthetic"])
+        arrays[f"{split}_generator"] = np.array([g or "" for g in columns["generator"]])
+        arrays[f"{split}_seed"] = np.array([-1 if s is None else s for s in columns["seed"]])
+        arrays[f"{split}_source"] = np.array([s or "" for s in columns["source"]])
+        arrays |= {
+            f"{split}_{k}": np.array([np.nan if s is None else s for s in v], np.float32) for k, v in columns.items() if k.startswith("score_")
+        }
+    np.savez_compressed(out / "dataset.npz", **arrays)
