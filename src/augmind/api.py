@@ -170,7 +170,7 @@ def expand(
     `options` are the fields of `augmind.config.Config`: preset, seed, generators, learner, want, budget, size, group, ...
     `out` defaults to `runs/NAME`. Raises an `AugmindError` whose message says what to do.
     """
-    from . import expand as whole
+    from . import conduct as whole
 
     made = config(data=str(data), **options)
     folder = Path(out) if out else Path("runs") / (Path(str(data)).name.split(".")[0] or "data")

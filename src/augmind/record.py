@@ -12,7 +12,7 @@ from .compare import ARMS, PRIMARY, chosen, predictions, space_of
 from .core.registry import find
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
 from .core.types import Knowledge
-from .expand import versions
+from .conduct import versions
 from .figures import figures
 from .job import Job
 from .pipeline import shard_path, train_inputs
@@ -51,7 +51,7 @@ def measured(job: Job, learner: str, found: list[Predictions]) -> list[dict[str,
     return rows
 
 
-def arm_records(job: Job, learner: str, found: list[Predictions], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
     """Means with intervals and paired differences, per arm."""
     by_arm = {arm: [c for c in found if c.arm == arm] for arm in ARMS}
     out = []
@@ -64,8 +64,8 @@ def arm_records(job: Job, learner: str, found: list[Predictions], rows: list[dic
         for other in ("real", "classical"):
             d = difference(own, by_arm[other], mode=job.split.mode) if other != arm else None
             differences[f"difference_{other}"] = asdict(d) if d else None
-        out.append({"learner": learner, "arm": arm, "label": LABELS[arm], "knowledge": knowledge(job, learner, arm), "policy": policy_name(job, learner, arm),
-                    "metrics": metrics, **differences})  # fmt: skip
+        about = {"learner": learner, "arm": arm, "label": LABELS[arm], "knowledge": knowledge(job, learner, arm)}
+        out.append({**about, "policy": policy_name(job, learner, arm), "metrics": metrics, **differences})
     return out
 
 
@@ -90,12 +90,12 @@ def generator_record(job: Job, name: str) -> dict[str, Any]:
     """Training, yield and quality of one generator in the fold that is handed over."""
     facts = read_json(job.store.path(f"train-{name}", train_inputs(job, job.final, name)) / "facts.json")
     drawn = read_json(shard_path(job, job.final, name) / "facts.json")
-    return {
-        "name": name, "fold": job.final, "knowledge": facts["knowledge"], "settings": facts["settings"], "status": facts["status"], "why": facts["why"],
-        "steps": facts.get("steps", 0), "planned": facts.get("planned", 0), "seconds": round(facts.get("seconds", 0.0), 1),
-        "curves": facts.get("points", {}), "findings": facts["findings"] + drawn["findings"], "drawn": drawn["drawn"], "kept": drawn["kept"],
-        "rejected": drawn["rejected"], "quality": quality_of(job, name),
-    }  # fmt: skip
+    told = {k: facts[k] for k in ("knowledge", "settings", "status", "why")}
+    training = {"steps": facts.get("steps", 0), "planned": facts.get("planned", 0), "seconds": round(facts.get("seconds", 0.0), 1)}
+    yielded = {k: drawn[k] for k in ("drawn", "kept", "rejected")}
+    findings = facts["findings"] + drawn["findings"]
+    rest = {"curves": facts.get("points", {}), "findings": findings, "quality": quality_of(job, name)}
+    return {"name": name, "fold": job.final, **told, **training, **yielded, **rest}
 
 
 def wanted_record(job: Job) -> dict[str, Any]:
@@ -161,9 +161,8 @@ def build(job: Job) -> dict[str, Any]:
     rows, arms = [], []
     for learner in job.plan.learners:
         found = cells(job, learner)
-        mine = measured(job, learner, found)
-        rows += mine
-        arms += arm_records(job, learner, found, mine)
+        rows += measured(job, learner, found)
+        arms += arm_records(job, learner, found)
     choices = []
     for fold in job.folds:
         best = best_learner(job, fold)

@@ -61,13 +61,13 @@ def opened(model: str, download: bool) -> tuple[nn.Module, Any]:
 
 def missing(model: str, error: Exception) -> MachineError:
     said = str(error).strip().splitlines()
-    help = f"fetch it once with 'hf download {model}', give the folder of a model with safetensors, or use the backbone 'lite0'"
-    return MachineError(f"backbone '{model}' cannot be opened on this machine: {said[0] if said else error!r}", help=help, code="ENV-004")
+    advice = f"fetch it once with 'hf download {model}', give the folder of a model with safetensors, or use the backbone 'lite0'"
+    return MachineError(f"backbone '{model}' cannot be opened on this machine: {said[0] if said else error!r}", help=advice, code="ENV-004")
 
 
 def preprocessing(model: str, download: bool) -> dict[str, Any]:
     """What the model says about its input; empty if it says nothing."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     found = cached_file(model, FILE, local_files_only=not download, _raise_exceptions_for_missing_entries=False)
     return json.loads(Path(found).read_text("utf-8")) if found else {}

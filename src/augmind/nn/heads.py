@@ -1,0 +1,129 @@
+"""Linear classifiers on features: multinomial logistic regression fitted to the optimum, with a cross-validated penalty."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax, one_hot
+
+from augmind.core.seeds import stream
+
+PENALTIES = (3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
+FOLDS = 5
+
+
+class Head(nn.Module):
+    """Logits of features that are standardised inside, by their mean and SD."""
+
+    def __init__(self, mean: Float[Tensor, " d"], sd: Float[Tensor, " d"], classes: int) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.sd: Tensor
+        self.register_buffer("mean", mean)
+        self.register_buffer("sd", sd)
+        self.linear = nn.Linear(len(mean), classes)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    @classmethod
+    def over(cls, z: Float[Tensor, "n d"], classes: int) -> "Head":
+        """A head of zeros, standardised by these rows; 0.01 is added to each SD so that a dead feature stays quiet."""
+        return cls(z.mean(0), z.std(0, correction=0) + 1e-2, classes)
+
+    def standardise(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        return (z - self.mean) / self.sd
+
+    def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        return self.linear(self.standardise(z))
+
+
+def cross_entropy(
+    logits: Float[Tensor, "b k"], y: Float[Tensor, "b k"], w: Float[Tensor, " b"], log_prior: Float[Tensor, " k"] | None = None
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy with soft labels and row weights.
+
+    A log prior is added to the logits: what is left after training without it is adjusted for rare classes (arXiv:2007.07314).
+    """
+    adjusted = logits.float() if log_prior is None else logits.float() + log_prior
+    return -(w * (y * log_softmax(adjusted, 1)).sum(1)).mean()
+
+
+def fit_head(
+    head: Head,
+    z: Float[Tensor, "n d"],
+    y: Int[Tensor, " n"],
+    w: Float[Tensor, " n"],
+    penalty: float,
+    log_prior: Float[Tensor, " k"] | None = None,
+) -> Head:
+    """Puts the head at the minimum of mean w CE + penalty / 2 ||W||^2 over its weights W and its free bias."""
+    target, (u, basis) = one_hot(y, head.linear.out_features).float(), reduced(head.standardise(z))
+    fitted = minimum(u, target, w, penalty, log_prior)
+    with torch.no_grad():
+        head.linear.weight.copy_(fitted[:-1].T @ basis.T)
+        head.linear.bias.copy_(fitted[-1])
+    return head
+
+
+def choose_penalty(
+    z: Float[Tensor, "n d"], y: Int[Tensor, " n"], w: Float[Tensor, " n"], log_prior: Float[Tensor, " k"] | None, classes: int, seed: int
+) -> float:
+    """The one of `PENALTIES` with the least cross-entropy on held-out rows, averaged over classes; `z` is standardised.
+
+    Folds are stratified. Each fit starts from that of the next stronger penalty, and all happen in the span of the rows.
+    """
+    target, (u, _) = one_hot(y, classes).float(), reduced(z)
+    even = 1 / torch.bincount(y, minlength=classes)[y]
+    fold, losses = folds(y, seed), torch.zeros(len(PENALTIES))
+    for k in range(FOLDS):
+        train, held = fold != k, fold == k
+        fitted = None
+        for i, penalty in enumerate(PENALTIES):
+            fitted = minimum(u[train], target[train], w[train], penalty, log_prior, fitted, steps=40)
+            losses[i] += cross_entropy(affine(u[held], fitted), target[held], even[held]) * held.sum()
+    return PENALTIES[int(losses.argmin())]
+
+
+def folds(y: Int[Tensor, " n"], seed: int) -> Int[Tensor, " n"]:
+    """A fold 0..FOLDS-1 for each row; every class is spread as evenly as it can be."""
+    order = torch.randperm(len(y), generator=stream("folds", seed))
+    order = order[y[order].argsort(stable=True)]
+    out = torch.empty_like(y)
+    out[order] = torch.arange(len(y)) % FOLDS
+    return out
+
+
+def minimum(
+    u: Float[Tensor, "n r"],
+    target: Float[Tensor, "n k"],
+    w: Float[Tensor, " n"],
+    penalty: float,
+    log_prior: Float[Tensor, " k"] | None,
+    start: Float[Tensor, "s k"] | None = None,
+    steps: int = 200,
+) -> Float[Tensor, "s k"]:
+    """Weights and, in the last row, bias at the minimum, by L-BFGS with exact line searches."""
+    fitted = torch.zeros(u.shape[1] + 1, target.shape[1]) if start is None else start.clone()
+    fitted.requires_grad_()
+    lbfgs = torch.optim.LBFGS([fitted], max_iter=steps, tolerance_grad=1e-5, tolerance_change=1e-9, history_size=10, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        lbfgs.zero_grad()
+        loss = cross_entropy(affine(u, fitted), target, w, log_prior) + penalty / 2 * fitted[:-1].square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        lbfgs.step(closure)
+    return fitted.detach()
+
+
+def affine(u: Float[Tensor, "n r"], fitted: Float[Tensor, "s k"]) -> Float[Tensor, "n k"]:
+    return torch.addmm(fitted[-1], u, fitted[:-1])
+
+
+def reduced(z: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n r"], Float[Tensor, "d r"]]:
+    """The rows in an orthonormal basis of their span, where a penalised optimum lies; the rows themselves where n >= d."""
+    if len(z) >= z.shape[1]:
+        return z, torch.eye(z.shape[1])
+    basis, upper = torch.linalg.qr(z.T)
+    return upper.T.contiguous(), basis

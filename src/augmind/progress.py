@@ -1,0 +1,146 @@
+"""What a person sees while a run works: pieces done and left, an ETA, and how the piece at hand is going."""
+
+import json
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from .config import STEP_SECONDS, Plan
+from .core.pool import Item
+
+QUIET_SECONDS = 30.0
+"""Between two lines where the output is not a terminal."""
+
+
+class Display:
+    """Listens to the pool and to `events.jsonl`. A live panel on a terminal, one line now and then elsewhere."""
+
+    def __init__(self, console: Console, folder: Path, quiet: bool = False) -> None:
+        self.console, self.folder, self.quiet = console, folder, quiet
+        self.live = console.is_terminal and not quiet
+        self.columns = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self.total: TaskID | None = None
+        self.tasks: dict[str, TaskID] = {}
+        self.weights: dict[str, float] = {}
+        self.done: set[str] = set()
+        self.said = self.started = time.monotonic()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> "Display":
+        if self.live:
+            self.columns.start()
+            self.thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop.set()
+        if self.live:
+            self.thread.join(timeout=2)
+            self.columns.stop()
+
+    def expect(self, items: list[Item], plan: Plan) -> None:
+        """What is coming, with the weight of each piece for the ETA."""
+        self.weights = {i.name: weight(i, plan) for i in items}
+        self.started = time.monotonic()
+        if self.live:
+            self.total = self.columns.add_task("whole run", total=len(items), note="")
+
+    def eta(self) -> str:
+        """Time left, from the weight done so far."""
+        done = sum(self.weights.get(n, 0.0) for n in self.done)
+        if done < 0.02 * sum(self.weights.values()) or not done:
+            return ""
+        left = (sum(self.weights.values()) - done) * (time.monotonic() - self.started) / done
+        return f"about {clock(left)} left"
+
+    def __call__(self, item: Item, state: str) -> None:
+        """Called by the pool when a piece starts or ends."""
+        if state != "started":
+            self.done.add(item.name)
+        if self.live:
+            self._show(item, state)
+        elif not self.quiet and state != "started" and time.monotonic() - self.said > QUIET_SECONDS:
+            self.said = time.monotonic()
+            self.console.print(f"{len(self.done)} of {len(self.weights)} done, last: {item.name}; {self.eta()}", style="dim", markup=False)
+
+    def _show(self, item: Item, state: str) -> None:
+        if state == "started":
+            self.tasks[item.name] = self.columns.add_task(f"  {item.name}", total=None, note="")
+        elif item.name in self.tasks:
+            self.columns.remove_task(self.tasks.pop(item.name))
+        if self.total is not None:
+            self.columns.update(self.total, completed=len(self.done & set(self.weights)), note=self.eta())
+
+    def _follow(self) -> None:
+        """Reads new lines of `events.jsonl` and moves the bars."""
+        path, position = self.folder / "events.jsonl", 0
+        if path.exists():
+            position = path.stat().st_size
+        while not self.stop.wait(0.3):
+            if not path.exists():
+                continue
+            with path.open(encoding="utf-8") as f:
+                f.seek(position)
+                text = f.read()
+                position = f.tell()
+            for line in text.splitlines():
+                self._event(line)
+
+    def _event(self, line: str) -> None:
+        try:
+            event: dict[str, Any] = json.loads(line)
+        except ValueError:
+            return
+        label = event.get("label", "")
+        names = [n for n in self.tasks if matches(n, label)]
+        if event["event"] == "progress" and names:
+            extra = {k: v for k, v in event.items() if k not in ("time", "event", "label", "done", "total") and isinstance(v, int | float)}
+            note = "  ".join(f"{k} {v:.4g}" for k, v in list(extra.items())[:3])
+            self.columns.update(self.tasks[names[0]], completed=event["done"], total=event["total"], note=note)
+        elif event["event"] in ("rollback", "finding"):
+            self.columns.console.print(f"[yellow]![/] {event.get('text', label)}", highlight=False)
+
+
+def matches(name: str, label: str) -> bool:
+    """Whether an event's label belongs to a piece of work: the words of the name all stand in the label."""
+    words = label.replace(",", " ").replace(":", " ").split()
+    first, *rest = name.split()
+    if first == "teach":
+        return bool(words) and words[0] == rest[0] and all(w in words for w in rest[1:])
+    return bool(words) and words[0] == first and all(w in words for w in rest)
+
+
+def weight(item: Item, plan: Plan) -> float:
+    """Expected seconds of a piece of work, for the ETA alone."""
+    kind, args = item.name.split()[0], item.args
+    name = args.get("generator") or args.get("learner") or ""
+    seconds = plan.steps.get(name, 0) * STEP_SECONDS.get(name, 0.0)
+    if kind == "train":
+        return 0.5 + seconds
+    if kind == "teach":
+        return 0.6 + seconds
+    if kind == "choose":
+        return 3.0 + 8 * seconds
+    return {"features": 3.0, "draw": 5.0, "views": 3.0, "quality": 3.0}.get(kind, 2.0)
+
+
+def clock(seconds: float) -> str:
+    """65 as "1:05 min", 40 as "40 s", 4000 as "1:07 h"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, s = divmod(round(seconds), 60)
+    return f"{minutes}:{s:02d} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d} h"

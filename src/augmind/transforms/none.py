@@ -1,0 +1,19 @@
+"""No transform: the control of every comparison."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from augmind.core.plugin import Transform
+
+
+@dataclass(kw_only=True)
+class Unchanged(Transform):
+    """Rows as they are."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
+    axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
+
+    def apply(self, x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        return x, y
