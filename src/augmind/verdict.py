@@ -1,0 +1,292 @@
+"""The conclusion of a comparison: whether the synthetic rows earn their place, by how much, and how sure that is.
+
+Estimates are paired: both arms answered the same rows after trainings with the same seeds. `docs/decisions/0002-verdict-statistics.md`
+gives the reasons for the test and its simulated error rates and power.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from .core.errors import AugmindError, UsageError
+from .core.run import Finding
+from .figures import Predictions, figures
+from .spread import TRAINING, Component, Spread, combined, spread
+
+__all__ = ["Difference", "Predictions", "Verdict", "difference", "interval", "verdict"]
+
+Mode = Literal["given", "holdout", "cv"]
+PRIMARY = "synthetic+classical"
+"""The arm that the verdict is about, fixed before any result is known."""
+RIVALS = {"classical": "the best classical arm", "real": "the real rows alone"}
+BLOCKS = 20
+"""Blocks of rows left out in turn by the jackknife."""
+FEW_ROWS, FEW_OF_A_CLASS = 30, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Spread):
+    """Balanced accuracy of one arm less that of another, in -1..1. `p_holm` is p corrected for the comparisons made with it."""
+
+    rows: int
+    seeds: int
+    p_holm: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What to do and why; `gain`, `interval`, `p` and `certifiable` are those of the comparison with `against`.
+
+    arm          the recommended arm
+    differences  all comparisons by "<arm> vs <arm>"
+    """
+
+    use_synthetic: bool
+    arm: str
+    sentence: str
+    gain: float
+    interval: tuple[float, float]
+    against: str
+    p: float
+    certifiable: float
+    level: float
+    margin: float
+    differences: dict[str, Difference]
+    findings: tuple[Finding, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pool:
+    """The cells of one arm as a table: each row once, one column per seed. `folds` is None for one training set."""
+
+    cells: frozenset[tuple[int, int]]
+    ids: Int[np.ndarray, " n"]
+    y: Int[np.ndarray, " n"]
+    folds: Int[np.ndarray, " n"] | None
+    p: list[Float[np.ndarray, "n k"]]
+
+    @property
+    def right(self) -> Float[np.ndarray, "n s"]:
+        return np.stack([p.argmax(1) == self.y for p in self.p], 1).astype(float)
+
+
+def pooled(cells: Sequence[Predictions], mode: Mode) -> Pool:
+    """Joins the folds of every seed. Raises `AugmindError` unless every seed of the arm answers the same rows, each once."""
+    if not cells:
+        raise AugmindError("there are no predictions to compare", help="train at least one seed of every arm")
+    arm = cells[0].arm
+    keys = frozenset((c.fold, c.seed) for c in cells)
+    if len(keys) != len(cells) or (mode != "cv" and len({c.fold for c in cells}) > 1):
+        raise AugmindError(f"arm '{arm}' has {len(cells)} cells for {len(keys)} folds and seeds; mode '{mode}' needs one each")
+    columns, folds = [], []
+    for seed in sorted({c.seed for c in cells}):
+        parts = [c for c in cells if c.seed == seed]
+        ids = np.concatenate([c.ids for c in parts])
+        order = np.argsort(ids)
+        columns.append((ids[order], np.concatenate([c.y for c in parts])[order], np.concatenate([c.p for c in parts])[order]))
+        folds.append(np.concatenate([np.full(len(c.ids), c.fold) for c in parts])[order])
+    ids, y, _ = columns[0]
+    if len(np.unique(ids)) < len(ids) or any(not (np.array_equal(i, ids) and np.array_equal(t, y)) for i, t, _ in columns):
+        raise AugmindError(f"arm '{arm}': its seeds answered different test rows", help="every seed must answer every test row once")
+    if any(not np.array_equal(f, folds[0]) for f in folds):
+        raise AugmindError(f"arm '{arm}': its seeds use different folds", help="keep the same folds for every seed")
+    return Pool(cells=keys, ids=ids, y=y, folds=folds[0] if mode == "cv" else None, p=[p for _, _, p in columns])
+
+
+def difference(a: Sequence[Predictions], b: Sequence[Predictions], *, mode: Mode, level: float = 0.95) -> Difference:
+    """Gain in balanced accuracy of arm `a` over arm `b`, paired over rows and seeds; folds are pooled before the mean.
+
+    With a single seed and one training set the interval covers the test rows alone.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"the level of an interval is {level}", help="give a number between 0 and 1, for example 0.95")
+    one, two = pooled(a, mode), pooled(b, mode)
+    if one.cells != two.cells or not (np.array_equal(one.ids, two.ids) and np.array_equal(one.y, two.y)):
+        raise AugmindError(f"arms '{a[0].arm}' and '{b[0].arm}' were not judged on the same rows, folds and seeds")
+    found = spread(one.right - two.right, one.y, one.folds, level)
+    limits = {"low": max(-1.0, found.low), "high": min(1.0, found.high), "certifiable": min(1.0, found.certifiable)}
+    found = dataclasses.replace(found, **limits, detectable=min(1.0, found.detectable))
+    return Difference(**vars(found), rows=len(one.y), seeds=len(one.p), p_holm=found.p)
+
+
+def interval(
+    cells: Sequence[Predictions], figure: str = "balanced_accuracy", *, mode: Mode, classes: Sequence[str], level: float = 0.95
+) -> tuple[float, float, float]:
+    """Mean over seeds, lower and upper end of one figure of one arm, folds pooled; for every name that `figures` gives.
+
+    Shares of rows use the same variances as `difference`; the others a jackknife over blocks of rows.
+    """
+    pool = pooled(cells, mode)
+    shares = {"balanced_accuracy": pool.y, "accuracy": np.zeros_like(pool.y)}
+    if len(np.unique(pool.y)) == len(classes):
+        shares["recall"] = pool.y
+    of_class = {f"recall/{c}": pool.y == k for k, c in enumerate(classes) if (pool.y == k).any()}
+    if figure in shares:
+        found = spread(pool.right, shares[figure], pool.folds, level)
+    elif figure in of_class:
+        own = of_class[figure]
+        found = spread(pool.right[own], pool.y[own], None if pool.folds is None else pool.folds[own], level)
+    else:
+        return jackknife(pool, figure, classes, level)
+    return found.estimate, max(0.0, found.low), min(1.0, found.high)
+
+
+def jackknife(pool: Pool, figure: str, classes: Sequence[str], level: float) -> tuple[float, float, float]:
+    """The same for a figure that is no mean over rows: `BLOCKS` blocks of rows, alike in their classes, are left out in turn."""
+    by_seed = np.array([value(pool, s, figure, classes) for s in range(len(pool.p))])
+    if np.isnan(by_seed).any():
+        return float("nan"), float("nan"), float("nan")
+    estimate, parts = float(by_seed.mean()), []
+    if len(pool.p) > 1:
+        parts.append(Component(float(by_seed.var(ddof=1) / len(pool.p)), len(pool.p) - 1.0))
+    blocks = min(BLOCKS, len(pool.y))
+    if blocks > 1:
+        place = np.empty(len(pool.y), dtype=int)
+        place[np.lexsort((pool.ids, pool.y))] = np.arange(len(pool.y)) % blocks
+        without = [np.mean([value(pool, s, figure, classes, place != j) for s in range(len(pool.p))]) for j in range(blocks)]
+        rows = (blocks - 1) * float(np.var(without)) * (1.0 if pool.folds is None else 1 + TRAINING)
+        parts.append(Component(rows, blocks - 1.0))
+    parts = [p for p in parts if p.variance > 0]
+    if not parts:
+        return estimate, estimate, estimate
+    found = combined(estimate, parts, level)
+    return estimate, max(0.0, found.low), found.high if figure == "log_loss" else min(1.0, found.high)
+
+
+def value(pool: Pool, seed: int, figure: str, classes: Sequence[str], keep: Bool[np.ndarray, " n"] | slice = slice(None)) -> float:
+    found = figures(pool.y[keep], pool.p[seed][keep], classes)
+    if figure not in found:
+        raise UsageError(f"unknown figure '{figure}'", help=f"known: {', '.join(found)}")
+    return found[figure]
+
+
+def holm(differences: Mapping[str, Difference]) -> dict[str, Difference]:
+    """The same differences with p corrected for being one of them (Holm 1979)."""
+    out, worst = {}, 0.0
+    for i, (name, d) in enumerate(sorted(differences.items(), key=lambda item: item[1].p)):
+        worst = max(worst, min(1.0, (len(differences) - i) * d.p))
+        out[name] = dataclasses.replace(d, p_holm=worst)
+    return {name: out[name] for name in differences}
+
+
+def verdict(
+    cells: Sequence[Predictions],
+    *,
+    mode: Mode,
+    margin: float = 0.0,
+    level: float = 0.95,
+    classes: Sequence[str],
+    notes: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """Recommends the arm "synthetic+classical" only if its gain over "classical" and over "real" both exclude zero.
+
+    Both must hold, each at the full level: whichever rival is the better one, a false recommendation has at most the error of
+    one test (intersection-union). `margin` (in 0..1) lets an arm pass whose loss is shown to be smaller than that. Otherwise
+    the recommended arm is "classical", or "real" where "classical" did not do better. One seed on one training set never
+    recommends synthetic rows. All other arms are exploratory: their p are Holm-corrected and cannot change the verdict.
+    """
+    if not 0 <= margin < 1:
+        raise UsageError(f"the margin is {margin}", help="give balanced accuracy that may be lost, for example 0.01 for one point")
+    by_arm = {arm: [c for c in cells if c.arm == arm] for arm in dict.fromkeys(c.arm for c in cells)}
+    rivals = [arm for arm in RIVALS if arm in by_arm]
+    if not rivals:
+        raise UsageError("the comparison has no arm without synthetic rows", help=f"add one of: {', '.join(RIVALS)}")
+
+    def compare(arm: str, other: str) -> Difference:
+        return difference(by_arm[arm], by_arm[other], mode=mode, level=level)
+
+    main = {rival: compare(PRIMARY, rival) for rival in rivals} if PRIMARY in by_arm else {}
+    others = [arm for arm in by_arm if arm not in (PRIMARY, *RIVALS)]
+    exploratory = holm({f"{arm} vs {rivals[0]}": compare(arm, rivals[0]) for arm in others})
+    differences = holm({f"{PRIMARY} vs {rival}": d for rival, d in main.items()}) | exploratory
+    fallback = rivals[0]
+    if len(rivals) == 2:
+        differences["classical vs real"] = compare("classical", "real")
+        fallback = "classical" if differences["classical vs real"].estimate > 0 else "real"
+    settled: dict[str, Any] = {"level": level, "margin": margin, "differences": differences, "notes": dict(notes or {})}
+    settled["findings"] = (*row_findings(by_arm[rivals[0]], mode, classes), *arm_findings(by_arm, main, exploratory, level))
+    if not main:
+        sentence, nan = "Do not use synthetic data here: no synthetic rows were left to compare.", float("nan")
+        unknown: dict[str, Any] = {"gain": nan, "interval": (nan, nan), "p": nan, "certifiable": nan}
+        return Verdict(use_synthetic=False, arm=fallback, sentence=sentence, against=RIVALS[rivals[0]], **unknown, **settled)
+    failed = [rival for rival, d in main.items() if d.low <= -margin]
+    against = (failed or rivals)[0]
+    decisive = main[against]
+    single = decisive.seeds == 1 and mode != "cv"
+    use = not failed and not single
+    return Verdict(
+        use_synthetic=use,
+        arm=PRIMARY if use else fallback,
+        sentence=sentence_of(decisive, RIVALS[against], use=use, single=single, margin=margin, level=level, folds=folds_of(cells, mode)),
+        gain=decisive.estimate,
+        interval=(decisive.low, decisive.high),
+        against=RIVALS[against],
+        p=decisive.p,
+        certifiable=decisive.certifiable,
+        **settled,
+    )
+
+
+def folds_of(cells: Sequence[Predictions], mode: Mode) -> str:
+    return f"{len({c.fold for c in cells})} folds, " if mode == "cv" else ""
+
+
+def points(x: float) -> str:
+    """A share as signed points with one decimal, never a negative zero."""
+    return f"{round(100 * x, 1) + 0.0:+.1f}"
+
+
+def sentence_of(d: Difference, rival: str, *, use: bool, single: bool, margin: float, level: float, folds: str) -> str:
+    """The verdict in one plain sentence."""
+    sure = f"{100 * level:g}% interval {points(d.low)} to {points(d.high)}"
+    size = f"{d.seeds} seed{'s' * (d.seeds > 1)}, {folds}{d.rows:,} test row{'s' * (d.rows > 1)}"
+    if use and d.low > 0:
+        return f"Use the synthetic rows: {points(d.estimate)} points of balanced accuracy over {rival} ({sure}; {size})."
+    if use:
+        within = f"no worse than {rival} by the {100 * margin:.1f} points that were allowed"
+        return f"Use the synthetic rows: {points(d.estimate)} points of balanced accuracy, {within} ({sure}; {size})."
+    start = f"Do not use synthetic data here: {points(d.estimate)} points against {rival}"
+    if single:
+        return f"{start} ({sure} for the test rows alone), but one seed cannot tell a gain from a lucky training; repeat with 3 seeds or more."
+    return f"{start} ({sure}); this test set could certify no gain below {100 * d.certifiable:.1f} points."
+
+
+def row_findings(cells: Sequence[Predictions], mode: Mode, classes: Sequence[str]) -> list[Finding]:
+    """What the test rows cannot show: AM601 one seed, AM602 a class without rows, AM603 too few rows."""
+    pool, out = pooled(cells, mode), []
+    if len(pool.p) == 1 and mode != "cv":
+        said = "one seed: the intervals cover the choice of test rows, not the luck of a training, so no gain can be certified"
+        out.append(Finding("AM601", "warning", said, {"seeds": 1}))
+    counts = dict(zip(classes, np.bincount(pool.y, minlength=len(classes)).tolist(), strict=True))
+    absent = [c for c, n in counts.items() if n == 0]
+    if absent:
+        said = f"no test row of {', '.join(absent)}: balanced accuracy is the mean over the other classes"
+        out.append(Finding("AM602", "warning", said, {"classes": absent}))
+    few = {c: n for c, n in counts.items() if 0 < n < FEW_OF_A_CLASS}
+    if few or len(pool.y) < FEW_ROWS:
+        which = f", of which {', '.join(f'{n} of {c}' for c, n in few.items())}" if few else ""
+        said = f"few test rows: {len(pool.y)} in all{which}; intervals are wide and only large gains can be certified"
+        out.append(Finding("AM603", "warning", said, {"rows": len(pool.y), "classes": few}))
+    return out
+
+
+def arm_findings(
+    by_arm: Mapping[str, Sequence[Predictions]], main: Mapping[str, Difference], exploratory: Mapping[str, Difference], level: float
+) -> list[Finding]:
+    """What the arms show beside the verdict: AM604 the same answers everywhere, AM605 an exploratory gain."""
+    out = []
+    for rival in main:
+        pairs = [(a, b) for a in by_arm[PRIMARY] for b in by_arm[rival] if (a.fold, a.seed) == (b.fold, b.seed)]
+        answers = [(dict(zip(c.ids.tolist(), c.p.argmax(1).tolist(), strict=True)) for c in pair) for pair in pairs]
+        if all(a == b for a, b in answers):
+            out.append(Finding("AM604", "info", f"the arms '{PRIMARY}' and '{rival}' give every test row the same class", {"arms": [PRIMARY, rival]}))
+    for name, d in exploratory.items():
+        if d.estimate > 0 and d.p_holm < 1 - level:
+            said = f"exploratory: {name} {points(d.estimate)} points (Holm-corrected p {d.p_holm:.2g}); confirm it on fresh rows before relying on it"
+            out.append(Finding("AM605", "info", said, {"comparison": name, "estimate": d.estimate, "p_holm": d.p_holm}))
+    return out
