@@ -1,0 +1,49 @@
+"""Work items on worker processes: results, order, errors as they were raised, death of a worker."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from augmind.core.errors import AugmindError, Diverged, MachineError
+from augmind.core.pool import Item, Workers
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def item(name: str, function: str, after: tuple[str, ...] = (), optional: bool = False, **args: object) -> Item:
+    return Item(name=name, function=f"pieces:{function}", args=args, after=after, optional=optional)
+
+
+@pytest.mark.parametrize("jobs", [0, 2])
+def test_items_run_after_what_they_wait_for(jobs):
+    seen: list[tuple[str, str]] = []
+    with Workers(jobs) as workers:
+        results = workers.run(
+            [item("c", "add", ("a", "b"), a=3, b=4), item("a", "add", a=1, b=1), item("b", "add", a=2, b=2)],
+            lambda i, state: seen.append((i.name, state)),
+        )
+    assert results == {"a": 2, "b": 4, "c": 7}
+    assert seen.index(("c", "started")) > max(seen.index(("a", "done")), seen.index(("b", "done")))
+
+
+def test_errors_keep_their_class_sentence_and_help():
+    with Workers(1) as workers:
+        with pytest.raises(Diverged, match="went to infinity") as caught:
+            workers.run([item("x", "fail")])
+        assert caught.value.help == "lower the rate"
+        with pytest.raises(AugmindError, match="x: RuntimeError: a bug"):
+            workers.run([item("x", "crash")])
+        results = workers.run([item("x", "fail", optional=True), item("y", "add", ("x",), a=1, b=2)])
+    assert isinstance(results["x"], Diverged) and results["y"] == 3
+
+
+def test_a_killed_worker_is_replaced_once_and_then_told(tmp_path):
+    with Workers(1) as workers:
+        assert workers.run([item("x", "die_once", marker=str(tmp_path / "m"))]) == {"x": "alive"}
+        with pytest.raises(MachineError, match="x: the worker process died twice"):
+            workers.run([item("x", "die")])
