@@ -111,57 +111,61 @@ def folder_names(classes: tuple[str, ...]) -> dict[str, str]:
     return out
 
 
-def plain(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula."""
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
+def schema_of(columns: dict[str, Any]) -> dict[str, str]:
+    """The Arrow type of every column; scores are floats."""
+    kinds = {"synthetic": "bool", "seed": "int64"}
+    return {k: "float32" if k.startswith("score_") else kinds.get(k, "string") for k in columns}
+
+
 def imagefolder(bundle: Bundle, out: Path) -> None:
-    """SPLIT/CLASS/NAME.png with SPLIT/metadata.csv, as `datasets` and plain folder readers expect."""
+    """SPLIT/CLASS/NAME.png with SPLIT/metadata.parquet, as `datasets` and plain folder readers expect, and all columns in `rows.csv`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     folders = folder_names(bundle.spec.classes)
-    for split in bundle.splits:
-        root = out / split
-        root.mkdir(exist_ok=True)
-        with (root / "metadata.csv").open("w", newline="", encoding="utf-8") as f:
-            table: Any = None
+    with (out / "rows.csv").open("w", newline="", encoding="utf-8") as f:
+        sheet: Any = None
+        for split in bundle.splits:
+            root, records = out / split, list[dict[str, Any]]()
+            root.mkdir(exist_ok=True)
             for blob, name, columns in bundle.files(split):
                 path = Path(folders[columns["label"]]) / f"{name}{bundle.codec.suffix}"
                 (root / path).parent.mkdir(exist_ok=True)
                 (root / path).write_bytes(blob)
-                record = {"file_name": path.as_posix(), **{k: plain(v) for k, v in columns.items()}}
-                if table is None:
-                    table = csv.DictWriter(f, list(record))
-                    table.writeheader()
-                table.writerow(record)
+                records.append({"file_name": path.as_posix(), **columns})
+                if sheet is None:
+                    sheet = csv.DictWriter(f, ["split", *records[0]])
+                    sheet.writeheader()
+                sheet.writerow({"split": split} | {k: cell(v) for k, v in records[-1].items()})
+            schema = pa.schema([(k, pa.type_for_alias(v)) for k, v in schema_of(records[0]).items()])
+            pq.write_table(pa.Table.from_pylist(records, schema=schema), root / "metadata.parquet")
 
 
 def parquet(bundle: Bundle, out: Path) -> None:
     """SPLIT.parquet with the features that `datasets` needs to decode the media column and name the classes."""
     import datasets
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     media = bundle.codec.name
-    kinds = {"synthetic": "bool", "generator": "string", "seed": "int64", "source": "string"}
     for split, tables in bundle.splits.items():
-        scores = [k for k in tables[0].columns if k.startswith("score_")]
-        features = datasets.Features(
-            {media: datasets.Image() if media == "image" else datasets.Value("binary"), "label": datasets.ClassLabel(names=list(bundle.spec.classes))}
-            | {k: datasets.Value(v) for k, v in kinds.items()}
-            | {k: datasets.Value("float32") for k in scores}
-        )
+        kinds = {k: v for k, v in schema_of(tables[0].columns).items() if k != "label"}
+        native = datasets.Image() if media == "image" else datasets.Value("binary")
+        features = datasets.Features({media: native, "label": datasets.ClassLabel(names=list(bundle.spec.classes))})
+        features |= datasets.Features({k: datasets.Value(v) for k, v in kinds.items()})
         columns: dict[str, list[Any]] = {k: [] for k in features}
         for blob, name, record in bundle.files(split):
             columns[media].append({"bytes": blob, "path": f"{name}{bundle.codec.suffix}"})
             columns["label"].append(bundle.spec.classes.index(record["label"]))
-            for k in (*kinds, *scores):
+            for k in kinds:
                 columns[k].append(record[k])
-        schema = features.arrow_schema
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        arrays = [
-            features[k].cast_storage(pa.array(v)) if k == media and media == "image" else pa.array(v, schema.field(k).type)
-            for k, v in columns.items()
-        ]
+        schema = datasets.Features(features).arrow_schema
+        arrays = [pa.array(v, schema.field(k).type) for k, v in columns.items()]
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), out / f"{split}.parquet")
 
 

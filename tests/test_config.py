@@ -1,0 +1,57 @@
+"""Wishes become a plan; wrong wishes are refused in one sentence."""
+
+import pytest
+
+from augmind.config import PRESETS, config, make_plan, seconds
+from augmind.core.errors import UsageError
+
+SIZES = {"mode": "cv", "folds": 3, "rows": 200, "test_rows": 0, "classes": 10, "shape": (1, 28, 28), "imbalanced": False}
+
+
+@pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (30, 30), (None, None)])
+def test_budgets_are_times(text, value):
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "helps"),
+    [
+        ({"budget": "soon"}, "budget 'soon' is not a time", "10m"),
+        ({"preset": "fast"}, "preset='fast' is not allowed", "preset"),
+        ({"seed": -1}, "seed=-1 is not allowed", "seed"),
+        ({"generators": ("vea",)}, "unknown generator 'vea'", "did you mean 'vae'"),
+        ({"learner": ("cn",)}, "unknown learner 'cn'", "did you mean 'cnn'"),
+        ({"sede": 1}, "unknown option 'sede'", "did you mean 'seed'"),
+        ({"want": {"cat": 0}}, "want", "--help"),
+        ({"share": 0.95}, "share=0.95 is not allowed", "share"),
+    ],
+)
+def test_wrong_wishes_are_refused_in_one_sentence(options, says, helps):
+    with pytest.raises(UsageError) as caught:
+        config(data="x", **options)
+    assert says in str(caught.value) and helps in caught.value.help and "\n" not in str(caught.value)
+
+
+def test_a_plan_survives_json_and_does_not_depend_on_jobs():
+    plans = [make_plan(config(data="x", preset="quick", jobs=j), **SIZES) for j in (1, 4)]
+    assert type(plans[0]).from_json(plans[0].to_json()) == plans[0]
+    assert plans[0].steps == plans[1].steps and plans[0].learners == plans[1].learners
+    assert plans[0].estimates["seconds"] > plans[1].estimates["seconds"]
+
+
+def test_a_budget_scales_steps_and_nothing_else():
+    plain = make_plan(config(data="x", preset="balanced", jobs=2), **SIZES)
+    tight = make_plan(config(data="x", preset="balanced", jobs=2, budget=plain.estimates["seconds"] / 2), **SIZES)
+    assert all(tight.steps[k] < plain.steps[k] for k in plain.steps)
+    assert (tight.folds, tight.seeds, tight.learners) == (plain.folds, plain.seeds, plain.learners)
+    assert tight.estimates["seconds"] == pytest.approx(plain.estimates["seconds"] / 2, rel=0.15)
+
+
+def test_an_impossible_budget_is_told():
+    plan = make_plan(config(data="x", preset="balanced", jobs=2, budget="5s"), **SIZES)
+    assert any("too small" in note for note in plan.notes)
+
+
+def test_presets_grow():
+    steps = [[PRESETS[p].steps[g] for p in ("quick", "balanced", "thorough")] for g in ("vae", "gan", "diffusion", "cnn")]
+    assert all(a < b <= c for a, b, c in steps)
