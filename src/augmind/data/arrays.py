@@ -1,0 +1,118 @@
+"""Pictures as NumPy arrays in an .npz file, as MedMNIST, Keras and many papers share them. Never unpickles."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augmind.core.errors import DataError, unknown
+
+from .listing import label_text
+from .sources import Columns, Entry, Found, printable
+
+PICTURES = ("images", "image", "imgs", "x", "data", "pictures")
+LABELS = ("labels", "label", "y", "targets", "target")
+SPLITS = ("train", "val", "test")
+MOST = 4 << 30
+"""Bytes of unpacked arrays that are read."""
+LAYOUT = "expected arrays: train_images and train_labels (val_, test_), or x and y, or images and labels"
+
+
+def array_entries(path: Path, columns: Columns) -> Found:
+    """The rows of an .npz file with {train,val,test}_{images,labels}, x_train and y_train, x and y, or images and labels.
+
+    Raises `DataError` for arrays that are no pictures, for labels that do not fit, and for arrays of Python objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as z:
+            size = sum(i.file_size for i in z.infolist())
+        if size > MOST:
+            raise DataError(f"'{path.name}' unpacks to {size:,} bytes; at most {MOST:,} are read", help="give fewer or smaller pictures")
+        with np.load(path, allow_pickle=False) as file:
+            return _entries(path, file, columns)
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, MemoryError, KeyError, NotImplementedError, RuntimeError) as error:
+        why = "it holds Python objects, which could run code" if "allow_pickle" in str(error) else str(error)[:200]
+        raise DataError(f"'{path.name}' cannot be read: {why}", help=LAYOUT) from error
+
+
+def _entries(path: Path, file: Any, columns: Columns) -> Found:
+    if columns.split is not None:
+        raise DataError(f"'{path.name}' has no split column", help="splits are told by names: train_images, test_images")
+    parts = {s: p for s in SPLITS if (p := _pair(path, file.files, columns, s))} or {"": _pair(path, file.files, columns, "")}
+    entries: list[Entry] = []
+    for split, pair in parts.items():
+        if pair is None:
+            raise DataError(f"'{path.name}' has arrays {', '.join(sorted(file.files)) or '(none)'}", help=LAYOUT)
+        x, labels = pair
+        where = f"'{labels}' of '{path.name}'"
+        pictures, y = _bytes(file[x], f"'{x}' of '{path.name}'"), _labels(file[labels], where)
+        groups = [str(g) for g in np.ravel(file[_known(path, file.files, columns.group)])] if columns.group else [""] * len(y)
+        if not len(pictures) == len(y) == len(groups):
+            raise DataError(f"'{x}' has {len(pictures)} rows but {where} has {len(y)}", help="they must be equally long")
+        start = f"{printable(path.name)}:{split}:" if split else f"{printable(path.name)}:"
+        for i, (picture, label, group) in enumerate(zip(pictures, y, groups, strict=True)):
+            entries.append(_entry(f"{start}{i}", picture, label, split, group))
+    return Found(entries=entries, how="arrays: " + "; ".join(f"pictures '{p[0]}', labels '{p[1]}'" for p in parts.values() if p))
+
+
+def _entry(source: str, picture: np.ndarray, label: str, split: str, group: str) -> Entry:
+    if picture.dtype != np.uint8:
+        return Entry(source=source, label=label, split=split, group=group, status="corrupt", reason="holds values that are not finite numbers")
+    row = Entry(source=source, content=picture, label=label, split=split, group=group)
+    return row if label else Entry(source=source, split=split, group=group, status="unlabelled", reason="no label")
+
+
+def _pair(path: Path, names: list[str], columns: Columns, split: str) -> tuple[str, str] | None:
+    """The names of the arrays of pictures and labels of a split, or None."""
+    if columns.picture or columns.label:
+        if split:
+            return None
+        picture, label = columns.picture or _find(names, PICTURES, ""), columns.label or _find(names, LABELS, "")
+        return (_known(path, names, picture), _known(path, names, label)) if picture and label else None
+    x, y = _find(names, PICTURES, split), _find(names, LABELS, split)
+    return (x, y) if x and y else None
+
+
+def _find(names: list[str], usual: tuple[str, ...], split: str) -> str | None:
+    lower = {n.lower(): n for n in names}
+    wanted = [w for u in usual for w in ((f"{split}_{u}", f"{u}_{split}") if split else (u,))]
+    return next((lower[w] for w in wanted if w in lower), None)
+
+
+def _known(path: Path, names: list[str], name: str) -> str:
+    if name not in names:
+        raise DataError(f"'{path.name}' has no array '{name}'", help=unknown("array", name, names).help)
+    return name
+
+
+def _bytes(x: np.ndarray, where: str) -> list[np.ndarray]:
+    """Pictures as uint8 (height, width) or (height, width, channels). A row that is not finite stays float and is found by that."""
+    if x.ndim == 4 and x.shape[-1] not in (1, 3, 4) and x.shape[1] in (1, 3, 4):
+        x = np.moveaxis(x, 1, -1)
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[-1] not in (1, 3, 4)) or 0 in x.shape[1:]:
+        raise DataError(f"{where} has shape {x.shape}: not (n, height, width) or (n, height, width, 1, 3 or 4)", help=LAYOUT)
+    x = x[..., 0] if x.ndim == 4 and x.shape[-1] == 1 else x
+    if x.dtype == np.bool_:
+        x = x.astype(np.uint8) * np.uint8(255)
+    if x.dtype == np.uint8 or len(x) == 0:
+        return list(x)
+    if not np.issubdtype(x.dtype, np.number) or np.iscomplexobj(x):
+        raise DataError(f"{where} holds {x.dtype}, not numbers of pixels", help=LAYOUT)
+    good = np.asarray(np.isfinite(x).reshape(len(x), -1).all(axis=1))
+    low, high = (float(x[good].min()), float(x[good].max())) if good.any() else (0.0, 0.0)
+    top = 1.0 if high <= 1 and np.issubdtype(x.dtype, np.floating) else 255.0 if high <= 255 else 65535.0
+    if low < 0 or high > 65535:
+        raise DataError(f"{where} holds values from {low:g} to {high:g}", help="pixels are 0 to 1, 0 to 255 or 0 to 65535")
+    return [np.rint(p * (255.0 / top)).astype(np.uint8) if ok else p.astype(np.float64) for p, ok in zip(x, good, strict=True)]
+
+
+def _labels(y: np.ndarray, where: str) -> list[str]:
+    """One text a row, from (n,), (n, 1) or one-hot (n, k)."""
+    if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        y = y.argmax(axis=1)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise DataError(f"{where} has shape {y.shape}: not one class a row", help="labels are (n,), (n, 1) or one-hot (n, classes)")
+    return [label_text(v, None, where) for v in y.tolist()]

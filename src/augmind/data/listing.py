@@ -1,0 +1,168 @@
+"""Tables that list pictures: which files are tables, which of their columns mean what, and a row of the table as an entry."""
+
+import math
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from augmind.core.errors import DataError, unknown
+from augmind.modalities.image.decode import CannotRead
+from augmind.modalities.image.workers import File
+
+from .sources import SPLITS, Columns, Entry, Found, printable, tidy
+from .table import Table
+
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
+PICTURE_NAMES = (
+    *("image", "img", "picture", "photo", "path", "file", "filename", "file_name", "filepath", "file_path"),
+    *("image_path", "img_path", "image_file", "image_bytes", "bytes", "jpg", "png"),
+)
+LABEL_NAMES = ("label", "labels", "class", "target", "y", "category", "class_name", "label_name", "fine_label")
+SPLIT_NAMES = ("split", "subset", "partition", "set")
+
+
+def fits(path: Path, columns: Columns, root: Path) -> bool:
+    """Whether a table has a column of pictures and one of labels, and its first picture exists."""
+    try:
+        table = open_table(path)
+        picture, _ = _roles(table, columns)
+        return bool(table.numbers) and not isinstance(_fetch(table, picture, 0, path.parent, root), CannotRead)
+    except DataError:
+        return False
+
+
+def open_table(path: Path) -> Table:
+    from .readers import CsvTable, JsonTable, arrow_table
+
+    match path.suffix.lower():
+        case ".csv" | ".tsv":
+            return CsvTable(path)
+        case ".json" | ".jsonl" | ".ndjson":
+            return JsonTable(path)
+        case _:
+            return arrow_table(path)
+
+
+def table_entries(path: Path, columns: Columns, *, root: Path, split: str = "") -> Found:
+    """The rows of a table. Pictures are found relative to the table's folder and must lie inside `root`."""
+    return entries_of(open_table(path), columns, home=path.parent, root=root, split=split)
+
+
+def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path | None, split: str = "") -> Found:
+    """The rows of any table; `split` is theirs where no column says otherwise. Without `home`, no picture may be a path."""
+    picture, label = _roles(table, columns)
+    group = _named(table, columns.group, "group", ()) if columns.group else None
+    labels = _labels(table, label)
+    splits, split_column = _splits(table, columns, split)
+    groups = ["" if g is None else str(g) for g in table.values(group)] if group else [""] * len(labels)
+    entries = [Entry(source=f"{table.name}:{n}", status="corrupt", reason=why) for n, why in table.bad.items()]
+    whole = table.texts(picture)
+    for i, number in enumerate(table.numbers):
+        row = Entry(source=f"{table.name}:{number}", label=labels[i], split=splits[i], group=groups[i])
+        content = _fetch(table, picture, i, home, root) if whole else partial(_fetch, table, picture, i, home, root)
+        entries.append(_with(row, content))
+    entries.sort(key=lambda e: int(e.source.rpartition(":")[2]))
+    how = f"table {table.name}: picture from column '{picture}', label from '{label}'"
+    how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
+    return Found(entries=entries, how=how + (f", group from '{group}'" if group else ""))
+
+
+def _with(row: Entry, content: Any) -> Entry:
+    if isinstance(content, CannotRead):
+        return replace(row, status="corrupt", reason=str(content))
+    if isinstance(content, bytes):
+        return replace(row, content=lambda: content)
+    row = replace(row, content=content)
+    return row if row.label else replace(row, status="unlabelled", reason="no label")
+
+
+def _fetch(table: Table, column: str, i: int, home: Path | None, root: Path | None) -> File:
+    """The picture of row i as bytes or as a path inside `root`; `CannotRead`, returned, says why there is none."""
+    value = table.cell(column, i)
+    if isinstance(value, dict):
+        value = value.get("bytes") if value.get("bytes") is not None else value.get("path")
+    if isinstance(value, bytes):
+        return value
+    if value is None or value == "":
+        return CannotRead("no picture is given")
+    if not isinstance(value, str):
+        raise DataError(f"column '{column}' of '{table.name}' holds {type(value).__name__}, not paths or bytes", help="name another with --column")
+    if "://" in value:
+        return CannotRead(f"'{printable(value)}' is a web address; only files are read")
+    if home is None or root is None:
+        return CannotRead(f"'{printable(value)}' is a path, and this dataset has no files beside it")
+    try:
+        path = home / value
+        if "\\" in value and not path.exists():
+            path = home / PureWindowsPath(value).as_posix()
+        if not path.resolve().is_relative_to(root.resolve()):
+            return CannotRead(f"'{printable(value)}' lies outside the dataset's folder")
+        return path if path.is_file() else CannotRead(f"no such file '{printable(value)}'")
+    except (OSError, ValueError, RuntimeError) as error:
+        return CannotRead(f"'{printable(value)[:80]}' is not a usable path: {error}")
+
+
+def _roles(table: Table, columns: Columns) -> tuple[str, str]:
+    """The columns of pictures and labels: as the user says, by their usual names, by their type."""
+    typed = table.pictures()
+    picture = _named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture", PICTURE_NAMES)
+    return picture, _named(table, columns.label, "label", LABEL_NAMES)
+
+
+def _named(table: Table, wanted: str | None, role: str, usual: tuple[str, ...]) -> str:
+    known = ", ".join(f"'{c}'" for c in table.columns) or "none"
+    flag = {"picture": "--column", "label": "--label", "group": "--group", "split": "--split"}[role]
+    if wanted is not None and wanted not in table.columns:
+        hint = unknown("column", wanted, table.columns).help.partition("known:")[0]
+        raise DataError(f"'{table.name}' has no column '{wanted}'", help=f"{hint}its columns are {known}")
+    if wanted is None:
+        lower = {c.strip().lower(): c for c in reversed(table.columns)}
+        wanted = next((lower[u] for u in usual if u in lower), None)
+    if wanted is None:
+        raise DataError(f"'{table.name}' has no {role} column", help=f"its columns are {known}; name one with {flag}")
+    if table.columns.count(wanted) > 1:
+        raise DataError(f"'{table.name}' has {table.columns.count(wanted)} columns named '{wanted}'", help="rename all but one")
+    return wanted
+
+
+def _splits(table: Table, columns: Columns, default: str) -> tuple[list[str], str]:
+    """The split of each row, and the column that tells it if one does."""
+    lower = {c.strip().lower(): c for c in table.columns}
+    column = _named(table, columns.split, "split", ()) if columns.split else next((lower[s] for s in SPLIT_NAMES if s in lower), None)
+    if column is None:
+        return [default] * len(table.numbers), ""
+    values = ["" if v is None else str(v).strip() for v in table.values(column)]
+    strange = sorted({v for v in values if v and v.lower() not in SPLITS})
+    if strange and columns.split:
+        raise DataError(f"column '{column}' of '{table.name}' holds '{strange[0]}', which is no split", help="splits are train, val and test")
+    if strange:
+        return [default] * len(table.numbers), ""
+    return [SPLITS.get(v.lower(), default) for v in values], column
+
+
+def _labels(table: Table, column: str) -> list[str]:
+    names = table.classes(column)
+    labels = [label_text(v, names, f"column '{column}' of '{table.name}'") for v in table.values(column)]
+    whole = [re.fullmatch(r"-?\d+(\.0+)?", x) for x in labels if x]
+    if whole and all(whole) and any(m and m[1] for m in whole):
+        labels = [x.partition(".")[0] for x in labels]
+    return labels
+
+
+def label_text(value: Any, names: list[str] | None, where: str) -> str:
+    """A label as text; "" if it is missing (None, NaN, "", -1 of named classes). Raises `DataError` for what is no class."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if names is not None and isinstance(value, int):
+        return tidy(names[value]) if 0 <= value < len(names) else ""
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise DataError(f"{where} holds {value:g}: a number to predict, not a class", help="name the column of classes with --label")
+        return str(int(value))
+    if isinstance(value, str | int):
+        return tidy(str(value))
+    if isinstance(value, bytes):
+        return tidy(value.decode("utf-8", "backslashreplace"))
+    raise DataError(f"{where} holds a {type(value).__name__}; one class a row is needed", help="name another column with --label")

@@ -1,0 +1,263 @@
+"""`load`: any source of labelled pictures to a `Dataset`. Nothing is trusted, nothing is changed, nothing is dropped in silence."""
+
+import difflib
+import hashlib
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augmind.core.errors import DataError, MachineError, UsageError
+from augmind.core.store import digest
+from augmind.core.types import Samples, Spec
+from augmind.modalities.image.decode import CannotRead, Grid, Picture, choose_grid, from_array
+from augmind.modalities.image.workers import Pool
+
+from .archive import ENDINGS as ARCHIVES
+from .archive import extract, is_archive
+from .arrays import array_entries
+from .dataset import Dataset, Row
+from .folders import scan
+from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
+from .listing import TABLES, table_entries
+from .remarks import remarks
+from .sources import LAYOUT, Columns, Entry, Found, printable
+
+SIZES = range(4, 257)
+"""Sides that a user may ask for."""
+
+
+def load(
+    source: str | Path,
+    *,
+    label: str | None = None,
+    column: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
+    size: int | tuple[int, int] | None = None,
+    max_bad: float = 0.2,
+    download: bool = False,
+) -> Dataset:
+    """The labelled pictures of a source as rows of one size.
+
+    source    a folder with a folder a class (perhaps inside train/, val/, test/), a table (CSV, TSV, JSON, JSONL, Parquet,
+              Arrow) with paths or bytes, an archive (.zip, .tar, .tar.gz, .tgz) of either, an .npz file, a folder made by
+              `datasets.save_to_disk`, or an id of the Hugging Face Hub
+    label, column, group, split   columns of a table: of classes, of pictures, of subjects or sites, of splits
+    size      side of a square, or (height, width), in 4..256; None: see `choose_grid`
+    max_bad   the share of rows that may be unreadable before the whole dataset is refused
+    download  whether the network may be used for an id of the Hub
+
+    Every row of the source is in `Dataset.rows`; status "corrupt", "unlabelled" or "stray" (a file that is no picture) keeps
+    it out of the samples. `x` is uint8 (n, channels, height, width). Raises `DataError` for what cannot be used.
+    """
+    _check_settings(size, max_bad)
+    columns = Columns(label=label, picture=column, group=group, split=split)
+    with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
+        name, found = _open(source, columns, Path(temp), download)
+        _check_labels(name, found.entries)
+        answers = _decode(found.entries, size)
+    rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(found.entries, answers, strict=True))]
+    _check_rows(name, rows, max_bad)
+    return _dataset(name, found, rows, [a for a in answers if isinstance(a, Picture)], asked=size is not None)
+
+
+def _check_settings(size: int | tuple[int, int] | None, max_bad: float) -> None:
+    sides = () if size is None else (size,) if isinstance(size, int) else size
+    if any(s not in SIZES for s in sides):
+        raise UsageError(f"size {size} is not allowed", help=f"a side may have {SIZES.start} to {SIZES.stop - 1} pixels")
+    if not 0 <= max_bad <= 1:
+        raise UsageError(f"max_bad={max_bad} is not allowed", help="it is a share of the rows, from 0 to 1")
+
+
+def _open(source: str | Path, columns: Columns, temp: Path, download: bool) -> tuple[str, Found]:
+    """The dataset's name and its rows. Archives are unpacked into the empty folder `temp`; the source is only read."""
+    if "\0" in str(source):
+        raise DataError(f"{str(source)[:200]!r} is not a usable path", help="check the path")
+    path = Path(source).expanduser()
+    try:
+        if not path.exists():
+            return str(source), _absent(str(source), path, columns, download)
+        if not path.is_dir() and not path.is_file():
+            raise DataError(f"'{path.name}' is a pipe, socket or device", help="give a file or a folder")
+        return _stem(path), _read_path(path.resolve(), columns, temp)
+    except PermissionError as error:
+        raise MachineError(f"'{error.filename}' may not be read: {error.strerror}", help="give yourself the right to read it") from error
+    except OSError as error:
+        raise DataError(f"'{printable(str(source))[:200]}' cannot be read: {error.strerror or error}", help="check the path") from error
+
+
+def _stem(path: Path) -> str:
+    name = path.resolve().name
+    ending = next((e for e in (*ARCHIVES, ".npz", *TABLES) if name.lower().endswith(e)), "") if path.is_file() else ""
+    return printable(name.removesuffix(name[len(name) - len(ending) :])) if ending else printable(name)
+
+
+def _read_path(path: Path, columns: Columns, temp: Path) -> Found:
+    if is_saved(path):
+        return saved_entries(path, columns)
+    if path.is_dir():
+        return scan(path, columns)
+    if path.stat().st_size == 0:
+        raise DataError(f"'{path.name}' is empty", help=LAYOUT)
+    if is_archive(path):
+        folder = extract(path, temp)
+        inner = _saved_inside(folder)
+        return saved_entries(inner, columns) if inner else scan(folder, columns, name=path.name)
+    if path.suffix.lower() == ".npz":
+        return array_entries(path, columns)
+    if path.suffix.lower() in TABLES:
+        return table_entries(path, columns, root=path.parent)
+    known = ", ".join([*TABLES, *ARCHIVES, ".npz"])
+    raise DataError(f"'{printable(path.name)}' is no known kind of dataset", help=f"give a folder, or a file that ends in {known}")
+
+
+def _saved_inside(folder: Path) -> Path | None:
+    """A dataset of `save_to_disk` at the top of an unpacked archive or one folder down."""
+    return next((f for f in (folder, *sorted(folder.iterdir())) if is_saved(f)), None)
+
+
+def _absent(source: str, path: Path, columns: Columns, download: bool) -> Found:
+    """A dataset of the Hub where that is allowed; else the error for a path that does not exist, with the nearest name."""
+    hub = HUB_ID.fullmatch(source) is not None
+    if hub and (download or cached(source)):
+        return hub_entries(source, columns, download=download)
+    parent = path.parent
+    while not parent.is_dir():
+        parent = parent.parent
+    missing = path.relative_to(parent).parts[0]
+    near = difflib.get_close_matches(missing, sorted(p.name for p in parent.iterdir()), n=1)
+    hints = [f"did you mean '{parent / near[0]}'?"] if near else []
+    if hub:
+        hints.append(
+            f"for the dataset of that name on the Hugging Face Hub, allow the network: --download (download=True), e.g. '{source} --download'"
+        )
+    raise DataError(f"there is no file or folder '{source}'", help=" ".join(hints) or f"'{parent}' exists, '{missing}' in it does not")
+
+
+def _check_labels(name: str, entries: list[Entry]) -> None:
+    """What can be said against a dataset before anything is decoded."""
+    pictures = [e for e in entries if e.status != "stray"]
+    labels = Counter(e.label for e in pictures if e.label)
+    if not pictures:
+        raise DataError(f"'{name}' has no rows", help=LAYOUT)
+    if not any(e.status == "ok" for e in pictures):
+        if all(e.status == "unlabelled" for e in pictures):
+            raise DataError(f"none of the {len(pictures)} rows of '{name}' has a label", help="name the column of classes with --label")
+        raise _unreadable(name, [(e.source, e.reason) for e in pictures if e.status == "corrupt"], len(pictures))
+    if len(labels) == 1:
+        raise DataError(f"'{name}' has one class only: '{next(iter(labels))}'", help=f"two classes or more are needed; {LAYOUT}")
+    if len(labels) > 20 and max(labels.values()) == 1:
+        raise DataError(f"each of the {len(labels)} rows of '{name}' has a label of its own", help="name the column of classes with --label")
+
+
+def _decode(entries: list[Entry], size: int | tuple[int, int] | None) -> list[Picture | CannotRead | None]:
+    """One answer an entry, None where it is not to be decoded; all pictures on one grid.
+
+    Headers come first, and full-size pixels exist only inside the workers, one picture at a time.
+    """
+    wanted = [i for i, e in enumerate(entries) if e.status == "ok"]
+    answers: list[Picture | CannotRead | None] = [None] * len(entries)
+    given = choose_grid([], size) if size is not None else None
+    for i, answer in zip(wanted, _answers([entries[i] for i in wanted], given), strict=True):
+        answers[i] = answer
+    sizes = [(a.facts["height"], a.facts["width"]) for a in answers if isinstance(a, Picture)]
+    if not sizes:
+        return answers
+    grid = choose_grid(sizes, size)
+    again = [i for i, a in enumerate(answers) if isinstance(a, Picture) and a.grid != grid]
+    for i, answer in zip(again, _answers([entries[i] for i in again], grid), strict=True):
+        answers[i] = answer
+    return answers
+
+
+def _answers(entries: list[Entry], grid: Grid | None) -> Iterator[Picture | CannotRead]:
+    if entries and isinstance(entries[0].content, np.ndarray):
+        yield from (from_array(e.content, grid) for e in entries)
+    elif entries:
+        yield from Pool().read((e.content() if callable(e.content) else e.content for e in entries), grid)  # type: ignore[misc]
+
+
+def _row(id: int, entry: Entry, answer: Picture | CannotRead | None) -> Row:
+    row = Row(id=id, source=entry.source, label=entry.label, split=entry.split, group=entry.group, status=entry.status, reason=entry.reason)
+    if isinstance(answer, CannotRead):
+        return replace(row, status="corrupt", reason=str(answer))
+    return replace(row, about=answer.facts) if isinstance(answer, Picture) else row
+
+
+def _check_rows(name: str, rows: list[Row], max_bad: float) -> None:
+    """Refuses a dataset with too many unreadable rows, or with one class once they are gone."""
+    bad = [(r.source, r.reason) for r in rows if r.status == "corrupt"]
+    good = [r for r in rows if r.status == "ok"]
+    if not good or len(bad) > max_bad * (len(bad) + len(good)):
+        raise _unreadable(name, bad, len(bad) + len(good))
+    if len({r.label for r in good}) == 1:
+        raise DataError(f"'{name}' has one class only with readable rows: '{good[0].label}'", help=f"two classes or more are needed; {LAYOUT}")
+
+
+def _unreadable(name: str, bad: list[tuple[str, str]], total: int) -> DataError:
+    first = "; ".join(f"{source} ({reason})" for source, reason in bad[:5])
+    more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
+    text = f"{len(bad)} of {total} rows of '{name}' cannot be read: {first}{more}"
+    return DataError(text, help="repair or remove them, or allow more with --max-bad", code="DATA-002")
+
+
+def _dataset(name: str, found: Found, rows: list[Row], pictures: list[Picture], asked: bool) -> Dataset:
+    """Rows and the decoded pictures of those that are "ok", in order, as one dataset."""
+    from augmind.modalities.image.codec import ImageCodec
+
+    x = _tensor(pictures)
+    digests = (hashlib.blake2b(one.numpy().tobytes(), digest_size=16).hexdigest() for one in x)
+    rows = [replace(r, digest=next(digests)) if r.status == "ok" else r for r in rows]
+    good = [r for r in rows if r.status == "ok"]
+    classes = sort_labels({r.label for r in good})
+    groups = sorted({r.group for r in good})
+    spec = Spec(kind="continuous", shape=tuple(x.shape[1:]), classes=classes)
+    samples = Samples.real(
+        x,
+        _codes([r.label for r in good], classes),
+        torch.tensor([r.id for r in good]),
+        group=_codes([r.group for r in good], groups) if any(groups) else None,
+    )
+    return Dataset(
+        name=name,
+        samples=samples,
+        spec=spec,
+        codec=ImageCodec(spec),
+        rows=tuple(rows),
+        fingerprint=digest([(r.source, r.label, r.split, r.digest) for r in rows]),
+        findings=tuple(remarks(found, rows, spec, asked)),
+    )
+
+
+def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in order: by value if all are whole numbers, else by text."""
+    labels = list(labels)
+    if all(re.fullmatch(r"-?\d+", x) for x in labels):
+        return tuple(sorted(labels, key=lambda x: (int(x), x)))
+    return tuple(sorted(labels))
+
+
+def _codes(texts: list[str], known: Sequence[str]) -> Tensor:
+    index = {t: k for k, t in enumerate(known)}
+    return torch.tensor([index[t] for t in texts])
+
+
+def _tensor(pictures: list[Picture]) -> Tensor:
+    """uint8 (n, channels, height, width), with as many channels as the richest picture needs."""
+    assert pictures[0].grid is not None
+    channels = max(p.channels for p in pictures)
+    x = np.full((len(pictures), channels, *pictures[0].grid), 255, dtype=np.uint8)
+    for row, picture in zip(x, pictures, strict=True):
+        values = np.frombuffer(picture.pixels, dtype=np.uint8).reshape(*row.shape[1:], picture.channels).transpose(2, 0, 1)
+        colours = min(channels, 3)
+        row[:colours] = values[:colours] if picture.channels > 1 else values
+        if picture.channels == 4:
+            row[3] = values[3]
+    return torch.from_numpy(x)

@@ -1,0 +1,90 @@
+"""What a person should know about how a dataset was read: coded findings AM101 to AM109."""
+
+from collections import Counter
+from statistics import median
+
+from augmind.core.run import Finding
+from augmind.core.types import Spec
+
+from .dataset import Row
+from .sources import Found
+
+DARK = 65535 // 4
+"""A set of 16-bit pictures whose brightest value is below this was probably scaled to fewer bits."""
+
+
+def remarks(found: Found, rows: list[Row], spec: Spec, asked: bool) -> list[Finding]:
+    """The findings of loading; `asked` says that the user chose the size."""
+    good = [r for r in rows if r.status == "ok"]
+    out = [Finding("AM101", "info", f"read as {found.how}; {len(good)} rows, {len(spec.classes)} classes", {"rows": len(good)})]
+    out += [*_set_aside(rows), *_sizes(good, spec, asked), *_converted(good), *_dark(good), *_labels(rows, good)]
+    return out + [Finding("AM109", "warning", note) for note in found.notes]
+
+
+def _set_aside(rows: list[Row]) -> list[Finding]:
+    words = {
+        "corrupt": ("AM102", "warning", "could not be read"),
+        "unlabelled": ("AM103", "warning", "have no label and were set aside"),
+        "stray": ("AM104", "info", "are no pictures and were set aside"),
+    }
+    out = []
+    for status, (code, level, text) in words.items():
+        some = [r for r in rows if r.status == status]
+        if some:
+            first = "; ".join(f"{r.source} ({r.reason})" for r in some[:3])
+            thing = "files" if status == "stray" else "rows"
+            out.append(Finding(code, level, f"{len(some)} {thing} {text}: {first}{'; ...' if len(some) > 3 else ''}", {"rows": len(some)}))
+    return out
+
+
+def _sizes(good: list[Row], spec: Spec, asked: bool) -> list[Finding]:
+    _, height, width = spec.shape
+    sizes = [(r.about["width"], r.about["height"]) for r in good]
+    if set(sizes) == {(width, height)}:
+        return []
+    w, h = (int(median(s)) for s in zip(*sizes, strict=True))
+    was = f"{w} x {h}" if len(set(sizes)) == 1 else f"{len(set(sizes))} sizes (median {w} x {h})"
+    stretched = sum(not 0.8 < (a / b) / (width / height) < 1.25 for a, b in sizes)
+    text = f"pictures were {'shrunk' if w * h > width * height else 'resized'} from {was} to {width} x {height}"
+    text += f"; {stretched} of them changed their proportions visibly" if stretched else ""
+    text += "" if asked else "; --size asks for another size"
+    return [Finding("AM105", "info", text, {"from": [w, h], "to": [width, height], "stretched": stretched})]
+
+
+def _converted(good: list[Row]) -> list[Finding]:
+    kinds = {
+        "CMYK to RGB": sum(r.about["mode"] == "CMYK" for r in good),
+        "more than 8 bits to 8 bits": sum("deep" in r.about for r in good),
+        "palette to colours": sum(r.about["mode"] in ("P", "PA") for r in good),
+        "two tones to grey": sum(r.about["mode"] == "1" for r in good),
+        "animation to its first frame": sum("animated" in r.about for r in good),
+        "turned upright as EXIF says": sum("turned" in r.about for r in good),
+    }
+    some = {k: n for k, n in kinds.items() if n}
+    if not some:
+        return []
+    return [Finding("AM106", "info", "pictures were converted: " + ", ".join(f"{n} {k}" for k, n in some.items()), some)]
+
+
+def _dark(good: list[Row]) -> list[Finding]:
+    deep = [r.about["deep"] for r in good if str(r.about["mode"]).startswith("I") and "deep" in r.about]
+    if not deep or not 255 < max(deep) < DARK:
+        return []
+    text = f"the brightest value of {len(deep)} 16-bit pictures is {max(deep):g} of 65535, so they are nearly black; scale them to the full range"
+    return [Finding("AM107", "warning", text, {"brightest": max(deep)})]
+
+
+def _labels(rows: list[Row], good: list[Row]) -> list[Finding]:
+    counts = Counter(r.label for r in good)
+    out = []
+    single = sorted(c for c, n in counts.items() if n == 1)
+    if single:
+        text = f"{len(single)} classes have one row only: {', '.join(single[:5])}"
+        out.append(Finding("AM108", "warning", text, {"classes": single}))
+    lost = sorted({r.label for r in rows if r.label} - set(counts))
+    out += [Finding("AM108", "warning", f"class '{c}' has no readable row and was left out", {"classes": [c]}) for c in lost]
+    alike = Counter(" ".join(c.casefold().replace("_", " ").split()) for c in counts)
+    for folded in sorted(c for c, n in alike.items() if n > 1):
+        same = sorted(c for c in counts if " ".join(c.casefold().replace("_", " ").split()) == folded)
+        out.append(Finding("AM108", "warning", f"classes {same} differ by case or spaces only; are they one class?", {"classes": same}))
+    return out
