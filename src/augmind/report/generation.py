@@ -7,7 +7,9 @@ from .snippet import inert
 from .words import DASH, KNOWLEDGE, QUALITY, Scale, anything, clean, duration, entries, interval, items, number, plain, scale_of, table, whole
 
 BUDGET = 2_200_000
-"""Most characters of previews in one page; beyond it, fewer rows of every class are shown."""
+"""Most bytes of previews in one page; beyond it, fewer rows of every class are shown."""
+CLASSES = 100
+"""Most classes listed one by one."""
 OPEN_CLASSES = 12
 """Classes whose gallery is open at once; the others fold out."""
 CURVES = 6
@@ -25,13 +27,17 @@ def scores_of(row: dict[str, Any]) -> str:
 
 
 def sizes(record: dict[str, Any]) -> list[list[int]]:
-    """Lengths of the previews of every strip of the gallery, row by row."""
+    """Bytes of the previews of every strip of the gallery, row by row."""
     gallery = table(record, "gallery")
     strips: list[list[Any]] = []
-    for c in entries(gallery, "classes"):
+    for c in entries(gallery, "classes")[:CLASSES]:
         strips += [items(c, "real"), entries(c, "synthetic")]
     strips += [entries(group, "rows") for group in entries(gallery, "rejected")]
-    return [[len(str(r.get("html"))) + len(str(r.get("nearest"))) if isinstance(r, dict) else len(str(r)) for r in s] for s in strips]
+    return [[sum(map(bytes_of, (r.get("html"), r.get("nearest")) if isinstance(r, dict) else (r,))) for r in strip] for strip in strips]
+
+
+def bytes_of(html: object) -> int:
+    return len(html.encode(errors="replace")) if isinstance(html, str) else 0
 
 
 def rows_that_fit(record: dict[str, Any], budget: int = BUDGET) -> int | None:
@@ -71,7 +77,7 @@ def gallery_view(record: dict[str, Any]) -> dict[str, Any]:
                 "synthetic": [v for row in entries(c, "synthetic")[:fit] if (v := synthetic_view(row))["own"]],
             }
         )
-    return {"open": classes[:OPEN_CLASSES], "folded": classes[OPEN_CLASSES:], "fit": fit}
+    return {"open": classes[:OPEN_CLASSES], "folded": classes[OPEN_CLASSES:CLASSES], "more": max(0, len(classes) - CLASSES), "fit": fit}
 
 
 def rejected_view(record: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +206,7 @@ def wanted_view(record: dict[str, Any]) -> list[dict[str, Any]]:
             share = min(100.0, 100 * got / asked) if asked and got is not None and got >= 0 else 0.0
             short = asked is not None and got is not None and got < asked
             rows.append({"class": clean(name), "asked": whole(asked), "got": whole(got), "share": round(share, 1), "short": short})
-    return rows
+    return rows[:CLASSES]
 
 
 def generation_view(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """A run's record as one self-contained HTML page."""
 
+import functools
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .generation import generation_view
+from .generation import CLASSES, generation_view
 from .plots import SHAPES, number_line
 from .results import learners, level_of, primary_of, results_view, title_of
 from .words import DASH, anything, clean, duration, entries, interval, items, number, plain, probability, scale_of, table, whole
@@ -13,6 +14,8 @@ KIND_NAMES = {"real": "real rows alone", "classical": "classical", "control": "s
 LEVELS = ("problem", "warning", "info")
 LISTED = 50
 """Most single rows listed of one kind of data problem."""
+FINDINGS = 200
+"""Most findings listed, the gravest first."""
 
 
 def shown(value: object) -> object:
@@ -22,7 +25,9 @@ def shown(value: object) -> object:
     return clean(value) if type(value) is str else value
 
 
+@functools.cache
 def environment() -> Environment:
+    """The templates, compiled once a process."""
     env = Environment(
         loader=PackageLoader("augmind.report", "."),
         autoescape=True,
@@ -58,7 +63,7 @@ def against(record: dict[str, Any]) -> str:
 def verdict_view(record: dict[str, Any]) -> dict[str, Any]:
     verdict = table(record, "verdict")
     scale = scale_of(primary_of(record))
-    low, high = (items(verdict, "interval") + [None, None])[:2]
+    low, high = [*items(verdict, "interval"), None, None][:2]
     points = "points" if scale.unit else ""
     return {
         "badge": badge(verdict),
@@ -105,9 +110,9 @@ def counts_view(record: dict[str, Any]) -> dict[str, Any]:
     longest = max((sum(v.get(c, 0.0) for v in numbers.values()) for c in classes), default=0.0) or 1.0
     rows = [
         {"class": c, "parts": [{"split": s, "n": whole(v.get(c, 0.0)), "width": round(100 * v.get(c, 0.0) / longest, 2)} for s, v in numbers.items()]}
-        for c in classes
+        for c in classes[:CLASSES]
     ]
-    return {"splits": list(numbers), "rows": rows}
+    return {"splits": list(numbers), "rows": rows, "more": max(0, len(classes) - CLASSES)}
 
 
 def outlier_text(item: object) -> str:
@@ -207,7 +212,8 @@ def render(record: dict[str, Any]) -> str:
             made=generation_view(record),
             health=health_view(record),
             choices=choices_view(record),
-            findings=findings_view(record),
+            findings=findings_view(record)[:FINDINGS],
+            unlisted=max(0, len(entries(record, "findings")) - FINDINGS),
             reproduce=reproduce_view(record),
         )
     )

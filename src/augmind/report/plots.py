@@ -53,11 +53,11 @@ def svg(body: str, height: int, label: str, css: str) -> Markup:
     return Markup('<svg class="{}" width="100%" height="{}" role="img" aria-label="{}">{}</svg>').format(css, height, label, Markup(body))
 
 
-def marker(kind: str, x: float, y: float) -> str:
+def marker(kind: str, x: float, y: int) -> str:
     return f'<svg x="{x}%" y="{y}" class="mark k-{kind}" overflow="visible"><path d="{SHAPES[kind]}"/></svg>'
 
 
-def bar(axis: Axis, low: float, high: float, y: float, css: str) -> str:
+def bar(axis: Axis, low: float, high: float, y: int, css: str) -> str:
     """An interval with end caps."""
     a, b = axis.at(low), axis.at(high)
     caps = "".join(f'<line x1="{x}%" x2="{x}%" y1="{y - 5}" y2="{y + 5}" class="{css}"/>' for x in (a, b))
@@ -77,7 +77,7 @@ def track(axis: Axis, mean: object, low: object, high: object, dots: Sequence[ob
     height, dot_y, mean_y = 44, 13, 29
     parts = [f'<line x1="{axis.at(t)}%" x2="{axis.at(t)}%" y1="0" y2="{height}" class="grid"/>' for t in axis.ticks]
     if zero:
-        parts.append(f'<line x1="{axis.at(0)}%" x2="{axis.at(0)}%" y1="0" y2="{height}" class="zero"/>')
+        parts.append(f'<line x1="{axis.at(0.0)}%" x2="{axis.at(0.0)}%" y1="0" y2="{height}" class="zero"/>')
     parts += [f'<circle cx="{axis.at(x)}%" cy="{dot_y}" r="3" class="seed k-{kind}"/>' for d in dots if (x := number(d)) is not None]
     a, b, m = number(low), number(high), number(mean)
     if a is not None and b is not None:
@@ -108,7 +108,7 @@ def number_line(gain: object, low: object, high: object, certifiable: object, sc
         x = axis.at(t)
         parts.append(f'<line x1="{x}%" x2="{x}%" y1="74" y2="79" class="axis"/>')
         parts.append(f'<text x="{x}%" y="95" class="tick">{tick_label(axis, t, scale, sign=True)}</text>')
-    parts.append(f'<line x1="{axis.at(0)}%" x2="{axis.at(0)}%" y1="30" y2="79" class="zero"/>')
+    parts.append(f'<line x1="{axis.at(0.0)}%" x2="{axis.at(0.0)}%" y1="30" y2="79" class="zero"/>')
     if a is not None and b is not None:
         parts.append(bar(axis, a, b, 52, "span"))
     x = axis.at(m)

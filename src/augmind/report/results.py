@@ -16,8 +16,8 @@ def kind_of(arm: dict[str, Any]) -> str:
 
     A control knows the same as a synthetic arm, but nothing is generated for it.
     """
-    if arm.get("kind") in SHAPES:
-        return arm["kind"]
+    if (kind := str(arm.get("kind"))) in SHAPES:
+        return kind
     name = f"{arm.get('arm', '')} {arm.get('label', '')}".lower()
     if arm.get("arm") in ("real", "none"):
         return "real"

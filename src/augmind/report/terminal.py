@@ -52,8 +52,11 @@ def learner_table(record: dict[str, Any], learner: str) -> Table:
     axis = axis_over([f.get(k) for f in figures for k in ("mean", "low", "high")])
     title = Text(f"{learner or 'learner'}: {ascii_signs(scale.heading)}", style="bold")
     out = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    for heading, side in (("arm", "left"), ("mean (interval)", "right"), ("", "left"), ("to real", "right"), ("to classical", "right")):
-        out.add_column(heading, justify=side, no_wrap=heading != "arm", overflow="fold")
+    out.add_column("arm", overflow="fold")
+    out.add_column("mean (interval)", justify="right", no_wrap=True)
+    out.add_column("", no_wrap=True)
+    out.add_column("to real", justify="right", no_wrap=True)
+    out.add_column("to classical", justify="right", no_wrap=True)
     for arm, f in zip(arms, figures, strict=True):
         first = number(f.get("mean")) is not None and number(f.get("mean")) == top
         value = told(plain(f.get("mean"), scale), interval(f.get("low"), f.get("high"), scale))

@@ -60,8 +60,11 @@ def scale_of(metric: str) -> Scale:
 
 def clean(text: object) -> str:
     """The text without control, bidirectional-override and unassigned characters; line breaks become spaces."""
+    text = str(text)
+    if text.isprintable():
+        return text
     out = []
-    for c in str(text):
+    for c in text:
         if c in "\n\r\t":
             out.append(" ")
         elif c in JOINERS or unicodedata.category(c) not in INVISIBLE:
