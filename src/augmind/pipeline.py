@@ -28,7 +28,7 @@ BLOCK = 2048
 
 def prepare(folder: str) -> dict[str, Any]:
     """Loads, cleans and splits the dataset; test rows go into a file of their own that only the comparison opens."""
-    from .data.clean import clean
+    from .data.clean import clean, drop_rare
     from .data.load import load
     from .data.split import split
 
@@ -38,8 +38,9 @@ def prepare(folder: str) -> dict[str, Any]:
     def work(tmp: Path) -> None:
         source = {"label": c.label, "column": c.column, "group": c.group, "split": c.split, "size": c.size}
         dataset = clean(load(c.data, **source, max_bad=c.max_bad, download=c.download))
+        dataset = drop_rare(dataset) if c.drop_rare else dataset
         count = c.folds or c.preset_values().folds
-        parts = split(dataset, folds=count, test=c.test, seed=c.seed, group_aware=c.group is not None, drop_rare=c.drop_rare)
+        parts = split(dataset, folds=count, test=c.test, seed=c.seed, group_aware=c.group is not None)
         sealed = set(parts.folds[0].test) if parts.mode != "cv" else set()
         used = sealed | {i for f in parts.folds for i in f.train}
         keys = dataset.samples.key.tolist()

@@ -9,10 +9,10 @@ import torch
 
 from .appraise import calibration, quality_of
 from .compare import ARMS, PRIMARY, chosen, predictions, space_of
+from .conduct import versions
 from .core.registry import find
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
 from .core.types import Knowledge
-from .conduct import versions
 from .figures import figures
 from .job import Job
 from .pipeline import shard_path, train_inputs
@@ -21,6 +21,7 @@ from .verdict import Predictions, Verdict, difference, interval, verdict
 CHOSEN = "chosen"
 """The learner of the verdict: in every fold the one with the best inner score of its best classical arm."""
 LABELS = {"real": "real rows alone", "classical": "best classical", "synthetic": "synthetic", "synthetic+classical": "synthetic + classical"}
+KINDS = {arm: "synthetic" if "synthetic" in arm else arm for arm in ARMS}
 PER_CLASS, PER_REASON = 4, 8
 """Rows of the gallery."""
 
@@ -64,7 +65,7 @@ def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[s
         for other in ("real", "classical"):
             d = difference(own, by_arm[other], mode=job.split.mode) if other != arm else None
             differences[f"difference_{other}"] = asdict(d) if d else None
-        about = {"learner": learner, "arm": arm, "label": LABELS[arm], "knowledge": knowledge(job, learner, arm)}
+        about = {"learner": learner, "arm": arm, "kind": KINDS[arm], "label": LABELS[arm], "knowledge": knowledge(job, learner, arm)}
         out.append({**about, "policy": policy_name(job, learner, arm), "metrics": metrics, **differences})
     return out
 
@@ -153,6 +154,17 @@ def gallery(job: Job) -> dict[str, Any]:
     return {"classes": classes, "rejected": reasons}
 
 
+def health_record(job: Job) -> dict[str, Any]:
+    """The health of the data in the words of the report; test rows are counted, never looked at."""
+    health = read_json(job.features_stage / "health.json")
+    test = Counter(job.rows[i].label for i in job.split.folds[0].test) if job.split.mode != "cv" else Counter[str]()
+    counts = {"train": health["counts"]} | ({"test": {c: test[c] for c in job.spec.classes}} if test else {})
+    told = {k: health[k] for k in ("corrupt", "outliers", "imbalance", "sizes", "findings")}
+    told |= {"duplicates": sum(r.status == "duplicate" for r in job.rows), "near_duplicates": sum(map(len, health["near"]))}
+    aside = [{"source": r.source, "reason": r.reason} for r in job.rows if r.status != "ok"]
+    return told | {"counts": counts, "corrupt": aside, "label_issues": health["label_errors"], "leaks": len(health["leaks"])}
+
+
 def build(job: Job) -> dict[str, Any]:
     """The whole record, galleries aside."""
     primary = cells(job, CHOSEN)
@@ -169,7 +181,7 @@ def build(job: Job) -> dict[str, Any]:
         for learner in job.plan.learners:
             classical, scores = chosen(job, fold, learner)
             choices.append({"fold": int(fold), "learner": learner, "classical": classical.name, "scores": scores, "chosen": learner == best})
-    health = read_json(job.features_stage / "health.json")
+    health = health_record(job)
     generators = [generator_record(job, g) for g in job.plan.generators]
     screens, rejected = calibration(job), Counter[str]()
     for g in generators:

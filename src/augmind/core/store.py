@@ -255,6 +255,11 @@ class Store:
         """Where the unfinished training of a stage keeps its state; deleted when the stage is finished."""
         return self.folder / "checkpoints" / stage.name
 
+    def intact(self, file: Path) -> bool:
+        """Whether a file of a finished stage is as it was when the stage was finished."""
+        files = self.finished().get(file.parent.name, {"files": {}})["files"]
+        return file.is_file() and files.get(file.name) == file_digest(file)
+
     def damaged(self) -> list[str]:
         """Files of finished stages that are missing or whose content has changed."""
         bad: list[str] = []
