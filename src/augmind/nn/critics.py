@@ -1,5 +1,7 @@
 """Rows and labels to one number: how real does it look? Projection of the class on the features (arXiv:1802.05637)."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -35,14 +37,14 @@ class GridCritic(Critic):
         super().__init__(sizes[-1] * 4, classes, spectral)
         (h, w), step = base(shape), 2**levels
         self.margin = (0, w * step - shape[2], 0, h * step - shape[1])
-        self.downs = nn.ModuleList(bounded_slope(nn.Conv2d(a, b, 4, 2, 1), spectral) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.downs = nn.ModuleList(bounded_slope(nn.Conv2d(a, b, 4, 2, 1), spectral) for a, b in pairwise(sizes))
         self.last = bounded_slope(nn.Conv2d(sizes[-1], 4 * sizes[-1], 3, 2, 1), spectral)
 
     def forward(self, x: Float[Tensor, "b c h w"], y: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
         h = pad(x, self.margin, mode="replicate").contiguous(memory_format=torch.channels_last)
         for down in self.downs:
             h = leaky_relu(down(h), 0.2)
-        return self.judge(leaky_relu(self.last(h), 0.2).mean((2, 3)), y)
+        return self.judge(leaky_relu(self.last(h), 0.2).sum((2, 3)), y)
 
 
 class VectorCritic(Critic):

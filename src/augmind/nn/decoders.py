@@ -1,5 +1,7 @@
 """Latent vectors and labels to rows: the upper half of an autoencoder, and the generator of a GAN."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -33,7 +35,7 @@ class GridDecoder(nn.Module):
         self.label = nn.Embedding(classes, latent)
         self.start = nn.Linear(2 * latent, sizes[0] * self.base[0] * self.base[1])
         self.norms = nn.ModuleList(ClassNorm(size, classes) for size in sizes)
-        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(sizes))
         self.end = nn.Conv2d(sizes[-1], shape[0], 3, 1, 1)
 
     def forward(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:

@@ -1,6 +1,7 @@
 """Rows to feature vectors: the lower half of an autoencoder."""
 
 import math
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class GridEncoder(nn.Module):
         self.margin = (0, w * step - shape[2], 0, h * step - shape[1])
         sizes = [shape[0], *(width * 2**i for i in range(levels))]
         layers = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.SiLU()]
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.features = sizes[-1] * h * w

@@ -11,7 +11,7 @@ standardised by the training rows. An under-trained, blurry generator is neither
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -147,7 +147,7 @@ class Watchman:
         said = f"memorisation at step {step}: {copies} of {len(x)} drawn rows are next to one training row"
         return self.finding("AM212", said, {"step": step, "copies": copies, "rows": len(x)})
 
-    def finding(self, code: str, said: str, about: dict[str, float]) -> Finding:
+    def finding(self, code: str, said: str, about: dict[str, Any]) -> Finding:
         return Finding(code, "problem", f"{self.run.label}: {said}" if self.run.label else said, about)
 
     @cached_property
@@ -181,7 +181,8 @@ class Watchman:
         """Stored rows in model space, small and flat."""
         if len(self.data.spec.shape) == 1:
             return x.float()
-        side = tuple(min(SIDE, s) for s in self.data.spec.shape[1:])
+        height, width = self.data.spec.shape[1:]
+        side = (min(SIDE, height), min(SIDE, width))
         return torch.cat([adaptive_avg_pool2d(self.data.spec.to_model(part), side).flatten(1) for part in x.split(1024)])
 
     def scaled(self, x: Tensor) -> Tensor:
