@@ -25,7 +25,7 @@ from augmind.core.types import Data
 SIDE = 12
 CLASSES, ROWS = 12, 96
 """At most so many classes and rows are drawn in one look."""
-DRAWS = 60
+DRAWS = 40
 """Subsamples of real rows by which the limits are calibrated."""
 ALIKE = 0.2
 """A spread below this part of the real rows' is a collapse; lower where the real rows' own spread varies much."""
@@ -34,31 +34,33 @@ COPY = 0.35
 
 
 class Spread(NamedTuple):
-    """How varied labelled rows are. `pairs`: mean distance within a class; `nearest`: median distance to the nearest row of
-    the same class; `apart`: mean squared distance between classes beyond that within them (0 if classes are alike)."""
+    """How varied labelled rows are. `pairs`: mean distance within a class; `nearest`: mean distance to the nearest row of the
+    same class; `apart`: mean squared distance between classes beyond that within them (0 if classes are alike)."""
 
     pairs: float
     nearest: float
     apart: float
 
 
-MEANING = Spread(  # type: ignore[arg-type]
-    "the rows of one class are nearly the same: their mean distance is {:.0%} of that of real rows",
-    "only a few rows are distinct: the distance to the nearest one of the same class is {:.0%} of that of real rows",
-    "all classes look alike: what sets them apart is {:.0%} of that of real rows",
-)
+MEANING = {
+    "pairs": "the rows of one class are nearly the same: their mean distance is {:.0%} of that of real rows",
+    "nearest": "only a few rows are distinct: the distance to the nearest one of the same class is {:.0%} of that of real rows",
+    "apart": "all classes look alike: what sets them apart is {:.0%} of that of real rows",
+}
 
 
 def spread(z: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> Spread:
     """The spread of rows of which each class has at least two; medians over classes, so one odd class does not decide."""
     distance, same = torch.cdist(z, z), y[:, None] == y[None]
     other = same & ~torch.eye(len(y), dtype=torch.bool)
-    nearest = distance.masked_fill(~other, torch.inf).amin(1)
-    labels = y.unique()
-    within = torch.stack([distance[y == k][:, y == k].sum() / ((y == k).sum() * ((y == k).sum() - 1)) for k in labels])
+    counts = same.sum(1).float()
+    first = (same.int().cumsum(1).diagonal() == 1).nonzero().squeeze(1)
+    share = same[first] / counts[first, None]
+    pairs = share @ (distance * other).sum(1) / (counts[first] - 1)
+    nearest = share @ distance.masked_fill(~other, torch.inf).amin(1)
     squared = distance.square()
-    apart = squared[~same].mean() - squared[other].mean() if len(labels) > 1 else torch.zeros(())
-    return Spread(within.median().item(), torch.stack([nearest[y == k].median() for k in labels]).median().item(), apart.item())
+    apart = squared[~same].mean() - squared[other].mean() if len(first) > 1 else torch.zeros(())
+    return Spread(pairs.median().item(), nearest.median().item(), apart.item())
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class Watchman:
         if not broken:
             return None
         worst = min(broken, key=lambda f: broken[f])
-        said = getattr(MEANING, worst).format(max(0.0, broken[worst]))
+        said = MEANING[worst].format(max(0.0, broken[worst]))
         return self.finding("AM211", f"mode collapse at step {step}: {said}", {"step": step, **broken})
 
     def memorised(self, x: Tensor, step: int) -> Finding | None:
