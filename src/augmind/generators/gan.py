@@ -49,12 +49,12 @@ class Gan(Generator):
     and rows drawn from the moving average of the generator's weights.
     """
 
-    steps: int = tune(1500, 50, 50_000, log=True)
-    batch: int = tune(64, 8, 256, log=True)
+    steps: int = tune(1500, 50.0, 50_000.0, log=True)
+    batch: int = tune(64, 8.0, 256.0, log=True)
     lr: float = tune(2e-4, 1e-5, 2e-3, log=True)
     critic_lr: float = tune(4e-4, 1e-5, 4e-3, log=True)
-    width: int = tune(32, 8, 128, log=True)
-    latent: int = tune(32, 4, 128, log=True)
+    width: int = tune(32, 8.0, 128.0, log=True)
+    latent: int = tune(32, 4.0, 128.0, log=True)
     ema: float = tune(0.995, 0.9, 0.9999)
     augment: bool = tune(True, options=(True, False))
     spectral: bool = tune(True, options=(True, False))
