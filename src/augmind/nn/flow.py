@@ -4,6 +4,7 @@ The field v(x_t, t) = E[noise - x_0 | x_t] of the interpolant x_t = (1 - t) x_0 
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -13,12 +14,12 @@ Field = Callable[[Tensor, Tensor], Tensor]
 """(x (B, ...), t (B,)) to dx/dt (B, ...)."""
 
 
-def logit_normal(n: int) -> Float[Tensor, " n"]:
-    """Training times that favour the middle of the path (arXiv:2403.03206), from torch's global random state."""
-    return torch.sigmoid(torch.randn(n))
+def logit_normal(n: int, mean: float) -> Float[Tensor, " n"]:
+    """Training times in (0, 1) whose logit is normal (arXiv:2403.03206), from torch's global random state."""
+    return torch.sigmoid(torch.randn(n) + mean)
 
 
-def interpolate(x0: Float[Tensor, "B ..."], noise: Float[Tensor, "B ..."], t: Float[Tensor, " B"]) -> Float[Tensor, "B ..."]:
+def between(x0: Float[Tensor, "B ..."], noise: Float[Tensor, "B ..."], t: Float[Tensor, " B"]) -> Float[Tensor, "B ..."]:
     """x_t = (1 - t) x_0 + t noise."""
     return torch.lerp(x0, noise, t.reshape(-1, *[1] * (x0.ndim - 1)))
 
@@ -26,7 +27,7 @@ def interpolate(x0: Float[Tensor, "B ..."], noise: Float[Tensor, "B ..."], t: Fl
 def euler(field: Field, x: Float[Tensor, "B ..."], points: int) -> Float[Tensor, "B ..."]:
     """From noise to data in `points` equal steps of first order: `points` evaluations."""
     times = torch.linspace(1.0, 0.0, points + 1).tolist()
-    for t, s in zip(times, times[1:], strict=False):
+    for t, s in pairwise(times):
         x = x + (s - t) * field(x, x.new_full((len(x),), t))
     return x
 
@@ -34,7 +35,7 @@ def euler(field: Field, x: Float[Tensor, "B ..."], points: int) -> Float[Tensor,
 def heun(field: Field, x: Float[Tensor, "B ..."], points: int) -> Float[Tensor, "B ..."]:
     """From noise to data in `points` equal steps of second order, the last one of first order: 2 points - 1 evaluations."""
     times = torch.linspace(1.0, 0.0, points + 1).tolist()
-    for t, s in zip(times, times[1:], strict=False):
+    for t, s in pairwise(times):
         v = field(x, x.new_full((len(x),), t))
         ahead = x + (s - t) * v
         if s > 0:

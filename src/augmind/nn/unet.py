@@ -27,17 +27,22 @@ def fourier(t: Float[Tensor, " B"], size: int) -> Float[Tensor, "B size"]:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
+def zeroed(layer: nn.Module) -> nn.Module:
+    """The layer with all weights zero, so that what it ends starts as nothing."""
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
+    return layer
+
+
 class Residual(nn.Module):
     """Two convolutions whose second normalisation is scaled and shifted by the embedding; starts as the identity."""
 
     def __init__(self, before: int, after: int, embedding: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.GroupNorm(GROUPS, before), nn.GroupNorm(GROUPS, after)
-        self.conv1, self.conv2 = nn.Conv2d(before, after, 3, padding=1), nn.Conv2d(after, after, 3, padding=1)
+        self.conv1, self.conv2 = nn.Conv2d(before, after, 3, padding=1), zeroed(nn.Conv2d(after, after, 3, padding=1))
         self.modulate = nn.Linear(embedding, 2 * after)
         self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
 
     def forward(self, x: Float[Tensor, "B C H W"], e: Float[Tensor, "B E"]) -> Float[Tensor, "B D H W"]:
         h = self.conv1(silu(self.norm1(x)))
@@ -52,9 +57,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.GroupNorm(GROUPS, channels)
-        self.qkv, self.out = nn.Conv2d(channels, 3 * channels, 1), nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.qkv, self.out = nn.Conv2d(channels, 3 * channels, 1), zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         b, c, h, w = x.shape
@@ -64,22 +67,23 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """A field over grids: (noisy grid, time, class, condition) to a grid of the same shape.
+    """A field over grids: (several grids as channels, time, class, condition) to one grid.
 
     Two resolutions, attention at the lower one. `classes` counts the null class of classifier-free guidance;
-    `conditions` is the length of the condition vector (zero = none). Sides are padded inside to fit and cropped again.
+    `conditions` is the length of the condition vector, which is all zero by default. Sides are padded inside to fit and
+    cropped again.
     """
 
-    def __init__(self, channels: int, height: int, width: int, *, hidden: int, classes: int, conditions: int = 0) -> None:
+    def __init__(self, inputs: int, outputs: int, height: int, width: int, *, hidden: int, classes: int, conditions: int) -> None:
         super().__init__()
         self.fold = fold_factor(height, width)
         unit = 2 * self.fold
         self.margin = (-width % unit, -height % unit)
-        folded, deep, embedding = channels * self.fold**2, 2 * hidden, 4 * hidden
+        deep, embedding = 2 * hidden, 4 * hidden
         self.time = nn.Sequential(nn.Linear(2 * hidden, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.label = nn.Embedding(classes, embedding)
-        self.condition = nn.Linear(conditions, embedding, bias=False) if conditions else None
-        self.first = nn.Conv2d(folded, hidden, 3, padding=1)
+        self.condition = nn.Linear(conditions, embedding, bias=False)
+        self.first = nn.Conv2d(inputs * self.fold**2, hidden, 3, padding=1)
         self.down = nn.ModuleList([Residual(hidden, hidden, embedding), Residual(hidden, hidden, embedding)])
         self.widen = nn.Conv2d(hidden, deep, 3, stride=2, padding=1)
         self.middle = nn.ModuleList([Residual(deep, deep, embedding), Residual(deep, deep, embedding)])
@@ -87,17 +91,15 @@ class UNet(nn.Module):
         self.narrow = nn.Conv2d(deep, hidden, 3, padding=1)
         self.up = nn.ModuleList([Residual(2 * hidden, hidden, embedding), Residual(2 * hidden, hidden, embedding)])
         self.norm = nn.GroupNorm(GROUPS, hidden)
-        self.last = nn.Conv2d(hidden, folded, 3, padding=1)
+        self.last = zeroed(nn.Conv2d(hidden, outputs * self.fold**2, 3, padding=1))
         self.hidden = hidden
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
 
     def forward(
-        self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], y: Int[Tensor, " B"], condition: Float[Tensor, "B A"] | None = None
-    ) -> Float[Tensor, "B C H W"]:
+        self, x: Float[Tensor, "B I H W"], t: Float[Tensor, " B"], y: Int[Tensor, " B"], condition: Float[Tensor, "B A"] | None = None
+    ) -> Float[Tensor, "B O H W"]:
         height, width = x.shape[2:]
         e = self.time(fourier(t, 2 * self.hidden)) + self.label(y)
-        if self.condition is not None and condition is not None:
+        if condition is not None:
             e = e + self.condition(condition)
         e = silu(e)
         h = self.first(pixel_unshuffle(pad(x, (0, self.margin[0], 0, self.margin[1]), mode="replicate"), self.fold))
