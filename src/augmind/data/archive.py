@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import Protocol, runtime_checkable
 
 from augmind.core.errors import DataError
 from augmind.core.store import disk_errors
@@ -66,6 +66,13 @@ def extract(archive: Path, target: Path, limits: Limits = DEFAULT) -> Path:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
     return target
+
+
+@runtime_checkable
+class Bytes(Protocol):
+    """Anything that bytes can be read from."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 @contextlib.contextmanager
@@ -130,7 +137,7 @@ class Writer:
             raise self.refuse(member, "occurs twice, or is a file and a folder at once")
         (self.folders if folder else self.files).add(key)
 
-    def write(self, member: str, path: str, stream: IO[bytes], packed: int) -> None:
+    def write(self, member: str, path: str, stream: Bytes, packed: int) -> None:
         """Copies one file; `packed` is the number of bytes that it took in the archive, as far as known."""
         out = self.target / path
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +211,7 @@ class Tape:
     `allowed` bytes may be read until somebody allows more; the tar reader takes whole headers into memory, so they are metered.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Bytes) -> None:
         self.stream, self.allowed, self.read_so_far, self.last = stream, HEADERS, 0, b""
 
     def read(self, size: int) -> bytes:
