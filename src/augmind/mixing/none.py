@@ -15,5 +15,5 @@ class Unmixed(Transform):
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
     axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
 
-    def apply(self, x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def apply(self, x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return x, y

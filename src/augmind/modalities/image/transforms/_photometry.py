@@ -15,7 +15,7 @@ def blend(base: Pictures, x: Pictures, amount: Amounts) -> Pictures:
     return torch.lerp(base, x, amount[:, None, None, None]).clamp_(0, 1)
 
 
-def grey(x: Pictures) -> Pictures:
+def grey(x: Pictures) -> Float[Tensor, "b 1 h w"]:
     if x.shape[1] == 1:
         return x
     return (x * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)

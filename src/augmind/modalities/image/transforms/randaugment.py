@@ -21,7 +21,7 @@ class RandAugment(Transform):
 
     axes: ClassVar[tuple[int, ...]] = (3,)
 
-    operations: int = tune(2, 1, 3)
+    operations: int = tune(2, options=(1, 2, 3))
     magnitude: float = tune(9.0, 1.0, 30.0)
     pad: float = tune(1 / 9, 0.0, 0.25)
     mirror: bool = tune(True, options=(True, False))
