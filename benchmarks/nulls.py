@@ -1,0 +1,326 @@
+"""Error rates and power of the verdict's test, on simulated and on trained comparisons.
+
+    python -m benchmarks.nulls             all parts, about 4 minutes on one core
+    python -m benchmarks.nulls real        one part: holdout, cv, methods, real, shared, power or arms
+
+"use it" is the share of comparisons whose 95 % interval lies above zero; under a null it may not exceed 5 % and aims at 2.5 %.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy.stats import binomtest, norm, t
+
+from augmind.core.seeds import stable_seed
+from augmind.spread import Spread, spread
+
+BALANCED = (1, 1, 1)
+IMBALANCED = (50, 30, 12, 5, 3)
+
+
+def rng(*names: object) -> np.random.Generator:
+    return np.random.default_rng(stable_seed("nulls", *names))
+
+
+def labels(n: int, prior: tuple[int, ...]) -> np.ndarray:
+    """`n` classes in these proportions, at least two rows each."""
+    counts = np.maximum(2, np.round(np.array(prior) / sum(prior) * n)).astype(int)
+    counts[0] += n - counts.sum()
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+def folds_of(y: np.ndarray, folds: int) -> np.ndarray:
+    """Stratified folds."""
+    out = np.empty(len(y), dtype=int)
+    for k in np.unique(y):
+        rows = np.flatnonzero(y == k)
+        out[rows] = (np.arange(len(rows)) + k) % folds
+    return out
+
+
+def latent(
+    draw: np.random.Generator,
+    y: np.ndarray,
+    seeds: int,
+    *,
+    gain: float = 0.0,
+    base: float = 1.0,
+    luck: float = 0.06,
+    shared: float = 0.0,
+    folds: np.ndarray | None = None,
+) -> np.ndarray:
+    """Paired differences of correctness (n, seeds) of two arms that are equally good but for `gain`, from a probit model.
+
+    A row is answered rightly where a normal score is above 0: class level (rarer classes are harder), difficulty of the row (SD 1),
+    row x arm (0.5), row x arm x seed (0.5), luck of the seed for both arms and for each (SD `luck`), and with `folds` luck of
+    every fold's training and an effect of its training rows (SD about `shared`) that other folds share as far as they share rows.
+    """
+    n, k = len(y), y.max() + 1
+    level = base - 0.6 * np.arange(k) / max(1, k - 1)
+    both = level[y][:, None] + draw.normal(size=(n, 1)) + draw.normal(size=(1, seeds)) * luck
+    right = []
+    for arm in (gain, 0.0):
+        score = both + arm + draw.normal(size=(n, 1)) * 0.5 + draw.normal(size=(n, seeds)) * 0.5 + draw.normal(size=(1, seeds)) * luck
+        if folds is not None:
+            f = folds.max() + 1
+            rows = draw.normal(size=f) * shared * (f - 1) ** 0.5
+            score = score + ((rows.sum() - rows) / (f - 1))[folds][:, None] + (draw.normal(size=(f, seeds)) * luck)[folds]
+        right.append(score > 0)
+    return right[0].astype(float) - right[1]
+
+
+def share(hits: int, of: int) -> str:
+    low, high = binomtest(hits, of).proportion_ci(method="wilson")
+    return f"{100 * hits / of:5.1f} % ({100 * low:.1f}..{100 * high:.1f})"
+
+
+def tally(found: list[Spread]) -> str:
+    """Share of intervals above zero, SD of the estimates beside the mean standard error, and the median half-width, in points."""
+    estimate = np.array([s.estimate for s in found])
+    hits = sum(s.low > 0 for s in found)
+    se, half = 100 * np.sqrt(np.mean([s.se**2 for s in found])), 100 * np.median([s.certifiable for s in found])
+    return f"use it {share(hits, len(found))}   SD {100 * estimate.std():5.2f}  se {se:5.2f}  certifiable {half:5.1f}"
+
+
+def holdout(replicates: int = 1000) -> Iterator[str]:
+    yield "Simulated nulls, one test set"
+    for luck in (0.0, 0.06, 0.2):
+        for seeds in (2, 3, 5, 10):
+            for n, prior in ((60, BALANCED), (1000, BALANCED), (60, IMBALANCED), (600, IMBALANCED)):
+                draw, y = rng("holdout", luck, seeds, n, prior), labels(n, prior)
+                found = [spread(latent(draw, y, seeds, luck=luck), y) for _ in range(replicates)]
+                yield f"  luck {luck:4.2f}  seeds {seeds:2d}  rows {n:4d}  classes {len(prior)}   {tally(found)}"
+
+
+def cv(replicates: int = 1000) -> Iterator[str]:
+    yield "Simulated nulls, cross-validation (shared: SD of what trainings share, as a part of the SD from the choice of rows)"
+    for f in (3, 5):
+        for seeds in (1, 2, 3, 5):
+            for n, prior, scale in ((60, BALANCED, 0.12), (200, BALANCED, 0.065), (600, IMBALANCED, 0.065)):
+                for ratio in (0.0, 0.5, 1.0):
+                    draw, y = rng("cv", f, seeds, n, ratio), labels(n, prior)
+                    folds = folds_of(y, f)
+                    found = [spread(latent(draw, y, seeds, folds=folds, shared=ratio * scale), y, folds) for _ in range(replicates)]
+                    yield f"  folds {f}  seeds {seeds}  rows {n:4d}  classes {len(prior)}  shared {ratio:.1f}   {tally(found)}"
+
+
+# Other tests, for the decision record
+
+
+def seed_t(d: np.ndarray, w: np.ndarray) -> bool:
+    """Student t over the seed means: the test rows are taken as given."""
+    each = w @ d
+    return bool(each.mean() > t.ppf(0.975, len(each) - 1) * each.std(ddof=1) / len(each) ** 0.5)
+
+
+def corrected_t(d: np.ndarray, w: np.ndarray) -> bool:
+    """The same with Nadeau and Bengio's correction for test sets a quarter as large as the training set."""
+    each = w @ d
+    return bool(each.mean() > t.ppf(0.975, len(each) - 1) * each.std(ddof=1) * (1 / len(each) + 0.25) ** 0.5)
+
+
+def mcnemar(d: np.ndarray, _: np.ndarray) -> bool:
+    """McNemar's normal test on the first seed alone."""
+    plus, minus = (d[:, 0] > 0).sum(), (d[:, 0] < 0).sum()
+    return bool(plus - minus > norm.ppf(0.975) * max(1, plus + minus) ** 0.5)
+
+
+def mcnemar_all(d: np.ndarray, w: np.ndarray) -> bool:
+    """McNemar's test on rows x seeds as if all were independent."""
+    return mcnemar(d.reshape(-1, 1), w)
+
+
+def rows_only(d: np.ndarray, w: np.ndarray) -> bool:
+    """Normal interval from the rows alone: what a bootstrap of the test rows gives."""
+    mean = d.mean(1)
+    return bool(w @ mean > norm.ppf(0.975) * (w**2 @ (mean - w @ mean) ** 2) ** 0.5)
+
+
+def pigeonhole(d: np.ndarray, w: np.ndarray, draws: int = 200) -> bool:
+    """Percentile interval of a bootstrap that draws rows and seeds independently (Owen 2007)."""
+    draw = rng("pigeonhole", float(d.sum()))
+    n, s = d.shape
+    rows = draw.multinomial(n, np.full(n, 1 / n), size=draws) * w * n
+    columns = draw.multinomial(s, np.full(s, 1 / s), size=draws) / s
+    values = ((rows @ d) * columns).sum(1) / rows.sum(1)
+    return bool(np.quantile(values, 0.025) > 0)
+
+
+def satterthwaite(d: np.ndarray, w: np.ndarray) -> bool:
+    """The crossed mixed model by moments: rows + max(0, seeds - interaction), Satterthwaite's degrees of freedom."""
+    n, s = d.shape
+    mean = d.mean(1)
+    rows, total = mean.var(ddof=1) / n, (w @ d).var(ddof=1) / s
+    residual = d - mean[:, None] - d.mean(0) + d.mean()
+    both = (residual**2).sum() / ((n - 1) * (s - 1)) / (n * s)
+    variance = rows + max(0.0, total - both) or 1e-12
+    df = variance**2 / (rows**2 / (n - 1) + total**2 / (s - 1))
+    return bool(mean.mean() > t.ppf(0.975, max(1.0, df)) * variance**0.5)
+
+
+def chosen(d: np.ndarray, _: np.ndarray) -> bool:
+    """The verdict's test."""
+    return spread(d, np.zeros(len(d), dtype=int)).low > 0
+
+
+TESTS: tuple[Callable[[np.ndarray, np.ndarray], bool], ...] = (
+    chosen,
+    satterthwaite,
+    pigeonhole,
+    rows_only,
+    seed_t,
+    corrected_t,
+    mcnemar,
+    mcnemar_all,
+)
+
+
+def methods(replicates: int = 1000) -> Iterator[str]:
+    yield "Tests beside each other: one class of 300 rows, gain 0 (error) and 3 points (power); share of 'use it' in %"
+    yield f"  {'':28s}" + "".join(f"{test.__name__:>14s}" for test in TESTS)
+    y = np.zeros(300, dtype=int)
+    w = np.full(300, 1 / 300)
+    for luck in (0.0, 0.06, 0.2):
+        for seeds in (2, 3, 5, 10):
+            for gain in (0.0, 0.125):
+                draw = rng("methods", luck, seeds, gain)
+                tables = [latent(draw, y, seeds, luck=luck, gain=gain) for _ in range(replicates)]
+                cells = [f"{100 * np.mean([test(d, w) for d in tables]):14.1f}" for test in TESTS]
+                yield f"  luck {luck:4.2f}  seeds {seeds:2d}  gain {100 * np.mean(tables):+4.1f} " + "".join(cells)
+
+
+# Trained learners
+
+CENTRES = np.random.default_rng(stable_seed("nulls", "centres")).normal(size=(3, 8))
+
+
+def blobs(draw: np.random.Generator, n: int, apart: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """Three overlapping Gaussian classes in eight dimensions."""
+    y = np.arange(n) % len(CENTRES)
+    return draw.normal(size=(n, CENTRES.shape[1])) + apart * CENTRES[y], y
+
+
+def answers(learner: str, x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Classes that scikit-learn's logistic regression, or the vote of the three nearest training rows, gives."""
+    if learner == "logistic":
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression(tol=1e-3).fit(x, y).predict(test)
+    distance = (x**2).sum(1) - 2 * test @ x.T
+    near = y[np.argpartition(distance, 3, axis=1)[:, :3]]
+    return np.where(near[:, 1] == near[:, 2], near[:, 1], near[:, 0])
+
+
+def extra(draw: np.random.Generator, kind: str, x: np.ndarray, y: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that an arm adds to its training rows."""
+    pick = draw.integers(len(y), size=n)
+    if kind == "noise":
+        return draw.normal(size=(n, x.shape[1])) * x.std(0) + x.mean(0), draw.integers(len(CENTRES), size=n)
+    if kind == "jitter":
+        return x[pick] + draw.normal(size=(n, x.shape[1])) * 0.5, y[pick]
+    if kind == "fresh":
+        return blobs(draw, n)
+    return (x[pick], y[pick]) if kind == "duplicates" else (x[:0], y[:0])
+
+
+def trained(
+    draw: np.random.Generator, learner: str, ours: str, theirs: str, *, n: int = 60, test: int = 200, seeds: int = 3, folds: int = 0, added: int = 30
+) -> Spread:
+    """One comparison of two arms of a trained learner; the added rows are drawn afresh for every seed and fold."""
+    x, y = blobs(draw, n)
+    tx, ty = blobs(draw, test)
+    where = folds_of(y, folds) if folds else None
+    d = np.zeros((n if folds else test, seeds))
+    for fold in range(folds or 1):
+        kept, asked = (where != fold, where == fold) if where is not None else (slice(None), slice(None))
+        sx, sy = (x[asked], y[asked]) if where is not None else (tx, ty)
+        for seed in range(seeds):
+            right = []
+            for kind in (ours, theirs):
+                more = extra(draw, kind, x[kept], y[kept], added)
+                right.append(answers(learner, np.concatenate([x[kept], more[0]]), np.concatenate([y[kept], more[1]]), sx) == sy)
+            d[asked, seed] = right[0].astype(float) - right[1]
+    return spread(d, y if folds else ty, where)
+
+
+def real(replicates: int = 200) -> Iterator[str]:
+    yield "Trained nulls: 60 training rows, 30 added; the first arm adds what the second does not, or both add the same kind afresh"
+    for learner in ("logistic", "neighbours"):
+        for ours, theirs in (("duplicates", "none"), ("noise", "none"), ("duplicates", "duplicates"), ("jitter", "jitter")):
+            for folds, seeds in ((0, 3), (3, 2)):
+                draw = rng("real", learner, ours, theirs, folds)
+                found = [trained(draw, learner, ours, theirs, folds=folds, seeds=seeds) for _ in range(replicates)]
+                design = f"cv {folds} folds x {seeds} seeds" if folds else f"200 test rows, {seeds} seeds"
+                yield f"  {learner:10s} {ours:>10s} against {theirs:10s} {design:24s} {tally(found)}"
+
+
+def shared(replicates: int = 60) -> Iterator[str]:
+    """Variance over training sets of the true gain, per variance that 100 test rows would give at 100 training rows: `TRAINING`."""
+    yield "What trainings on the same rows share: variance over training sets / variance from the choice of as many test rows"
+    for learner in ("logistic", "neighbours"):
+        for kind in ("duplicates", "noise", "jitter"):
+            draw, seeds, n = rng("shared", learner, kind), 4, 100
+            tx, ty = blobs(draw, 3000)
+            means, luck, rows = [], [], []
+            for _ in range(replicates):
+                x, y = blobs(draw, n)
+                plain = answers(learner, x, y, tx) == ty
+                more = [extra(draw, kind, x, y, n // 2) for _ in range(seeds)]
+                d = np.stack([(answers(learner, np.r_[x, mx], np.r_[y, my], tx) == ty) * 1.0 - plain for mx, my in more], 1)
+                means.append(d.mean())
+                luck.append(d.mean(0).var(ddof=1) / seeds)
+                rows.append(d.mean(1).var() / len(d))
+            between = np.var(means, ddof=1) - np.mean(luck) - np.mean(rows)
+            yield f"  {learner:10s} {kind:10s}  SD {100 * max(0.0, between) ** 0.5:4.2f} points  ratio {between / (np.mean(rows) * 3000 / n):5.2f}"
+
+
+def power(replicates: int = 400) -> Iterator[str]:
+    yield "Power: share of 'use it' where the gain is real"
+    for luck in (0.0, 0.02, 0.06):
+        for seeds in (3, 5, 10):
+            for n, gain in ((1000, 0.114), (1000, 0.195), (300, 0.195)):
+                draw, y = rng("power", luck, seeds, n, gain), labels(n, BALANCED)
+                found = [spread(latent(draw, y, seeds, luck=luck, gain=gain), y) for _ in range(replicates)]
+                yield f"  simulated  luck {luck:.2f}  seeds {seeds:2d}  rows {n:4d}   {mean_gain(found)}   {tally(found)}"
+    for learner, n, added, folds in (("logistic", 40, 40, 0), ("logistic", 20, 300, 0), ("neighbours", 20, 300, 0), ("logistic", 200, 800, 3)):
+        draw = rng("fresh", learner, n, added, folds)
+        found = [trained(draw, learner, "fresh", "none", n=n, test=1000, seeds=5, folds=folds, added=added) for _ in range(replicates // 4)]
+        design = f"cv of {n} rows" if folds else "1000 test rows"
+        yield f"  {learner:10s} {n} rows + {added} fresh real ones, 5 seeds, {design:15s} {mean_gain(found)}   {tally(found)}"
+
+
+def mean_gain(found: list[Spread]) -> str:
+    return f"gain {100 * np.mean([s.estimate for s in found]):+.1f}"
+
+
+def arms(replicates: int = 400) -> Iterator[str]:
+    """The verdict needs a gain over both rivals: its error where all three arms are equal, its power where one is better."""
+    yield "Both rivals at once: 1,000 rows, 5 seeds; gains of the synthetic arm over classical and over real"
+    y = labels(1000, BALANCED)
+    for over_classical, over_real in ((0.0, 0.0), (0.0, 0.114), (0.114, 0.0), (0.114, 0.114), (0.114, 0.195)):
+        draw, hits, first = rng("arms", over_classical, over_real), 0, 0
+        for _ in range(replicates):
+            both = 1 + draw.normal(size=(1000, 1)) + draw.normal(size=(1, 5)) * 0.02
+            score = [both + draw.normal(size=(1000, 1)) * 0.5 + draw.normal(size=(1000, 5)) * 0.5 + draw.normal(size=(1, 5)) * 0.02 for _ in range(3)]
+            ours = (score[0] > 0) * 1.0
+            lows = [spread(ours - (s - g > 0), y).low > 0 for s, g in ((score[1], over_classical), (score[2], over_real))]
+            hits, first = hits + all(lows), first + lows[0]
+        told = f"use it {share(hits, replicates)}   over classical alone {share(first, replicates)}"
+        yield f"  latent gains {over_classical:.2f}, {over_real:.2f}   {told}"
+
+
+PARTS = {f.__name__: f for f in (holdout, cv, methods, real, shared, power, arms)}
+
+
+def main() -> None:
+    for name in sys.argv[1:] or PARTS:
+        started = time.monotonic()
+        for line in PARTS[name]():
+            print(line, flush=True)
+        print(f"  {time.monotonic() - started:.0f} s\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
