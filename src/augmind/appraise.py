@@ -1,14 +1,16 @@
 """How good the synthetic rows are (fidelity and diversity figures with intervals) and how often the screens wrong a real row."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .core.registry import make
 from .core.seeds import stable_seed, stream
 from .core.store import read_json, write_json
-from .core.types import Samples
+from .core.types import Choice, Samples
 from .job import Job
 from .pipeline import Judged, draw_inputs, fitted_screens, judge, read_shard, shard_path
 
@@ -24,20 +26,23 @@ def some(z: Tensor, seed: int) -> Tensor:
 
 def quality(folder: str, generator: str) -> None:
     """Distance, fidelity and diversity of one generator's kept rows against the training rows, with bootstrap intervals."""
-    from .metrics._bootstrap import bootstrap
+    from .metrics._intervals import bootstrap
 
     job = Job(Path(folder))
 
     def work(tmp: Path) -> None:
         rows = read_shard(shard_path(job, job.final, generator), generator)
         figures: dict[str, Any] = {}
+        told: list[dict[str, Any]] = []
         if rows is not None and len(rows):
-            assert rows.z is not None and job.real.z is not None
             seed = stable_seed(job.config.seed, "quality", generator)
             real = job.fold_rows(job.final)
-            assert real.z is not None
-            figures = bootstrap(METRICS, some(real.z, seed), some(rows.z, seed), seed=seed)
-        write_json(tmp / "quality.json", figures)
+            assert real.z is not None and rows.z is not None
+            plugins = {name: make("metrics", Choice(name=name)) for name in METRICS}
+            intervals, findings = bootstrap(plugins, some(real.z, seed), some(rows.z, seed), seed=seed)
+            figures = {name: interval._asdict() for name, interval in intervals.items()}
+            told = [asdict(replace(f, text=f"{generator}: {f.text}")) for f in findings]
+        write_json(tmp / "quality.json", {"figures": figures, "findings": told})
 
     job.store.stage("quality", quality_inputs(job, generator), work)
 

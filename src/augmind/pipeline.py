@@ -210,7 +210,7 @@ def judge(screens: dict[str, Screen], rows: Samples, judged: Judged) -> None:
     alive = torch.arange(len(rows))
     kept = judged.kept()
     for name, screen in screens.items():
-        scores = screen.score(rows.take(alive), kept)
+        scores = screen.score(rows.take(alive), kept) if len(alive) else torch.empty(0)
         column = torch.full((len(rows),), float("nan"))
         column[alive] = scores
         judged.scores.setdefault(name, []).extend(column.tolist())
@@ -288,7 +288,8 @@ def write_shard(job: Job, tmp: Path, judged: Judged, screens: dict[str, Screen],
     position, distance = screens["novelty"].nearest(rows)
     keep = torch.tensor([r == "" for r in judged.rejected], dtype=torch.bool)
     assert rows.z is not None
-    save_tensors(tmp / "rows.safetensors", {"x": rows.x, "y": rows.y, "key": rows.key, "z": rows.z, "keep": keep})
+    values = {} if space_of(generator) == "features" else {"x": rows.x}
+    save_tensors(tmp / "rows.safetensors", {**values, "y": rows.y, "key": rows.key, "z": rows.z, "keep": keep})
     classes = job.spec.classes
     table: dict[str, Any] = {
         "generator": [generator] * len(rows),
@@ -322,7 +323,7 @@ def read_shard(path: Path, generator: str, only_kept: bool = True) -> Samples | 
     if not (path / "rows.safetensors").exists():
         return None
     stored = load_tensors(path / "rows.safetensors")
-    rows = Samples.synthetic(generator, stored["x"], stored["y"], stored["key"], z=stored["z"])
+    rows = Samples.synthetic(generator, stored.get("x", stored["z"]), stored["y"], stored["key"], z=stored["z"])
     return rows.take(stored["keep"]) if only_kept else rows
 
 

@@ -94,8 +94,9 @@ def generator_record(job: Job, name: str) -> dict[str, Any]:
     told = {k: facts[k] for k in ("knowledge", "settings", "status", "why")}
     training = {"steps": facts.get("steps", 0), "planned": facts.get("planned", 0), "seconds": round(facts.get("seconds", 0.0), 1)}
     yielded = {k: drawn[k] for k in ("drawn", "kept", "rejected")}
-    findings = facts["findings"] + drawn["findings"]
-    rest = {"curves": facts.get("points", {}), "findings": findings, "quality": quality_of(job, name)}
+    quality = quality_of(job, name)
+    findings = facts["findings"] + drawn["findings"] + quality["findings"]
+    rest = {"curves": facts.get("points", {}), "findings": findings, "quality": quality["figures"]}
     return {"name": name, "fold": job.final, **told, **training, **yielded, **rest}
 
 

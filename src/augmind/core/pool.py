@@ -3,6 +3,7 @@
 An item is a pure function of JSON arguments that leaves its result in the run folder, so it may be lost and repeated.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -54,8 +55,9 @@ class Workers:
             worker.kill()
             worker.wait()
             for stream in (worker.stdin, worker.stdout):
-                if stream:
-                    stream.close()
+                with contextlib.suppress(BrokenPipeError):
+                    if stream:
+                        stream.close()
         if self._log:
             self._log.close()
 
