@@ -19,10 +19,18 @@ ROUNDING = 4e-6
 
 
 def standardise(z: Float[Tensor, "n d"], reference: Float[Tensor, "m d"]) -> Float[Tensor, "n d"]:
-    """`z` by the mean and standard deviation of `reference`; deviations below 1 % of the typical one count as that much."""
-    spread = reference.std(0, correction=0)
-    floor = 0.01 * spread.square().mean().sqrt() + torch.finfo(z.dtype).tiny
-    return (z - reference.mean(0)) / spread.clamp(min=float(floor))
+    """`z` centred by the mean of `reference` and divided, feature by feature, by sqrt(its variance + the mean variance).
+
+    The added mean keeps features that hardly vary among few reference rows from drowning all others elsewhere.
+    """
+    variance = reference.var(0, correction=0)
+    return (z - reference.mean(0)) / (variance + variance.mean() + torch.finfo(z.dtype).tiny).sqrt()
+
+
+def polar(z: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
+    """Each row as its direction and the logarithm of its length (n, d + 1): distances become relative and need no reference."""
+    length = z.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return torch.cat([z / length, length.log()], 1)
 
 
 def blocks(rows: int, entries_a_row: int) -> Iterator[slice]:
