@@ -115,7 +115,9 @@ def kin_findings(rows: list[Row], refused: int, n: int) -> list[Finding]:
 
 def with_outliers(rows: list[Row], key: list[int], near: Neighbours) -> tuple[list[Row], list[Finding]]:
     """Flags rows far from all others (`about["outlier"]`, a robust z) and rows without content (`about["flat"]`); none is removed."""
-    rows, z = list(rows), robust_z(near.loneliness().clamp(min=1e-6).log()).nan_to_num(0.0).tolist()
+    linked = torch.tensor([rows[i].kin >= 0 for i in key], dtype=torch.bool)
+    alone = near.loneliness().masked_fill(linked, torch.nan)
+    rows, z = list(rows), robust_z(alone.clamp(min=1e-6).log()).nan_to_num(0.0).tolist()
     lonely, flat = [i for i, score in enumerate(z) if score >= LONELY], near.flat.nonzero()[:, 0].tolist()
     for i in lonely:
         rows[key[i]] = dataclasses.replace(rows[key[i]], about={**rows[key[i]].about, "outlier": round(z[i], 2)})

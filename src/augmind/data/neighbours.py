@@ -16,7 +16,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from augmind.core.types import Codec, Spec
 
 NEIGHBOURS = 12
-"""Neighbours looked at per row, hence the largest set of copies that the relative test sees whole is seven."""
+"""Neighbours looked at per row. A set of more than ten copies is seen only where they are all but identical."""
 TAIL = 5
 """Further neighbours that a pair's distance is compared with."""
 COARSE, FINE = 16, 32

@@ -240,13 +240,9 @@ def assign(y: Int[Tensor, " n"], unit: Int[Tensor, " n"], shares: list[float], s
     size = [0] * len(shares)
     part = [0] * len(labels)
     for rows in sorted(members.values(), key=lambda rows: (-len(rows), labels[rows[0]] if len(rows) == 1 else 0)):
-        wanted = Counter(labels[i] for i in rows)
-
-        def crowding(p: int, wanted: Counter[int] = wanted) -> tuple[float, float]:
-            fill = sum((load[p][c] + n / 2) * n / total[c] for c, n in wanted.items())
-            return round(fill / shares[p], 9), (size[p] + len(rows) / 2) / shares[p]  # noqa: B023
-
-        best = min(range(len(shares)), key=crowding)
+        wanted, half = Counter(labels[i] for i in rows), len(rows) / 2
+        fill = [sum((load[p][c] + n / 2) * n / total[c] for c, n in wanted.items()) / share for p, share in enumerate(shares)]
+        best = min(range(len(shares)), key=lambda p: (round(fill[p], 9), (size[p] + half) / shares[p]))
         load[best].update(wanted)
         size[best] += len(rows)
         for i in rows:

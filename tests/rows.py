@@ -1,0 +1,59 @@
+"""Toy datasets for tests: rows as a loader gives them, and ways of copying a grid nearly."""
+
+import hashlib
+
+import torch
+from torch.nn.functional import interpolate, pad
+
+from augmind.core.seeds import stream
+from augmind.core.types import Samples, Spec
+from augmind.data.dataset import Dataset, Row
+from augmind.testing import ToyCodec
+
+
+def dataset(x, y, *, splits=None, groups=None, classes=None, codec=None, kind="continuous", bounded=True):
+    """Rows as a loader would give them."""
+    n = len(y)
+    y = torch.as_tensor(y)
+    names = tuple(f"class {k}" for k in range(classes or int(y.max()) + 1))
+    spec = Spec(kind=kind, shape=tuple(x.shape[1:]), classes=names, bounded=bounded)
+    group = None if groups is None else torch.as_tensor(groups)
+    rows = tuple(
+        Row(
+            id=i,
+            source=f"{names[int(y[i])]}/{i:04d}.png",
+            label=names[int(y[i])],
+            split=splits[i] if splits else "",
+            group="" if groups is None else f"g{groups[i]}",
+            digest=hashlib.blake2b(x[i].contiguous().numpy().tobytes()).hexdigest(),
+            about={"width": x.shape[-1]},
+        )
+        for i in range(n)
+    )
+    return Dataset(
+        name="toy", samples=Samples.real(x, y, group=group), spec=spec, codec=(codec or ToyCodec)(spec), rows=rows, fingerprint="f", findings=()
+    )
+
+
+def patterns(n, shape=(1, 24, 24), seed=0):
+    """Smooth random grids, each unlike the others."""
+    coarse = torch.randn((n, shape[0], 6, 6), generator=stream("patterns", seed))
+    return (interpolate(coarse, size=shape[1:], mode="bicubic") * 45 + 128).clamp(0, 255).to(torch.uint8)
+
+
+def noisy(x, seed=0):
+    return (x.float() + 6 * torch.randn(x.shape, generator=stream("noise", seed))).clamp(0, 255).to(torch.uint8)
+
+
+def shifted(x):
+    return pad(x.float(), (1, 1, 1, 1), mode="replicate")[..., :-2, 2:].to(torch.uint8)
+
+
+COPIES = {
+    "noise": noisy,
+    "shift": shifted,
+    "mirror": lambda x: x.flip(-1),
+    "brighter": lambda x: (x.float() * 1.2 + 5).clamp(0, 255).to(torch.uint8),
+    "darker": lambda x: (x.float() * 0.7).to(torch.uint8),
+    "all": lambda x: noisy(shifted(x.flip(-1)).float().mul(0.9).to(torch.uint8)),
+}
