@@ -122,7 +122,7 @@ class Vae(Generator):
 
     def _build(self, spec: Spec) -> Autoencoder:
         self.spec_ = spec
-        self.net_ = Autoencoder(spec, self.width, self.latent).to(memory_format=torch.channels_last)
+        self.net_ = Autoencoder(spec, self.width, self.latent)
         return self.net_
 
     def _remember(self, data: Data) -> None:

@@ -1,5 +1,7 @@
 """An exponential moving average of a network's weights."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -12,7 +14,7 @@ def ema(net: nn.Module, decay: float) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def average(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
         n = float(updates)
         weight = 1 - min(decay, (1 + n) / (10 + n))
         for mean, value in zip(averaged, current, strict=True):

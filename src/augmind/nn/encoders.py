@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -35,7 +36,7 @@ class GridEncoder(nn.Module):
         self.features = sizes[-1] * h * w
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
-        return self.body(pad(x, self.margin, mode="replicate"))
+        return self.body(pad(x, self.margin, mode="replicate").contiguous(memory_format=torch.channels_last))
 
 
 class VectorEncoder(nn.Module):
