@@ -203,7 +203,10 @@ def blobs(draw: np.random.Generator, n: int, apart: float = 0.5) -> tuple[np.nda
 
 
 def answers(learner: str, x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Classes that scikit-learn's logistic regression, or the vote of the three nearest training rows, gives."""
+    """Classes by the nearest class mean, by the vote of the three nearest rows, or by scikit-learn's logistic regression."""
+    if learner == "centroids":
+        centres = np.stack([x[y == k].mean(0) for k in range(len(CENTRES))])
+        return ((centres**2).sum(1) - 2 * test @ centres.T).argmin(1)
     if learner == "logistic":
         from sklearn.linear_model import LogisticRegression
 
@@ -247,7 +250,7 @@ def trained(
 
 def real(replicates: int = 200) -> Iterator[str]:
     yield "Trained nulls: 60 training rows, 30 added; the first arm adds what the second does not, or both add the same kind afresh"
-    for learner in ("logistic", "neighbours"):
+    for learner in ("logistic", "centroids", "neighbours"):
         for ours, theirs in (("duplicates", "none"), ("noise", "none"), ("duplicates", "duplicates"), ("jitter", "jitter")):
             for folds, seeds in ((0, 3), (3, 2)):
                 draw = rng("real", learner, ours, theirs, folds)
@@ -259,7 +262,7 @@ def real(replicates: int = 200) -> Iterator[str]:
 def shared(replicates: int = 60) -> Iterator[str]:
     """Variance over training sets of the true gain, per variance that 100 test rows would give at 100 training rows: `TRAINING`."""
     yield "What trainings on the same rows share: variance over training sets / variance from the choice of as many test rows"
-    for learner in ("logistic", "neighbours"):
+    for learner in ("logistic", "centroids", "neighbours"):
         for kind in ("duplicates", "noise", "jitter"):
             draw, seeds, n = rng("shared", learner, kind), 4, 100
             tx, ty = blobs(draw, 3000)
@@ -284,7 +287,13 @@ def power(replicates: int = 400) -> Iterator[str]:
                 draw, y = rng("power", luck, seeds, n, gain), labels(n, BALANCED)
                 found = [spread(latent(draw, y, seeds, luck=luck, gain=gain), y) for _ in range(replicates)]
                 yield f"  simulated  luck {luck:.2f}  seeds {seeds:2d}  rows {n:4d}   {mean_gain(found)}   {tally(found)}"
-    for learner, n, added, folds in (("logistic", 40, 40, 0), ("logistic", 20, 300, 0), ("neighbours", 20, 300, 0), ("logistic", 200, 800, 3)):
+    for learner, n, added, folds in (
+        ("logistic", 40, 40, 0),
+        ("logistic", 20, 300, 0),
+        ("centroids", 20, 300, 0),
+        ("neighbours", 20, 300, 0),
+        ("logistic", 200, 800, 3),
+    ):
         draw = rng("fresh", learner, n, added, folds)
         found = [trained(draw, learner, "fresh", "none", n=n, test=1000, seeds=5, folds=folds, added=added) for _ in range(replicates // 4)]
         design = f"cv of {n} rows" if folds else "1000 test rows"
