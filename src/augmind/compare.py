@@ -28,6 +28,11 @@ SHORTLIST = 4
 BALANCES = ("weights", "oversample", "logit_adjustment")
 
 
+def arms(job: Job) -> tuple[str, ...]:
+    """The arms of a run: without generators there is nothing synthetic to compare."""
+    return ARMS if job.plan.generators else ARMS[:2]
+
+
 def space_of(learner: str) -> str:
     return find("learners", learner).space
 

@@ -75,7 +75,7 @@ def preflight(job: Job, plan: Plan) -> None:
 
 def items(job: Job) -> list[Item]:
     """Every piece of work after the plan, in an order that reaches the slow ones early."""
-    from .compare import ARMS, needed_views, space_of
+    from .compare import arms, needed_views, space_of
 
     plan, root = job.plan, {"folder": str(job.folder)}
     folds = job.folds if job.final in job.folds else (*job.folds, job.final)
@@ -98,7 +98,7 @@ def items(job: Job) -> list[Item]:
             choose = f"choose {learner} {fold}"
             out.append(Item(name=choose, function="augmind.compare:choose", args=where, after=("features", *copies)))
             drawn = tuple(f"draw {g} {fold}" for g in plan.generators)
-            for arm in ARMS:
+            for arm in arms(job):
                 after = (choose, *sealed, *(drawn if "synthetic" in arm else ()))
                 for seed in range(plan.seeds):
                     args = {**where, "arm": arm, "seed": seed}

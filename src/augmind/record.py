@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .appraise import calibration, quality_of
-from .compare import ARMS, PRIMARY, chosen, predictions, space_of
+from .compare import ARMS, PRIMARY, arms, chosen, predictions, space_of
 from .conduct import versions
 from .core.registry import find
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
@@ -36,7 +36,7 @@ def cells(job: Job, learner: str) -> list[Predictions]:
     out = []
     for fold in job.folds:
         name = best_learner(job, fold) if learner == CHOSEN else learner
-        for arm in ARMS:
+        for arm in arms(job):
             for seed in range(job.plan.seeds):
                 p = predictions(job, fold, name, arm, seed)
                 out.append(Predictions(arm=arm, fold=int(fold), seed=seed, ids=p["ids"].numpy(), y=p["y"].numpy(), p=p["p"].numpy()))
@@ -54,7 +54,7 @@ def measured(job: Job, learner: str, found: list[Predictions]) -> list[dict[str,
 
 def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
     """Means with intervals and paired differences, per arm."""
-    by_arm = {arm: [c for c in found if c.arm == arm] for arm in ARMS}
+    by_arm = {arm: [c for c in found if c.arm == arm] for arm in arms(job)}
     out = []
     for arm, own in by_arm.items():
         metrics = {}
@@ -171,11 +171,11 @@ def build(job: Job) -> dict[str, Any]:
     primary = cells(job, CHOSEN)
     notes = {"seeds": job.plan.seeds}
     decided = verdict(primary, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, notes=notes)
-    rows, arms = [], []
+    rows, told = [], []
     for learner in job.plan.learners:
         found = cells(job, learner)
         rows += measured(job, learner, found)
-        arms += arm_records(job, learner, found)
+        told += arm_records(job, learner, found)
     choices = []
     for fold in job.folds:
         best = best_learner(job, fold)
@@ -201,7 +201,7 @@ def build(job: Job) -> dict[str, Any]:
     seconds = read_json(job.folder / "time.json")["seconds"] if (job.folder / "time.json").is_file() else None
     return {
         "name": job.about["name"], "command": command(job), "versions": versions(), "started": job.record["started"], "seconds": seconds,
-        "seed": job.config.seed, "preset": job.config.preset, "verdict": verdict_record(job, decided), "rows": rows, "arms": arms,
+        "seed": job.config.seed, "preset": job.config.preset, "verdict": verdict_record(job, decided), "rows": rows, "arms": told,
         "plan": job.plan.to_json(), "choices": choices, "generators": generators, "screens": screen_rows, "health": health,
         "findings": all_findings(job, generators, health, decided), "wanted": wanted_record(job), "reproduce": command(job),
         "next": [f"augmind export {job.folder} --to imagefolder --out DIR", f"augmind sample {job.folder} --label {job.spec.classes[0]!r} -n 50"],

@@ -1,0 +1,172 @@
+"""The whole job on small real data: the contract of the run folder, the same result for the same seed, planted truths."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import augmind
+from augmind.core import registry
+from augmind.core.errors import DataError, UsageError
+from augmind.core.store import read_json, read_table
+from runs import TINY, arrays, folder, plant
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return folder(tmp_path_factory.mktemp("data") / "digits")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory) -> augmind.Finished:
+    return augmind.expand(data, tmp_path_factory.mktemp("runs") / "a", **TINY, learner=("probe", "cnn"), want={"digit 1": 9})
+
+
+def figures(finished: augmind.Finished) -> tuple:
+    record = finished.record
+    return record["rows"], record["verdict"], [a["metrics"] for a in record["arms"]], record["generators"]
+
+
+def timeless(found: tuple) -> str:
+    """Without the seconds that trainings took."""
+    text = json.loads(json.dumps(found))
+    for generator in text[3]:
+        generator.pop("seconds")
+    return json.dumps(text)
+
+
+def test_the_run_folder_keeps_its_contract(run):
+    for name in ("report.html", "report.json", "report.csv", "config.json", "plan.json", "policy.json", "events.jsonl", "run.db"):
+        assert (run.folder / name).stat().st_size > 0
+    verdict = run.verdict
+    assert isinstance(verdict["use_synthetic"], bool) and verdict["sentence"].endswith(".")
+    assert verdict["arm"] in ("real", "classical", "synthetic+classical") and len(verdict["interval"]) == 2
+    assert {"gain", "against", "certifiable", "policy"} <= set(verdict)
+    row = run.record["rows"][0]
+    assert {"arm", "fold", "seed", "metric", "value", "learner"} == set(row)
+    assert {r["arm"] for r in run.record["rows"]} == {"real", "classical", "synthetic", "synthetic+classical"}
+    assert all({"code", "level", "text"} <= set(f) for f in run.record["findings"])
+    assert len(run.frame()) == len(run.record["rows"])
+
+
+def test_every_drawn_row_has_its_origin_scores_and_reason(run):
+    table = run.table()
+    assert set(table["generator"]) == {"vae", "gan", "diffusion", "feature"}
+    kept = [i for i, k in enumerate(table["kept"]) if k]
+    assert kept and all(table["rejected_by"][i] == "" for i in kept)
+    assert all(table["rejected_by"][i] for i in range(len(table["kept"])) if not table["kept"][i])
+    told = run.why(f"{table['generator'][0]}:{table['seed'][0]}")
+    assert told["kept"] == table["kept"][0] and set(told["screens"]) == {"agreement", "fidelity", "novelty", "duplicates", "diversity"}
+    with pytest.raises(UsageError, match="no synthetic row 'vae:1'"):
+        run.why("vae:1")
+
+
+def test_a_row_can_be_drawn_again_alone_from_its_origin(run):
+    import torch
+
+    from augmind.core.store import load_tensors
+    from augmind.job import Job
+    from augmind.pipeline import shard_path, trained
+
+    job = Job(run.folder)
+    for name in ("vae", "gan", "diffusion"):
+        plugin, _ = trained(job, job.final, name)
+        stored = load_tensors(shard_path(job, job.final, name) / "rows.safetensors")
+        again = job.spec.to_store(plugin.sample(stored["y"][3:4], stored["key"][3:4]))
+        assert (again.int() - stored["x"][3:4].int()).abs().max() <= 1
+        assert torch.equal(torch.tensor(again.shape), torch.tensor(stored["x"][3:4].shape))
+
+
+def test_what_was_wanted_is_told(run):
+    wanted = run.record["wanted"]["digit 1"]
+    assert wanted["asked"] == 9 and 0 <= wanted["got"] <= 9
+
+
+def test_a_finished_run_is_not_done_again(run, data):
+    before = {p: p.stat().st_mtime_ns for p in (run.folder / "stages").rglob("*") if p.is_file() and not p.name.startswith(".")}
+    again = augmind.resume(run.folder)
+    after = {p: p.stat().st_mtime_ns for p in (run.folder / "stages").rglob("*") if p.is_file() and not p.name.startswith(".")}
+    assert before == after and figures(again) == figures(run)
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_another(run, data, tmp_path):
+    small = {**TINY, "generators": ("vae", "feature")}
+    a, b = (augmind.expand(data, tmp_path / name, **small) for name in "ab")
+    c = augmind.expand(data, tmp_path / "c", **small, seed=1)
+    assert timeless(figures(a)) == timeless(figures(b)) != timeless(figures(c))
+
+
+def test_a_run_refuses_other_data_and_other_settings(run, data, tmp_path):
+    other = folder(tmp_path / "other", classes=2)
+    with pytest.raises(UsageError, match="belongs to another dataset"):
+        augmind.expand(other, run.folder, **TINY)
+    with pytest.raises(UsageError, match="begun with other settings"):
+        augmind.expand(data, run.folder, **{**TINY, "seeds": 3})
+    changed = tmp_path / "changed"
+    shutil.copytree(data, changed)
+    augmind.expand(changed, tmp_path / "r", **TINY, dry_run=True)
+    next(changed.rglob("*.png")).unlink()
+    with pytest.raises(DataError, match="changed since"):
+        augmind.expand(changed, tmp_path / "r", **TINY, dry_run=True)
+
+
+def test_a_dry_run_stops_at_the_plan(data, tmp_path):
+    finished = augmind.expand(data, tmp_path / "r", **TINY, dry_run=True)
+    plan = read_json(finished.folder / "plan.json")
+    assert plan["rows"] == 24 and plan["mode"] == "cv" and plan["estimates"]["seconds"] > 0
+    assert [p.name.split("-")[0] for p in (finished.folder / "stages").iterdir() if p.is_dir()] == ["prepare"]
+    with pytest.raises(UsageError, match="not finished"):
+        _ = finished.verdict
+
+
+def test_an_unknown_wanted_class_is_named(data, tmp_path):
+    with pytest.raises(UsageError, match="unknown class in --want 'digit 11'") as caught:
+        augmind.expand(data, tmp_path / "r", **TINY, want={"digit 11": 5})
+    assert "did you mean 'digit 1'" in caught.value.help
+
+
+def test_sample_draws_other_rows_and_export_hands_over(run, tmp_path):
+    a = run.sample("digit 1", 4, tmp_path / "s1")
+    b = run.sample("digit 1", 4, tmp_path / "s2")
+    names = [{p.name for p in folder.rglob("*.png")} for folder in (a, b)]
+    drawn = {f"{g}-{s}.png" for g, s in zip(run.table()["generator"], run.table()["seed"], strict=True)}
+    assert all(1 <= len(n) <= 4 for n in names) and not names[0] & names[1] and not (names[0] | names[1]) & drawn
+    with pytest.raises(UsageError, match="unknown class 'digit'"):
+        run.sample("digit", 1, tmp_path / "s3")
+    out = run.export(tmp_path / "out", to="npz")
+    assert (out / "dataset.npz").is_file() and (out / "policy.json").is_file()
+    table = read_table(run.export(tmp_path / "only", to="parquet", rows="synthetic") / "train.parquet")
+    assert all(table["synthetic"]) and len(table["seed"]) == sum(
+        k and g != "feature" for k, g in zip(run.table()["kept"], run.table()["generator"], strict=True)
+    )
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """Third-party generators `planted_fresh` and `planted_noise`, found by entry point."""
+    for truth in ("fresh", "noise"):
+        plant(tmp_path / "site", truth)
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    clear = (registry.names.cache_clear, registry.find.cache_clear)
+    for forget in clear:
+        forget()
+    yield
+    for forget in clear:
+        forget()
+    for truth in ("fresh", "noise"):
+        sys.modules.pop(f"planted_{truth}", None)
+
+
+@pytest.mark.usefixtures("planted")
+def test_fresh_real_rows_are_found_to_help_and_noise_is_not(tmp_path):
+    """Where the synthetic rows are fresh real rows the verdict finds the gain; where they are noise it says no."""
+    source = arrays(tmp_path / "digits.npz", train=4, test=60)
+    options = {**TINY, "ratio": 10.0, "share": 0.8}
+    fresh = augmind.expand(source, tmp_path / "fresh", **options, learner=("probe",), generators=("planted_fresh",))
+    assert fresh.verdict["use_synthetic"] and fresh.verdict["gain"] > 0.03, fresh.verdict["sentence"]
+    noise = augmind.expand(source, tmp_path / "noise", **options, learner=("probe",), generators=("planted_noise",))
+    assert not noise.verdict["use_synthetic"] and "Do not use synthetic data here" in noise.verdict["sentence"]
+    assert noise.record["generators"][0]["kept"] < 0.1 * noise.record["generators"][0]["drawn"]
