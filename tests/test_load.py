@@ -22,7 +22,11 @@ from PIL import Image
 
 from augmind.core.errors import AugmindError, DataError, UsageError
 from augmind.core.seeds import stable_seed
+from augmind.data.arrays import array_entries
+from augmind.data.hub import saved_entries
+from augmind.data.listing import table_entries
 from augmind.data.load import load, sort_labels
+from augmind.data.sources import Columns
 from augmind.modalities.image.decode import CannotRead, Picture, choose_grid, from_array, read
 from augmind.modalities.image.workers import Pool
 
@@ -738,6 +742,33 @@ def test_any_file_of_nonsense_is_refused(tmp_path, ending, data):
     with pytest.raises(DataError) as error:
         load(write(tmp_path / f"x.{ending}", data))
     assert "x." in str(error.value) or "'x'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "pack", [as_parquet_struct, as_arrow, as_arrow_stream, as_npz, as_json, as_csv, as_saved_dataset], ids=lambda f: f.__name__[3:]
+)
+def test_random_damage_to_tables_is_refused_or_read_but_never_anything_else(tmp_path, pack):
+    """Some of it aborts the whole program if Arrow is not asked to validate what it maps."""
+    root = classes(tmp_path / "data", shape=(4, 4))
+    (tmp_path / "out").mkdir()
+    source = pack(root, listing(root), tmp_path / "out")
+    file = max(source.iterdir(), key=lambda p: p.stat().st_size) if source.is_dir() else source
+    good, rng, refusals = file.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(60):
+        bad = np.frombuffer(good, np.uint8).copy()
+        bad[rng.integers(0, len(bad), rng.integers(1, 6))] = rng.choice([0, 255, 10, 34, rng.integers(0, 256)])
+        file.write_bytes(bad.tobytes() if rng.random() < 0.8 else bad.tobytes()[: rng.integers(0, len(bad))])
+        try:
+            found = (
+                saved_entries(source, Columns()) if source.is_dir()
+                else array_entries(source, Columns()) if source.suffix == ".npz"
+                else table_entries(source, Columns(), root=root)
+            )  # fmt: skip
+            for entry in found.entries:
+                _ = entry.content() if callable(entry.content) else None
+        except DataError:
+            refusals += 1
+    assert refusals > 3
 
 
 # ---------------------------------------------------------------- bad sources

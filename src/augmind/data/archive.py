@@ -5,6 +5,7 @@ member refuses the whole archive, by name, and the target is left empty.
 """
 
 import contextlib
+import errno
 import gzip
 import re
 import shutil
@@ -84,6 +85,10 @@ def damage(archive: Path) -> Iterator[None]:
         if "verlap" in str(error):
             raise DataError(f"'{archive.name}' has overlapping entries, as zip bombs do", help=UNPACK) from error
         raise DataError(f"'{archive.name}' is damaged or not an archive: {error}", help="download or pack it again") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise DataError(f"'{archive.name}' is damaged: it points before its own start", help="download or pack it again") from error
     except (NotImplementedError, RuntimeError) as error:
         raise DataError(f"'{archive.name}' cannot be unpacked: {error}", help=UNPACK) from error
 

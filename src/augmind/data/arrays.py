@@ -1,6 +1,7 @@
 """Pictures as NumPy arrays in an .npz file, as MedMNIST, Keras and many papers share them. Never unpickles."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def array_entries(path: Path, columns: Columns) -> Found:
             raise DataError(f"'{path.name}' unpacks to {size:,} bytes; at most {MOST:,} are read", help="give fewer or smaller pictures")
         with np.load(path, allow_pickle=False) as file:
             return _entries(path, file, columns)
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, MemoryError, KeyError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, MemoryError, KeyError, NotImplementedError, RuntimeError, zlib.error) as error:
         why = "it holds Python objects, which could run code" if "allow_pickle" in str(error) else str(error)[:200]
         raise DataError(f"'{path.name}' cannot be read: {why}", help=LAYOUT) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 from augmind.core.errors import DataError, MachineError
 
 from .listing import entries_of
-from .sources import SPLITS, Columns, Found
+from .sources import SPLITS, Columns, Found, printable
 from .table import Table
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -24,6 +24,7 @@ class HubTable(Table):
     def __init__(self, name: str, data: Any) -> None:
         import datasets
 
+        data.data.validate(full=True)
         self.name, self.bad = name, {}
         self.columns, self.numbers = list(data.column_names), list(range(1, len(data) + 1))
         self.features = dict(data.features)
@@ -58,11 +59,11 @@ def saved_entries(folder: Path, columns: Columns) -> Found:
     """The rows of a folder made by `save_to_disk`."""
     import datasets
 
-    try:
+    from .readers import damage
+
+    with damage(printable(folder.name)):
         data = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # pyarrow's errors are ValueErrors and OSErrors
-        raise DataError(f"'{folder.name}' looks like a saved dataset but cannot be read: {str(error)[:200]}", help="save it again") from error
-    return _all_splits(folder.name, data, columns, folder)
+    return _all_splits(printable(folder.name), data, columns, folder)
 
 
 def cached(name: str) -> bool:
@@ -108,9 +109,12 @@ def _offline() -> Iterator[None]:
 
 
 def _all_splits(name: str, data: Any, columns: Columns, folder: Path | None) -> Found:
+    from .readers import damage
+
     splits = dict(data) if isinstance(data, dict) else {"": data}
     founds = []
     for split, rows in splits.items():
-        table = HubTable(f"{name}:{split}" if split else name, rows)
+        with damage(name):
+            table = HubTable(f"{name}:{split}" if split else name, rows)
         founds.append(entries_of(table, columns, home=folder, root=folder, split=SPLITS.get(split.lower(), "")))
     return Found(entries=[e for f in founds for e in f.entries], how="; ".join(f.how for f in founds))

@@ -1,10 +1,12 @@
 """CSV, JSON, Parquet and Arrow files as tables. Text must be UTF-8; a row that cannot be read is set aside by its number."""
 
 import bisect
+import contextlib
 import csv
 import io
 import json
 import re
+from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -162,14 +164,17 @@ class MappedTable(ArrowTable):
     """An Arrow or Feather file, mapped into memory and not copied."""
 
     def __init__(self, path: Path, data: pa.Table) -> None:
+        data.validate(full=True)
         super().__init__(path, data.schema, data.num_rows)
         self.data = data
 
     def values(self, column: str) -> list[Any]:
-        return self.data.column(column).to_pylist()
+        with damage(self.name):
+            return self.data.column(column).to_pylist()
 
     def cell(self, column: str, i: int) -> Any:
-        return self.data.column(column)[i].as_py()
+        with damage(self.name):
+            return self.data.column(column)[i].as_py()
 
 
 class ParquetTable(ArrowTable):
@@ -182,26 +187,39 @@ class ParquetTable(ArrowTable):
         self.held: tuple[int, str, Any] = (-1, "", None)
 
     def values(self, column: str) -> list[Any]:
-        return self.file.read(columns=[column]).column(0).to_pylist()
+        with damage(self.name):
+            values = self.file.read(columns=[column]).column(0).to_pylist()
+            if len(values) != len(self.numbers):
+                raise ValueError(f"{len(values)} values in a column of {len(self.numbers)} rows")
+            return values
 
     def cell(self, column: str, i: int) -> Any:
-        group = bisect.bisect_right(self.ends, i)
-        if self.held[:2] != (group, column):
-            self.held = (group, column, self.file.read_row_group(group, columns=[column]).column(0))
-        start = self.ends[group - 1] if group else 0
-        return self.held[2][i - start].as_py()
+        with damage(self.name):
+            group = bisect.bisect_right(self.ends, i)
+            if self.held[:2] != (group, column):
+                self.held = (group, column, self.file.read_row_group(group, columns=[column]).column(0))
+            return self.held[2][i - (self.ends[group - 1] if group else 0)].as_py()
 
 
 def arrow_table(path: Path) -> Table:
     """A Parquet file or an Arrow file of either form. Raises `DataError` if it is damaged."""
-    try:
+    with damage(printable(path.name)):
         if path.suffix.lower() == ".parquet":
             return ParquetTable(path, pq.ParquetFile(path))
         source = pa.memory_map(str(path))
         try:
-            return MappedTable(path, pa.ipc.open_file(source).read_all())
+            data = pa.ipc.open_file(source).read_all()
         except pa.ArrowInvalid:
             source.seek(0)
-            return MappedTable(path, pa.ipc.open_stream(source).read_all())
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"'{path.name}' is damaged or not what its ending says: {str(error)[:200]}", help="write it again") from error
+            data = pa.ipc.open_stream(source).read_all()
+        return MappedTable(path, data)
+
+
+@contextlib.contextmanager
+def damage(name: str) -> Iterator[None]:
+    """What Arrow raises for damaged files, as one sentence."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataError(f"'{name}' is damaged or of another kind than it seems: {said}", help="write it again") from error
