@@ -16,7 +16,7 @@ class Conformal:
 
     A share is that of real rows that measure no better than the asked row, the row itself counted, so for a fresh real row it is
     about uniform on [0, 1]: a cut at 0.05 loses 5 % of good rows. Beyond the worst real row the share falls off exponentially,
-    so that a few rows are enough to condemn what is far worse. Without real rows every share is 1.
+    so that a few rows are enough to condemn what is far worse. With fewer than two real rows every share is 1.
     """
 
     measures: Float[Tensor, " n"]
@@ -24,7 +24,7 @@ class Conformal:
 
     def share(self, measures: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
         """The share among all real rows."""
-        if not len(self.measures):
+        if len(self.measures) < 2:
             return torch.ones_like(measures)
         return (_no_better(self.measures, measures) + 1) / (len(self.measures) + 1) * self._beyond(measures)
 
@@ -40,7 +40,7 @@ class Conformal:
         """exp(-excess / scale) for measures below all known ones, else 1; the scale is the worst fifth's mean excess and its standard error."""
         worst = self.measures.sort().values
         tail = worst[: max(2, len(worst) // 5) + 1]
-        scale = (tail[-1] - tail[:-1]).mean().clamp(min=1e-6) * (1 + (len(tail) - 1) ** -0.5)
+        scale = (tail[-1] - tail[:-1]).mean().clamp(min=0.01) * (1 + (len(tail) - 1) ** -0.5)
         return ((measures - worst[0]) / scale).clamp(max=0.0).exp()
 
 

@@ -20,7 +20,7 @@ def fit(
         _, _, span = torch.linalg.svd(z, full_matrices=False)
         z = z @ span.T
     rows = torch.cat([z, z.new_ones(len(z), 1)], 1)
-    weights = (weights / weights.sum(1, keepdim=True)).T
+    weights = (weights / weights.sum(1, keepdim=True).clamp(min=1e-12)).T
     theta = torch.zeros(rows.shape[1], len(penalties) * classes, requires_grad=True)
     optimiser = torch.optim.LBFGS([theta], max_iter=100, history_size=10, line_search_fn="strong_wolfe", tolerance_change=1e-7)
 

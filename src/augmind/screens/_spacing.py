@@ -8,13 +8,15 @@ from augmind.nn.neighbours import nearest
 
 
 def spacing(z: Float[Tensor, "n d"], y: Int[Tensor, " n"], classes: int, k: int) -> Float[Tensor, " c"]:
-    """Per class, the median distance of a real row to its k-th nearest of the same class; the typical class's where there are too few.
+    """Per class, the median distance of a real row to its k-th nearest of the same class.
 
-    0 where no class has two rows.
+    A class of k rows or fewer takes the typical class's; where all are so small, the median over all rows counts.
     """
     out = torch.full((classes,), torch.nan)
     for c in range(classes):
         own = z[y == c]
         if len(own) > k:
             out[c] = nearest(own, own, k, skip_self=True)[0][:, -1].median()
-    return torch.where(out.isnan(), out.nanmedian().nan_to_num(0.0), out)
+    if out.isnan().all():
+        out[:] = nearest(z, z, min(k, len(z) - 1), skip_self=True)[0][:, -1].median() if len(z) > 1 else 1.0
+    return torch.where(out.isnan(), out.nanmedian(), out).clamp(min=1e-6)

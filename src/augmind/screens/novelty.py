@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, affine_grid, grid_sample, normalize, pad
+from torch.nn.functional import adaptive_avg_pool2d, affine_grid, avg_pool2d, grid_sample, normalize, pad
 
 from augmind.core.plugin import Screen
 from augmind.core.run import Run
@@ -50,61 +50,63 @@ class Novelty(Screen):
     def fit(self, data: Data, run: Run) -> "Novelty":
         train = data.train
         assert train.z is not None
-        self.z_ = polar(train.z)
-        self.by_features_ = _calibrated(self._feature_neighbours(self.z_, itself=True)[0], train.y)
-        self.views_ = None
+        self.z_, self.k_, self.views_ = polar(train.z), min(NEXT + 1, len(train) - 1), None
         if train.x.ndim == 4:
-            self.spec_ = data.spec
+            self.spec_, self.window_ = data.spec, (min(CELLS, train.x.shape[2]), min(CELLS, train.x.shape[3]))
             self.views_ = torch.stack([view for v in data.codec.variants(train.x) for view in views(fine(v, data.spec))])
-            self.window_ = (min(CELLS, train.x.shape[2]), min(CELLS, train.x.shape[3]))
             own, spread = plain(fine(train.x, data.spec))
             self.flat_ = FLAT * float(spread.median())
-            shown = spread > self.flat_
-            distances = self._grid_neighbours(own, itself=True)[0]
-            self.by_rows_ = _calibrated(distances[shown], train.y[shown])
+            if self.assessable:
+                shown = spread > self.flat_
+                self.by_rows_ = _calibrated(self._grid_neighbours(own, self.k_, itself=True)[0][shown], train.y[shown])
+        if self.assessable:
+            self.by_features_ = _calibrated(nearest(self.z_, self.z_, self.k_, skip_self=True)[0], train.y)
         return self
+
+    @property
+    def assessable(self) -> bool:
+        """Whether there are training rows enough, three, to tell near from nearer; without them every score is 1."""
+        return self.k_ > 1
 
     def score(self, synthetic: Samples, kept: Samples | None = None) -> Float[Tensor, " n"]:
         assert synthetic.z is not None
-        out = self.by_features_.share(relative(self._feature_neighbours(polar(synthetic.z))[0]))
+        if not self.assessable:
+            return torch.ones(len(synthetic))
+        by_features = self.by_features_.share(relative(nearest(polar(synthetic.z), self.z_, self.k_)[0]))
         if self.views_ is None or synthetic.x.ndim != 4:
-            return out
+            return by_features
         own, spread = plain(fine(synthetic.x, self.spec_))
-        by_rows = self.by_rows_.share(relative(self._grid_neighbours(own)[0]))
+        by_rows = self.by_rows_.share(relative(self._grid_neighbours(own, self.k_)[0]))
         by_rows = torch.where(spread > self.flat_, by_rows, 1.0)
-        return (2 * torch.minimum(out, by_rows)).clamp(max=1.0)
+        return (2 * torch.minimum(by_features, by_rows)).clamp(max=1.0)
 
     def nearest(self, synthetic: Samples) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
         """The position in the training rows of each row's nearest one and its distance.
 
-        Distances are sqrt(2 - 2 correlation) of grids, 0 for a copy and about 1.4 for unrelated rows, or distances of features
-        where rows are no grids.
+        Distances are those of `aligned` grids, 0 for a copy and about 1.4 for unrelated rows, or of features where rows are no
+        grids.
         """
         if self.views_ is not None and synthetic.x.ndim == 4:
-            distances, positions = self._grid_neighbours(plain(fine(synthetic.x, self.spec_))[0])
+            distances, positions = self._grid_neighbours(plain(fine(synthetic.x, self.spec_))[0], 1)
         else:
             assert synthetic.z is not None
-            distances, positions = self._feature_neighbours(polar(synthetic.z))
+            distances, positions = nearest(polar(synthetic.z), self.z_, 1)
         return positions[:, 0], distances[:, 0]
 
-    def _feature_neighbours(self, z: Float[Tensor, "n d"], itself: bool = False) -> tuple[Tensor, Tensor]:
-        return nearest(z, self.z_, min(NEXT + 1, len(self.z_) - itself), skip_self=itself)
-
-    def _grid_neighbours(self, own: Float[Tensor, "n e"], itself: bool = False) -> tuple[Tensor, Tensor]:
+    def _grid_neighbours(self, own: Float[Tensor, "n e"], k: int, *, itself: bool = False) -> tuple[Tensor, Tensor]:
         """As `neighbours.nearest`: correlation with every view of every training row, then `aligned` for the best rows."""
         assert self.views_ is not None
         n = self.views_.shape[1]
-        k = min(NEXT + 1, n - itself)
         distances, positions = own.new_empty(len(own), k), torch.empty(len(own), k, dtype=torch.long)
         for part in blocks(len(own), 4 * n):
-            alike, pose = own[part] @ self.views_[0].T, torch.zeros((part.stop - part.start, n), dtype=torch.uint8)
+            alike, pose = own[part] @ self.views_[0].T, torch.zeros((part.stop - part.start, n), dtype=torch.int16)
             for t, view in enumerate(self.views_[1:], start=1):
                 more = own[part] @ view.T
                 pose.masked_fill_(more > alike, t)
                 torch.maximum(alike, more, out=alike)
             if itself:
                 alike[torch.arange(len(alike)), torch.arange(part.start, part.stop)] = -torch.inf
-            found = alike.topk(min(2 * k, n - itself)).indices
+            found = alike.topk(min(k + NEXT, n - itself)).indices
             seen = self.views_[pose.gather(1, found).long(), found]
             best = aligned(own[part], seen, self.window_).sort(dim=1, stable=True)
             distances[part], positions[part] = best.values[:, :k], found.gather(1, best.indices[:, :k])
@@ -130,9 +132,7 @@ def aligned(own: Float[Tensor, "n e"], seen: Float[Tensor, "n k e"], window: tup
 
 
 def relative(distances: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-    """Log of the first of ascending distances over the mean of the others; 0 where there are no others."""
-    if distances.shape[1] < 2:
-        return distances.new_zeros(len(distances))
+    """Log of the first of ascending distances over the mean of the others."""
     return (distances[:, 0] / distances[:, 1:].mean(1).clamp(min=1e-12)).clamp(min=1e-6).log()
 
 
@@ -144,7 +144,7 @@ def _calibrated(distances: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Confor
 
 def fine(x: Tensor, spec: Spec) -> Float[Tensor, "n 1 h w"]:
     """Stored grids in model space, averaged over channels and down to at most `FINE` cells a side, then smoothed to `CELLS`."""
-    size = [min(FINE, s) for s in x.shape[2:]]
+    size = (min(FINE, x.shape[2]), min(FINE, x.shape[3]))
     reach = [round((s / CELLS - 1) / 2) for s in size]
     out = torch.empty(len(x), 1, *size)
     for part in blocks(len(x), x[0].numel() if len(x) else 1):
@@ -175,7 +175,7 @@ def _seen(grids: Float[Tensor, "n 1 h w"], angle: float, scale: float, down: int
     turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) * scale
     move = torch.tensor([[2 * right * steps[0]], [2 * down * steps[1]]])
     pose = torch.cat([turn * torch.tensor(half), move], 1)
-    points = affine_grid(pose[None].expand(len(grids), 2, 3), [len(grids), 1, min(CELLS, height), min(CELLS, width)], align_corners=False)
+    points = affine_grid(pose[None], [1, 1, min(CELLS, height), min(CELLS, width)], align_corners=False).expand(len(grids), -1, -1, -1)
     flat = grid_sample(grids, points, padding_mode="border", align_corners=False).flatten(1)
     flat = flat - flat.mean(1, keepdim=True)
     return normalize(flat, dim=1), flat.square().mean(1).sqrt()
