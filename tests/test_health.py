@@ -19,6 +19,9 @@ from augmind.testing import ToyCodec, toy_samples
 from rows import dataset, noisy, patterns
 
 
+WRONG = [10, 20, 30, 41, 52, 63]
+
+
 class PictureCodec(ToyCodec):
     def decode(self, x):
         return [Image.fromarray(row[0].numpy()) for row in x]
@@ -36,12 +39,12 @@ def printed(view):
 
 
 def troubled():
-    """Ninety rows of three classes and: an exact copy in test, a near copy, three wrong labels, two outliers, an unreadable row."""
+    """Ninety rows of three classes and: an exact copy in test, a near copy, six wrong labels, two outliers, an unreadable row."""
     data = toy_samples(90, (1, 16, 16), classes=3)
     strange = torch.randint(0, 256, (2, 1, 16, 16), generator=stream("strange"), dtype=torch.uint8)
     x = torch.cat([data.x, data.x[:1], noisy(data.x[1:2]), strange])
     y = torch.cat([data.y, data.y[:2], torch.tensor([0, 1])])
-    y[[10, 20, 30]] = (y[[10, 20, 30]] + 1) % 3
+    y[WRONG] = (y[WRONG] + 1) % 3
     d = dataset(x, y, splits=["test" if i in (90, 91) else "train" for i in range(94)], codec=PictureCodec)
     rows = [dataclasses.replace(r, status="corrupt", reason="not a picture") if r.id == 50 else r for r in d.rows]
     return clean(d.with_rows(rows))
@@ -57,9 +60,9 @@ def test_planted_trouble_is_found(found):
     assert found.splits["test"] == {"class 0": 1, "class 1": 1} and sum(found.splits["train"].values()) == 90
     assert found.duplicates == ((0, 90),) and found.near == ((1, 91),) and found.leaks == ((0, 90), (1, 91))
     assert [r.id for r in found.corrupt] == [50] and found.sizes == {"width": (16, 16, 16)}
-    assert {s.id for s in found.label_errors} >= {10, 20, 30}
-    assert all(s.suggested == f"class {s.id % 3}" for s in found.label_errors if s.id in (10, 20, 30))
-    assert {92, 93} <= {s.id for s in found.outliers} | {s.id for s in found.label_errors}
+    wrong = {s.id: s.suggested for s in found.label_errors}
+    assert len(set(wrong) & set(WRONG)) >= 4 and len(set(wrong) - set(WRONG) - {92, 93}) <= 1
+    assert all(wrong[i] == f"class {i % 3}" for i in WRONG if i in wrong)
     assert {"AM112", "AM113", "AM132", "AM133"} <= {f.code for f in found.findings}
 
 

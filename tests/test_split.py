@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from augmind.core.errors import DataError, UsageError
 from augmind.core.seeds import stream
 from augmind.data.clean import clean
-from augmind.data.split import Split, assign, inner_folds, split
+from augmind.data.split import Split, assign, inner_folds, split, units
 from augmind.testing import toy_samples
 from rows import COPIES, dataset, noisy, patterns
 
@@ -54,6 +54,11 @@ def test_groups_never_stand_on_both_sides_even_through_kin():
         for fold in split(d, folds=4, seed=seed, group_aware=True).folds:
             joined = [{0: 1, 2: 3}.get(groups[i], groups[i]) for i in range(96)]
             assert not {joined[i] for i in fold.train} & {joined[i] for i in fold.test}
+
+
+def test_units_join_kin_and_groups_through_each_other():
+    assert units([-1, 5, 5, -1, 9, 9]).tolist() == [0, 1, 1, 3, 4, 4]
+    assert units([-1, 5, 5, -1, 9, 9], [0, 1, 2, 2, 0, -1]).tolist() == [0, 1, 1, 1, 0, 0]
 
 
 def test_without_group_awareness_groups_may_be_parted():

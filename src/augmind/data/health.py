@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from augmind.core.run import Finding
 
 from .dataset import Dataset, Row
-from .neighbours import components
-from .split import chain
+from .split import units
 from .suspects import FEWEST, Suspect, label_errors, outliers
 
 if TYPE_CHECKING:
@@ -174,7 +172,7 @@ def health(dataset: Dataset, *, seed: int = 0, features: Float[Tensor, "n d"] | 
     samples, classes = dataset.samples, dataset.spec.classes
     rows = [dataset.row(int(k)) for k in samples.key]
     z = dataset.codec.embed(samples.x) if features is None else features
-    unit = torch.tensor(components(len(rows), chain([r.kin for r in rows]))[0], dtype=torch.long)
+    unit = units([r.kin for r in rows])
     strange = tuple(suspect(rows[i], score) for i, score in outliers(z, samples.y, seed))
     wrong = tuple(suspect(rows[i], p, classes[k]) for i, k, p in label_errors(z, samples.y, unit, seed))
     counts = dict(zip(classes, samples.counts(len(classes)).tolist(), strict=True))

@@ -94,9 +94,7 @@ class Table:
         self.group: list[int] = [-1] * len(self.rows) if group is None else group.tolist()
         if group_aware:
             self._require_groups()
-        kin = [row.kin for row in self.rows]
-        links = chain(kin) + (chain(self.group) if group_aware else [])
-        self.unit = torch.tensor(components(len(self.rows), links)[0], dtype=torch.long)
+        self.unit = units([row.kin for row in self.rows], self.group if group_aware else None)
 
     def _require_groups(self) -> None:
         if all(g < 0 for g in self.group):
@@ -203,6 +201,12 @@ def finish(dataset: Dataset, mode: Literal["given", "holdout", "cv"], folds: lis
 
 def listed(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def units(kin: list[int], group: list[int] | None = None) -> Int[Tensor, " n"]:
+    """One number per row; rows linked by kin or group, directly or through other rows, share it. Codes below 0 link nothing."""
+    links = chain(kin) + (chain(group) if group is not None else [])
+    return torch.tensor(components(len(kin), links)[0], dtype=torch.long)
 
 
 def chain(codes: list[int]) -> list[tuple[int, int]]:
