@@ -1,0 +1,115 @@
+"""All layers of a pretrained backbone trained further: the strongest learner where a minute a fit is affordable."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from augmind.core.feed import Feed
+from augmind.core.loop import autocast, cosine, descend
+from augmind.core.plugin import Learner
+from augmind.core.run import Run
+from augmind.core.seeds import in_chunks
+from augmind.core.tune import tune
+from augmind.core.types import Backbone, Data, Knowledge, Samples
+from augmind.nn.heads import Head, choose_penalty, cross_entropy, fit_head
+
+
+@dataclass(kw_only=True)
+class Finetune(Learner):
+    """A linear probe of the backbone first; then backbone and head together, batch-norm statistics and dropout left off.
+
+    `backbone` is any name that the data's codec knows. AdamW (arXiv:1711.05101), half-cosine rate, label smoothing.
+    """
+
+    axes: ClassVar[tuple[int, ...]] = (3,)
+    knowledge: ClassVar[Knowledge] = Knowledge.pretrained
+
+    backbone: str = "lite0@96"
+    steps: int = tune(80, 1.0, 5e3, log=True)
+    batch: int = tune(32, options=(8, 16, 32, 64))
+    lr: float = tune(3e-4, 1e-5, 3e-3, log=True)
+    head_lr: float = tune(1e-3, 1e-5, 1e-2, log=True)
+    weight_decay: float = tune(1e-2, 1e-4, 1e-1, log=True)
+    smoothing: float = tune(0.1, 0.0, 0.3)
+
+    def fit(self, feed: Feed, run: Run) -> "Finetune":
+        self.require(feed.spec)
+        self.spec_, self.backbone_ = feed.spec, self._backbone(feed, run.device)
+        self.head_ = self._probe(feed, run)
+        return self._train(feed, run)
+
+    def fit_from(self, state: dict[str, Tensor], feed: Feed, run: Run) -> "Finetune":
+        """`fit`, starting from the learned state of another learner of these settings in place of the probe."""
+        self.require(feed.spec)
+        self.spec_, self.backbone_ = feed.spec, self._backbone(feed, run.device)
+        self._load(state)
+        return self._train(feed, run)
+
+    def _backbone(self, source: Feed | Data, device: torch.device) -> Backbone:
+        backbone = source.codec.backbone(self.backbone)
+        backbone.module.to(device).eval()
+        return backbone
+
+    def _features(self, x: Tensor) -> Float[Tensor, "n d"]:
+        device = next(self.backbone_.module.parameters()).device
+
+        def block(rows: Tensor) -> Tensor:
+            with autocast(device):
+                return self.backbone_.features(self.spec_.to_model(rows).to(device)).float().cpu()
+
+        with torch.no_grad():
+            return in_chunks(block, x, size=32)
+
+    def _probe(self, feed: Feed, run: Run) -> Head:
+        """The head at its optimum on frozen features of the real rows."""
+        z, y, w = self._features(feed.real.x), feed.real.y, feed.class_weight[feed.real.y]
+        head = Head.over(z, len(feed.spec.classes))
+        penalty = choose_penalty(head.standardise(z), y, w, feed.log_prior, len(feed.spec.classes), run.seed_for("finetune", "probe"))
+        return fit_head(head, z, y, w, penalty, feed.log_prior)
+
+    def _train(self, feed: Feed, run: Run) -> "Finetune":
+        body, head, device = self.backbone_.module, self.head_.to(run.device), run.device
+        groups = [{"params": body.parameters(), "lr": self.lr}, {"params": head.linear.parameters(), "lr": self.head_lr}]
+        adamw = torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
+        prior = None if feed.log_prior is None else feed.log_prior.to(device)
+        seed = run.seed_for("finetune", "batches")
+
+        def step(t: int) -> dict[str, Tensor]:
+            batch = feed.batch(t, self.batch, seed)
+            with autocast(device):
+                z = self.backbone_.features(batch.x.to(device))
+            y = torch.lerp(batch.y, torch.full_like(batch.y, 1 / batch.y.shape[1]), self.smoothing)
+            loss = cross_entropy(head(z.float()), y.to(device), batch.w.to(device), prior)
+            adamw.zero_grad()
+            loss.backward()
+            adamw.step()
+            return {"loss": loss}
+
+        def rate(t: int) -> float:
+            return cosine(t, self.steps, warmup=self.steps // 4)
+
+        self.curves_ = descend(step, {"body": body, "head": head, "adamw": adamw}, steps=self.steps, run=run, name="finetune", rate=rate)
+        self.head_ = head.cpu().eval()
+        return self
+
+    def predict(self, samples: Samples) -> Float[Tensor, "n k"]:
+        with torch.no_grad():
+            return self.head_(self._features(samples.x)).softmax(1)
+
+    def state(self) -> dict[str, Tensor]:
+        body = {f"body/{k}": v for k, v in self.backbone_.module.state_dict().items()}
+        return body | {f"head/{k}": v for k, v in self.head_.state_dict().items()}
+
+    def restore(self, data: Data, state: dict[str, Tensor]) -> "Finetune":
+        self.spec_, self.backbone_ = data.spec, self._backbone(data, torch.device("cpu"))
+        self._load(state)
+        return self
+
+    def _load(self, state: dict[str, Tensor]) -> None:
+        self.backbone_.module.load_state_dict({k[len("body/") :]: v for k, v in state.items() if k.startswith("body/")})
+        head = {k[len("head/") :]: v for k, v in state.items() if k.startswith("head/")}
+        self.head_ = Head(head["mean"].clone(), head["sd"].clone(), len(self.spec_.classes)).eval()
+        self.head_.load_state_dict(head)

@@ -1,0 +1,51 @@
+"""A linear probe: multinomial logistic regression on pretrained features, fitted to the optimum in seconds."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from augmind.core.feed import Feed
+from augmind.core.plugin import Learner, Space
+from augmind.core.run import Run
+from augmind.core.tune import tune
+from augmind.core.types import Data, Knowledge, Samples, as_features
+from augmind.nn.heads import Head, choose_penalty, fit_head
+
+
+@dataclass(kw_only=True)
+class Probe(Learner):
+    """Rows must carry their features `z`. `penalty` 0: chosen by cross-validation on the real rows alone."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
+    axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    space: ClassVar[Space] = "features"
+    knowledge: ClassVar[Knowledge] = Knowledge.pretrained
+
+    penalty: float = tune(0.0, 0.0, 1.0)
+
+    def fit(self, feed: Feed, run: Run) -> "Probe":
+        self.require(feed.spec)
+        real, (rows, w) = as_features(feed.real), feed.table()
+        head = Head.over(real.x, len(feed.spec.classes))
+        self.penalty_ = self.penalty or choose_penalty(
+            head.standardise(real.x), real.y, feed.class_weight[real.y], feed.log_prior, len(feed.spec.classes), run.seed_for("probe")
+        )
+        self.head_ = fit_head(head, as_features(rows).x, rows.y, w, self.penalty_, feed.log_prior).eval()
+        return self
+
+    def predict(self, samples: Samples) -> Float[Tensor, "n k"]:
+        with torch.no_grad():
+            return self.head_(as_features(samples).x).softmax(1)
+
+    def state(self) -> dict[str, Tensor]:
+        return self.head_.state_dict() | {"penalty": torch.tensor(self.penalty_, dtype=torch.float64)}
+
+    def restore(self, data: Data, state: dict[str, Tensor]) -> "Probe":
+        tensors = dict(state)
+        self.penalty_ = float(tensors.pop("penalty"))
+        self.head_ = Head(tensors["mean"], tensors["sd"], data.classes).eval()
+        self.head_.load_state_dict(tensors)
+        return self
