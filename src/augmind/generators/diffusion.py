@@ -61,7 +61,8 @@ class Diffusion(Generator):
         self.prior_ = ClassGaussian.fit(x.flatten(1), y, data.classes, RANK).to(run.device)
         with seeded(run.seed_for(self.name(), "weights")):
             net = self._build(data.spec).to(run.device)
-        average, adam = ema(net, self.ema), AdamW(net.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
+        average = ema(net, self.ema)
+        adam = AdamW(net.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
         self.net_ = average.module
         rarity = data.train.counts(data.classes)[y].float().rsqrt()
 

@@ -106,7 +106,7 @@ class UNet(nn.Module):
         skips = [h := block(h, e) for block in self.down]
         h = self.widen(h)
         h = self.middle[1](self.attend(self.middle[0](h, e)), e)
-        h = self.narrow(interpolate(h, scale_factor=2.0, mode="nearest"))
+        h = interpolate(self.narrow(h), scale_factor=2.0, mode="nearest")
         for block in self.up:
             h = block(torch.cat([h, skips.pop()], dim=1), e)
         out = pixel_shuffle(self.last(silu(self.norm(h))), self.fold)
