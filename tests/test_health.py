@@ -18,7 +18,6 @@ from augmind.data.suspects import label_errors, outliers
 from augmind.testing import ToyCodec, toy_samples
 from rows import dataset, noisy, patterns
 
-
 WRONG = [10, 20, 30, 41, 52, 63]
 
 
