@@ -1,5 +1,7 @@
 """Differentiable augmentation of real and drawn grids alike, so that a critic cannot learn few rows by heart (arXiv:2006.10738)."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -43,6 +45,19 @@ def cutout(x: Float[Tensor, "b c h w"], part: float = 0.4) -> Float[Tensor, "b c
     return x * ~hit[:, None].to(x.device)
 
 
-def diffaugment(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """All of them, with fresh draws per row from torch's global random state on the CPU."""
+def none(x: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+    return x
+
+
+def mild(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Saturation and translation: for short trainings, in which the full policy leaves a small critic nothing to hold on to."""
+    return translation(saturation(x))
+
+
+def full(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """The policy of the paper: colour, translation and cutout."""
     return cutout(translation(saturation(brightness(x))))
+
+
+POLICIES: dict[str, Callable[[Tensor], Tensor]] = {"none": none, "mild": mild, "full": full}
+"""Each takes fresh draws per row from torch's global random state on the CPU."""
