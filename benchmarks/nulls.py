@@ -1,7 +1,7 @@
 """Error rates and power of the verdict's test, on simulated and on trained comparisons.
 
-    python -m benchmarks.nulls             all parts, about 4 minutes on one core
-    python -m benchmarks.nulls real        one part: holdout, cv, methods, real, shared, power or arms
+    python -m benchmarks.nulls             all parts, about 13 minutes on one busy core
+    python -m benchmarks.nulls real        one part: holdout, cv, methods, real, once, shared, power or arms
 
 "use it" is the share of comparisons whose 95 % interval lies above zero; under a null it may not exceed 5 % and aims at 2.5 %.
 """
@@ -259,6 +259,27 @@ def real(replicates: int = 200) -> Iterator[str]:
                 yield f"  {learner:10s} {ours:>10s} against {theirs:10s} {design:24s} {tally(found)}"
 
 
+def once(replicates: int = 400) -> Iterator[str]:
+    """Nulls of the method (both arms add the same kind of rows) that are no nulls of the rows: one draw may be lucky for good."""
+    yield "Added rows drawn once for all seeds, or afresh for every seed; 60 training rows, 30 added, 3 seeds"
+    for learner, kind in (("centroids", "jitter"), ("centroids", "noise"), ("neighbours", "jitter")):
+        for test in (200, 1000):
+            for afresh in (True, False):
+                draw, found, gains = rng("once", learner, kind, test), [], []
+                for _ in range(replicates):
+                    x, y = blobs(draw, 60)
+                    tx, ty = blobs(draw, test + 5000)
+                    pairs = [[extra(draw, kind, x, y, 30) for _ in range(2)] for _ in range(3 if afresh else 1)]
+                    right = [[answers(learner, np.r_[x, mx], np.r_[y, my], tx) == ty for mx, my in pair] for pair in pairs]
+                    d = np.stack([1.0 * ours - theirs for ours, theirs in right], 1).repeat(1 if afresh else 3, axis=1)
+                    found.append(spread(d[:test], ty[:test]))
+                    gains.append(d[test:].mean())
+                harm = sum(s.low > 0 and gain <= 0 for s, gain in zip(found, gains, strict=True))
+                when = "every seed" if afresh else "once"
+                told = f"{tally(found)}   without gain on 5,000 more rows {share(harm, replicates)}"
+                yield f"  {learner:10s} {kind:7s} drawn {when:10s}  test rows {test:4d}   {told}"
+
+
 def shared(replicates: int = 60) -> Iterator[str]:
     """Variance over training sets of the true gain, per variance that 100 test rows would give at 100 training rows: `TRAINING`."""
     yield "What trainings on the same rows share: variance over training sets / variance from the choice of as many test rows"
@@ -320,7 +341,7 @@ def arms(replicates: int = 400) -> Iterator[str]:
         yield f"  latent gains {over_classical:.2f}, {over_real:.2f}   {told}"
 
 
-PARTS = {f.__name__: f for f in (holdout, cv, methods, real, shared, power, arms)}
+PARTS = {f.__name__: f for f in (holdout, cv, methods, real, once, shared, power, arms)}
 
 
 def main() -> None:
