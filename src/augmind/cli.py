@@ -32,7 +32,8 @@ app = App(
     A folder with one subfolder per class, a table, an archive, .npz or a Hugging Face dataset will do.
     """,
 )
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+WIDTH = None if sys.stdout.isatty() else 100
+out, err = Console(highlight=False, width=WIDTH), Console(stderr=True, highlight=False)
 
 DATA = Group("Data", sort_key=1)
 WORK = Group("Work", sort_key=2)

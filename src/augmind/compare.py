@@ -17,7 +17,7 @@ from .core.plugin import Learner, Transfer
 from .core.registry import find, make
 from .core.seeds import stable_seed
 from .core.store import load_tensors, read_json, save_tensors, write_json
-from .core.types import Choice, Classical, Samples
+from .core.types import Choice, Classical, Samples, as_features
 from .job import Job
 from .pipeline import synthetic
 
@@ -98,7 +98,10 @@ def needed_views(job: Job) -> list[str]:
 
 def feed(job: Job, learner: str, classical: Classical, real: Samples, extra: Samples | None) -> Feed:
     """What a learner is taught from in one arm."""
-    copies = view_rows(job, real, classical.transform.name) if space_of(learner) == "features" else None
+    copies = None
+    if space_of(learner) == "features":
+        copies, real = view_rows(job, real, classical.transform.name), as_features(real)
+        copies = as_features(copies) if copies else None
     return Feed(
         real=real,
         spec=job.spec,

@@ -30,7 +30,7 @@ def prepare(folder: str) -> dict[str, Any]:
     """Loads, cleans and splits the dataset; test rows go into a file of their own that only the comparison opens."""
     from .data.clean import clean, drop_rare
     from .data.load import load
-    from .data.split import split
+    from .data.split import split, units
 
     job = Job(Path(folder))
     c = job.config
@@ -44,11 +44,12 @@ def prepare(folder: str) -> dict[str, Any]:
         sealed = set(parts.folds[0].test) if parts.mode != "cv" else set()
         used = sealed | {i for f in parts.folds for i in f.train}
         keys = dataset.samples.key.tolist()
-        units = unit_numbers(dataset.rows, dataset.samples.group, keys)
+        group = dataset.samples.group
+        together = units([dataset.row(k).kin for k in keys], group.tolist() if c.group and group is not None else None)
         for name, wanted in (("rows", used - sealed), ("sealed", sealed)):
             mask = torch.tensor([k in wanted for k in keys], dtype=torch.bool)
             part = dataset.samples.take(mask)
-            columns = {"x": part.x, "y": part.y, "key": part.key, "unit": units[mask]}
+            columns = {"x": part.x, "y": part.y, "key": part.key, "unit": together[mask]}
             save_tensors(tmp / f"{name}.safetensors", columns | ({} if part.group is None else {"group": part.group}))
         write_rows(tmp / "rows.parquet", dataset.rows)
         findings = [asdict(f) for f in (*dataset.findings, *parts.findings)]
@@ -68,20 +69,6 @@ def prepare(folder: str) -> dict[str, Any]:
         "shape": list(job.spec.shape),
         "imbalanced": bool(present.max() > 1.5 * present.min()),
     }
-
-
-def unit_numbers(rows: tuple[Any, ...], group: Tensor | None, keys: list[int]) -> Tensor:
-    """One number per row; rows that are near duplicates or of one group share it. (Both at once: the group's number.)"""
-    kin: dict[int, int] = {}
-    out: list[int] = []
-    for position, key in enumerate(keys):
-        if group is not None:
-            out.append(int(group[position]))
-        elif rows[key].kin >= 0:
-            out.append(kin.setdefault(rows[key].kin, position))
-        else:
-            out.append(position)
-    return torch.tensor(out, dtype=torch.long)
 
 
 def features(folder: str) -> None:
@@ -130,7 +117,7 @@ def train(folder: str, fold: str, generator: str) -> None:
     def work(tmp: Path) -> None:
         choice = job.generator(generator)
         plugin: Generator = make("generators", choice)
-        allowed = max(60.0, 4 * plan_seconds(job, generator))
+        allowed = max(60.0, 3 * plan_seconds(job, generator)) if job.config.budget else max(600.0, 10 * plan_seconds(job, generator))
         run = job.run(f"train {generator}, fold {fold}", stage, allowed)
         facts: dict[str, Any] = {"settings": plugin.settings(), "knowledge": plugin.knowledge.name, "status": "ok", "why": "", "findings": []}
         try:

@@ -177,5 +177,6 @@ def descend(
 
 
 def _finite(parts: Mapping[str, nn.Module | Optimizer]) -> bool:
-    norms = [p.detach().float().abs().max() for m in parts.values() if isinstance(m, nn.Module) for p in m.parameters() if p.numel()]
+    tensors = [p for m in parts.values() if isinstance(m, nn.Module) for p in (*m.parameters(), *m.buffers())]
+    norms = [p.detach().abs().max().float() for p in tensors if p.numel() and p.is_floating_point()]
     return not norms or bool(torch.isfinite(torch.stack(norms)).all())

@@ -9,8 +9,8 @@ from typing import Any
 class Range:
     """Where a search may move a field: numbers from `low` to `high`, or one of `options`."""
 
-    low: float | None = None
-    high: float | None = None
+    low: float | int | None = None
+    high: float | int | None = None
     log: bool = False
     options: tuple[Any, ...] = ()
 
@@ -23,7 +23,7 @@ class Range:
         return f"one of {', '.join(map(str, self.options))}" if self.options else f"{self.low:g} to {self.high:g}"
 
 
-def tune(default: Any, low: float | None = None, high: float | None = None, *, log: bool = False, options: tuple[Any, ...] = ()) -> Any:
+def tune(default: Any, low: float | int | None = None, high: float | int | None = None, *, log: bool = False, options: tuple[Any, ...] = ()) -> Any:
     """A dataclass field with a default and a search range, e.g. `lr: float = tune(2e-4, 1e-5, 1e-3, log=True)`."""
     return dataclasses.field(default=default, metadata={"range": Range(low=low, high=high, log=log, options=options)})
 

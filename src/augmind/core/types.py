@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -148,10 +148,11 @@ class Backbone(Protocol):
 class Codec(Protocol):
     """The only modality-specific protocol: natives (a picture, a sentence, a clip) to stored rows and back."""
 
-    name: str
-    suffix: str
+    name: ClassVar[str]
+    suffix: ClassVar[str]
     """How files of one row end, with the dot."""
-    classical: tuple["Classical", ...]
+    classical: ClassVar[tuple["Classical", ...]]
+    """Candidate classical arms, the most promising first."""
 
     def encode(self, natives: Sequence[Any]) -> Shaped[Tensor, "n ..."]: ...
     def decode(self, x: Shaped[Tensor, "n ..."]) -> list[Any]: ...

@@ -10,7 +10,10 @@ from augmind.core.types import Codec, Samples, Spec
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row as it was found, good or bad. `status`: "ok", "corrupt", "unlabelled", "duplicate" (merged into `kin`)."""
+    """One row as it was found, good or bad.
+
+    `status`: "ok"; "corrupt"; "unlabelled" (no label, or its class was dropped); "duplicate"; "stray" (no row at all).
+    """
 
     id: int
     source: str

@@ -248,7 +248,7 @@ def remarks(
         text = f"{len(strange):,} outlier{'s' * (len(strange) > 1)}: unlike the other rows of the class (kept)"
         out.append(Finding("AM131", "info", text, {"rows": [s.id for s in strange]}))
     if wrong:
-        text = f"{len(wrong):,} label{'s are' if len(wrong) > 1 else ' is'} probably wrong (kept as given): look at them before you trust a gain"
+        text = f"{len(wrong):,} label{'s look' if len(wrong) > 1 else ' looks'} doubtful (kept as given): look at them before you trust a gain"
         out.append(Finding("AM132", "warning", text, {"rows": [s.id for s in wrong]}))
     if leaks:
         train = len({a for a, _ in leaks})

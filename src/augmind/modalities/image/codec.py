@@ -52,11 +52,11 @@ class ImageCodec:
     suffix: ClassVar[str] = ".png"
     classical: ClassVar[tuple[Classical, ...]] = (
         arm("none"),
-        arm("flip"),
         arm("flip_crop"),
-        arm("randaugment"),
         arm("trivialaugment"),
         arm("trivialaugment", "mixup"),
+        arm("flip"),
+        arm("randaugment"),
         arm("flip_crop", "mixup"),
         arm("flip_crop", "cutmix"),
     )
