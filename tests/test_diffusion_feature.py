@@ -255,3 +255,23 @@ def test_diffusion_may_be_trained_on_grids_without_bounds(tmp_path):
     free = Data(train=samples, val=samples, spec=spec, codec=ToyCodec(spec))
     drawn = Diffusion(steps=50, width=16, points=4).fit(free, Run(folder=tmp_path)).sample(data.train.y, row_seeds(24, "free"))
     assert abs(drawn.mean() - x.mean()) < 1 and 0.5 < drawn.std() / x.std() < 1.5
+
+
+class Killed(Run):
+    """A run that ends abruptly at its first look at the clock, after the first checkpoint."""
+
+    def out_of_time(self) -> bool:
+        raise KeyboardInterrupt
+
+
+def test_killed_training_goes_on_to_the_same_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("augmind.core.loop.CHECKPOINT_SECONDS", -1.0)
+    data, make = vectors(60, 5), lambda: Diffusion(steps=100, width=16, points=4)
+    whole = make().fit(data, Run(folder=tmp_path / "whole", seed=3))
+    folder = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        make().fit(data, Killed(folder=folder, seed=3, checkpoints=folder))
+    assert list(folder.glob("*.safetensors"))
+    resumed = make().fit(data, Run(folder=folder, seed=3, checkpoints=folder))
+    y, seeds = torch.arange(20) % 2, row_seeds(20, "resumed")
+    assert torch.equal(resumed.sample(y, seeds), whole.sample(y, seeds))

@@ -52,7 +52,7 @@ class Diffusion(Generator):
     augment: float = tune(0.5, 0.0, 1.0)
     guidance: float = tune(1.0, 1.0, 4.0)
     solver: str = tune("heun", options=tuple(SOLVERS))
-    points: int = tune(8, 2.0, 64.0, log=True)
+    points: int = tune(6, 2.0, 64.0, log=True)
 
     def fit(self, data: Data, run: Run) -> "Diffusion":
         self.require(data.spec)
