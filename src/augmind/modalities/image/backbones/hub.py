@@ -48,21 +48,25 @@ class HubBackbone:
 
 def opened(model: str, download: bool) -> tuple[nn.Module, Any]:
     """The network in eval mode and float32, and its configuration."""
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel
 
     where: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(model, **where)
         net = AutoModel.from_pretrained(model, config=config, use_safetensors=True, dtype=torch.float32, **where)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise missing(model, error) from error
     return net.eval(), config
 
 
 def missing(model: str, error: Exception) -> MachineError:
-    said = str(error).strip().splitlines()
-    advice = f"fetch it once with 'hf download {model}', give the folder of a model with safetensors, or use the backbone 'lite0'"
-    return MachineError(f"backbone '{model}' cannot be opened on this machine: {said[0] if said else error!r}", help=advice, code="ENV-004")
+    if Path(model).is_dir():
+        said = error.args[0] if error.args else error
+        reason = f"the folder '{model}' holds no backbone that can be opened: {str(said).strip().splitlines()[0]}"
+        return MachineError(reason, help="a model's folder has a config.json and model.safetensors; or use the backbone 'lite0'", code="ENV-004")
+    advice = f"fetch it once with 'hf download {model}', give a model's folder, or use the backbone 'lite0'"
+    return MachineError(f"backbone '{model}' is not on this machine", help=advice, code="ENV-004")
 
 
 def preprocessing(model: str, download: bool) -> dict[str, Any]:
