@@ -112,9 +112,11 @@ def items(job: Job) -> list[Item]:
     return out
 
 
-def expand(
-    config: Config, out: Path, *, dry_run: bool = False, watch: Watch = lambda item, state: None, on_plan: Callable[[Plan], None] = lambda plan: None
-) -> Job:
+def ignore(*_: object) -> None:
+    """Listens to nothing."""
+
+
+def expand(config: Config, out: Path, *, dry_run: bool = False, watch: Watch = ignore, on_plan: Callable[[Plan], None] = ignore) -> Job:
     """Does the whole job in a run folder, or what is left of it; with `dry_run` it stops at the plan."""
     begun = time.monotonic()
     job = open_folder(config, out)

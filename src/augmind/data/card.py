@@ -40,9 +40,8 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
         f"- format: {to}; real rows are standardised to the shape above, originals are untouched",
     ]
     for g in record["generators"]:
-        lines.append(
-            f"- {g['name']}: {g['steps']} steps, knowledge: {g['knowledge']}, {g['kept']} of {g['drawn']} drawn rows kept; settings {json.dumps(g['settings'])}"
-        )
+        yielded = f"{g['kept']} of {g['drawn']} drawn rows kept; settings {json.dumps(g['settings'])}"
+        lines.append(f"- {g['name']}: {g['steps']} steps, knowledge: {g['knowledge']}, {yielded}")
     lines += ["", "## Limits", ""]
     lines.append("The screens look for copies of training rows and wrong labels; they do not make any promise of privacy.")
     return "\n".join(lines) + "\n"
