@@ -1,10 +1,11 @@
 """Frechet distance between Gaussians fitted to the features of two sets (arXiv:1706.08500)."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -32,10 +33,9 @@ class Frechet(Metric):
         few, many = sorted((real.double(), synthetic.double()), key=len)
         apart = (few.mean(0) - many.mean(0)).square().sum()
         root, other = covariance_root(few), torch.cov(many.T)
-        # NumPy's solver, because the one behind torch slows down a thousandfold when its threads share cores with other processes.
-        spectrum = np.linalg.eigvalsh((root @ other @ root.T).cpu().numpy())
-        shared = np.sqrt(spectrum.clip(min=0.0)).sum()
-        return max(0.0, float(apart + root.square().sum() + other.trace()) - 2 * float(shared))
+        with one_thread():
+            shared = torch.linalg.eigvalsh(root @ other @ root.T).clamp_(min=0.0).sqrt_().sum()
+        return max(0.0, float(apart + root.square().sum() + other.trace() - 2 * shared))
 
 
 def covariance_root(rows: Float[Tensor, "n d"]) -> Float[Tensor, "r d"]:
@@ -46,5 +46,17 @@ def covariance_root(rows: Float[Tensor, "n d"]) -> Float[Tensor, "r d"]:
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if not failed:
         return factor.T
-    values, vectors = torch.linalg.eigh(covariance)
+    with one_thread():
+        values, vectors = torch.linalg.eigh(covariance)
     return values.clamp_(min=0.0).sqrt_()[:, None] * vectors.T
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch inside: eigenvalue solvers wait at so many barriers that a second one on a busy core costs seconds."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
