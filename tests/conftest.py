@@ -1,9 +1,12 @@
-"""Shapes and types of every annotated function are checked while the tests run."""
+"""Shapes and types of every annotated function are checked while the tests run; one thread a process, as workers have."""
 
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import torch
 from jaxtyping import install_import_hook
 
+torch.set_num_threads(1)
 hook = install_import_hook("augmind", "beartype.beartype")

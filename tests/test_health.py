@@ -138,9 +138,9 @@ def test_the_record_is_plain_json(found):
 
 
 def test_the_contact_sheet_shows_pictures_where_there_are_some(found, tmp_path):
-    found.picture(tmp_path / "sheet.png")
+    found.draw(tmp_path / "sheet.png")
     bare = dataclasses.replace(found, dataset=dataclasses.replace(found.dataset, codec=ToyCodec(found.dataset.spec)))
-    bare.picture(tmp_path / "bare.png")
+    bare.draw(tmp_path / "bare.png")
     full, chart = pixels(tmp_path / "sheet.png"), pixels(tmp_path / "bare.png")
     assert full.shape[1] == chart.shape[1] and len(full) > 2 * len(chart)
     assert (chart < 200).mean() > 0.02
@@ -151,5 +151,5 @@ def test_the_contact_sheet_survives_hostile_and_foreign_names(found, tmp_path):
     rows = [dataclasses.replace(r, label=names[r.label]) for r in found.dataset.rows]
     spec = dataclasses.replace(found.dataset.spec, classes=tuple(names.values()))
     d = dataclasses.replace(found.dataset.with_rows(rows), spec=spec, name="$\\frac{")
-    health(d).picture(tmp_path / "sheet.png")
+    health(d).draw(tmp_path / "sheet.png")
     assert len(pixels(tmp_path / "sheet.png")) > 500

@@ -232,7 +232,7 @@ def teach(folder: str, fold: str, learner: str, arm: str, seed: int) -> None:
         if "classical" not in arm:
             classical = Classical(name="none")
         real = job.fold_rows(fold)
-        extra = synthetic(job, fold, space_of(learner)) if "synthetic" in arm else None
+        extra = synthetic(job, fold, space_of(learner), seed) if "synthetic" in arm else None
         run = replace(job.run(f"{arm}, {learner}, fold {fold}, seed {seed}"), seed=stable_seed(job.config.seed, "teach", fold, seed))
         transfer: Transfer = make("transfers", Choice(name="mix"))
         model = transfer.train(make("learners", job.learner(learner)), feed(job, learner, classical, real, extra), run)

@@ -31,7 +31,7 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
         names = ("sample", name, label, counter + i)
 
         def work(tmp: Path, plugin=plugin, data=data, name=name, want=want, names=names) -> None:
-            fill(job, tmp, plugin, data, name, want, names, ROUNDS, f"sample {name}")
+            fill(job, tmp, plugin, data, name, want, names, rounds=ROUNDS, label=f"sample {name}")
 
         stage = job.store.stage("sample", inputs, work)
         left -= read_json(stage / "facts.json")["kept"]

@@ -57,9 +57,10 @@ def synthetic_table(job: Job, generator: str) -> Table | None:
 
 
 def shard_table(job: Job, path: Any, generator: str) -> Table:
-    """Kept rows of a shard with their seeds and scores."""
+    """Kept rows of a shard with their seeds and scores: one part, as every seed of the comparison had, and all that was asked for."""
     table, stored = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")
-    keep = stored["keep"]
+    asked = torch.tensor([label in job.config.want for label in table["label"]], dtype=torch.bool)
+    keep = stored["keep"] & ((stored["part"] == 0) | asked)
     at = torch.nonzero(keep).flatten().tolist()
     columns: dict[str, list[Any]] = {
         "label": [table["label"][i] for i in at],

@@ -87,7 +87,7 @@ def features(folder: str) -> None:
         save_tensors(tmp / "z.safetensors", {"z": z})
         report = health(job.dataset(), seed=job.config.seed, features=z)
         write_json(tmp / "health.json", report.to_json())
-        report.picture(tmp / "health.png")
+        report.draw(tmp / "health.png")
 
     job.store.stage("features", {"prepare": job.prepared.name, "backbone": job.config.backbone}, work)
 
@@ -153,16 +153,24 @@ def trained(job: Job, fold: str, generator: str) -> tuple[Generator | None, dict
 
 
 def wanted(job: Job, fold: str, generator: str) -> Tensor:
-    """Rows to keep of each class (k,): the plan's ratio in equal shares, or what the user asked for in the fold handed over."""
+    """Rows to keep of each class (k,): for every seed of the comparison its own part, each the plan's ratio in equal shares.
+
+    In the fold that is handed over, a class that the user asked for gets that number instead.
+    """
     classes = job.spec.classes
     rows_makers = [g for g in job.plan.generators if space_of(g) == "rows"]
     shares = len(rows_makers) if generator in rows_makers else 1
-    each = ceil(job.plan.ratio * len(job.fold_rows(fold)) / len(classes) / shares)
-    out = torch.full((len(classes),), max(1, each))
+    each = max(1, ceil(job.plan.ratio * len(job.fold_rows(fold)) / len(classes) / shares))
+    out = torch.full((len(classes),), each * parts(job, fold))
     if fold == job.final and generator in rows_makers:
         for name, count in job.config.want.items():
             out[classes.index(name)] = ceil(count / shares)
     return out
+
+
+def parts(job: Job, fold: str) -> int:
+    """Into how many parts the kept rows of a fold are dealt: one a seed, so that seeds differ in the rows drawn."""
+    return job.plan.seeds if fold in job.folds else 1
 
 
 def fitted_screens(job: Job, data: Data) -> dict[str, Screen]:
@@ -226,18 +234,34 @@ def draw(folder: str, fold: str, generator: str) -> None:
             return
         want = wanted(job, fold, generator)
         names = ("draw", fold, generator)
-        fill(job, tmp, plugin, seen_by(job, fold, generator), generator, want, names, job.plan.rounds, f"draw {generator}, fold {fold}")
+        told = {"rounds": job.plan.rounds, "label": f"draw {generator}, fold {fold}", "count": parts(job, fold)}
+        fill(job, tmp, plugin, seen_by(job, fold, generator), generator, want, names, **told)
 
     job.store.stage(f"draw-{generator}", draw_inputs(job, fold, generator), work)
 
 
 def draw_inputs(job: Job, fold: str, generator: str) -> dict[str, Any]:
     inputs = {"train": job.store.path(f"train-{generator}", train_inputs(job, fold, generator)).name, "features": job.features_stage.name}
-    return inputs | {"want": wanted(job, fold, generator).tolist(), "screens": list(job.plan.screens), "rounds": job.plan.rounds}
+    return inputs | {
+        "want": wanted(job, fold, generator).tolist(),
+        "screens": list(job.plan.screens),
+        "rounds": job.plan.rounds,
+        "parts": parts(job, fold),
+    }
 
 
 def fill(
-    job: Job, tmp: Path, plugin: Generator, data: Data, generator: str, want: Tensor, names: tuple[object, ...], rounds: int, label: str
+    job: Job,
+    tmp: Path,
+    plugin: Generator,
+    data: Data,
+    generator: str,
+    want: Tensor,
+    names: tuple[object, ...],
+    *,
+    rounds: int,
+    label: str,
+    count: int = 1,
 ) -> None:
     """Draws, screens and writes one shard: rows.safetensors, table.parquet and facts.json."""
     run = job.run(label)
@@ -261,10 +285,22 @@ def fill(
         kept = judged.kept()
         got = kept.counts(len(want)) if kept is not None else got
         rate = (got + 1) / (tried + 1)
-    write_shard(job, tmp, judged, screens, data, want, drawn, generator)
+    write_shard(job, tmp, judged, screens, data, want, drawn, generator, count)
 
 
-def write_shard(job: Job, tmp: Path, judged: Judged, screens: dict[str, Screen], data: Data, want: Tensor, drawn: int, generator: str) -> None:
+def deal(y: list[int], keep: list[bool], count: int) -> list[int]:
+    """A part 0..count-1 for every kept row, dealt in turn within its class; -1 for the others."""
+    turn: dict[int, int] = {}
+    out = []
+    for label, kept in zip(y, keep, strict=True):
+        turn[label] = turn.get(label, -1) + kept
+        out.append(turn[label] % count if kept else -1)
+    return out
+
+
+def write_shard(
+    job: Job, tmp: Path, judged: Judged, screens: dict[str, Screen], data: Data, want: Tensor, drawn: int, generator: str, count: int
+) -> None:
     """The first rows of each class up to what was wanted are kept; what passed beyond that is marked "surplus"."""
     rows, left = judged.all(), want.clone()
     for i, (label, why) in enumerate(zip(rows.y.tolist(), judged.rejected, strict=True)):
@@ -276,13 +312,15 @@ def write_shard(job: Job, tmp: Path, judged: Judged, screens: dict[str, Screen],
     keep = torch.tensor([r == "" for r in judged.rejected], dtype=torch.bool)
     assert rows.z is not None
     values = {} if space_of(generator) == "features" else {"x": rows.x}
-    save_tensors(tmp / "rows.safetensors", {**values, "y": rows.y, "key": rows.key, "z": rows.z, "keep": keep})
+    dealt = deal(rows.y.tolist(), keep.tolist(), count)
+    save_tensors(tmp / "rows.safetensors", {**values, "y": rows.y, "key": rows.key, "z": rows.z, "keep": keep, "part": torch.tensor(dealt)})
     classes = job.spec.classes
     table: dict[str, Any] = {
         "generator": [generator] * len(rows),
         "seed": rows.key.tolist(),
         "label": [classes[k] for k in rows.y.tolist()],
         "kept": keep.tolist(),
+        "part": dealt,
         "rejected_by": judged.rejected,
         "nearest_row": data.train.key[position].tolist(),
         "nearest_distance": distance.tolist(),
@@ -305,20 +343,20 @@ def shard_path(job: Job, fold: str, generator: str) -> Path:
     return job.need(job.store.path(f"draw-{generator}", draw_inputs(job, fold, generator)), f"rows of {generator} for fold {fold}")
 
 
-def read_shard(path: Path, generator: str, only_kept: bool = True) -> Samples | None:
-    """A shard's rows with features; None if the generator was dropped."""
+def read_shard(path: Path, generator: str, part: int | None = None) -> Samples | None:
+    """Kept rows of a shard with their features, all or one part; None if the generator was dropped."""
     if not (path / "rows.safetensors").exists():
         return None
     stored = load_tensors(path / "rows.safetensors")
     rows = Samples.synthetic(generator, stored.get("x", stored["z"]), stored["y"], stored["key"], z=stored["z"])
-    return rows.take(stored["keep"]) if only_kept else rows
+    return rows.take(stored["keep"] if part is None else stored["part"] == part)
 
 
-def synthetic(job: Job, fold: str, space: str) -> Samples | None:
-    """All kept synthetic rows of a fold that a learner of this space can take; None if there are none."""
+def synthetic(job: Job, fold: str, space: str, seed: int) -> Samples | None:
+    """The synthetic rows of one seed that a learner of this space can take; None if there are none."""
     out: Samples | None = None
     for generator in job.generators(space):
-        rows = read_shard(shard_path(job, fold, generator), generator)
+        rows = read_shard(shard_path(job, fold, generator), generator, seed % parts(job, fold))
         if rows is None or not len(rows):
             continue
         if space == "features":

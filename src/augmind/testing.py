@@ -22,7 +22,10 @@ class ToyBackbone(nn.Module):
         super().__init__()
         weight = torch.randn(size, self.width, generator=stream("toy backbone")) / size**0.5
         self.projection = nn.Parameter(weight)
-        self.module = self
+
+    @property
+    def module(self) -> "ToyBackbone":
+        return self
 
     def features(self, x: Tensor) -> Tensor:
         return torch.tanh(x.flatten(1).float() @ self.projection * 2)

@@ -146,7 +146,7 @@ class Backbone(Protocol):
 
 @runtime_checkable
 class Codec(Protocol):
-    """The only modality-specific protocol: natives (a picture, a sentence, a clip) to stored rows and back."""
+    """The only modality-specific protocol: natives (what people see, read or hear) to stored rows and back."""
 
     name: ClassVar[str]
     suffix: ClassVar[str]

@@ -76,14 +76,14 @@ class Health:
     def __rich__(self) -> "Group":
         return self.table()
 
-    def picture(self, path: Path) -> None:
+    def draw(self, path: Path) -> None:
         """A contact sheet as PNG: counts per class, examples, outliers, likely label errors and near duplicates with captions.
 
         Rows that are not pictures leave only the chart of counts.
         """
-        from .sheet import draw
+        from . import sheet
 
-        draw(self, path)
+        sheet.draw(self, path)
 
     def _figures(self) -> "Table":
         from rich.markup import escape

@@ -61,7 +61,7 @@ def total(values: Tensor) -> float:
 
 
 def within(a: Float[Tensor, "n d"]) -> float:
-    """Sum of the kernel over all ordered pairs of different rows; each block above the diagonal stands for its mirror image."""
+    """Sum of the kernel over all ordered pairs of different rows; each block above the diagonal stands for the one below it too."""
     out = 0.0
     for start in range(0, len(a), BLOCK):
         rows, rest = a[start : start + BLOCK], a[start + BLOCK :]

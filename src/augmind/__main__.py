@@ -1,0 +1,5 @@
+"""`python -m augmind`."""
+
+from augmind.cli import main
+
+main()

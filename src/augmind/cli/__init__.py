@@ -1,0 +1,50 @@
+"""The command line: parse, call, print. Results go to standard output, everything else to standard error.
+
+Exit codes: 0 done, 1 internal error, 2 wrong option, 3 unusable data, 4 the machine (disk, memory, missing model),
+5 no synthetic row passed the screens, 130 interrupted.
+"""
+
+import os
+import sys
+import traceback
+
+from cyclopts import CycloptsError
+
+from augmind.core.errors import AugmindError, UsageError
+
+from . import look, take, work
+from .app import app, err
+
+__all__ = ["app", "look", "main", "take", "work"]
+
+
+def complain(error: AugmindError) -> int:
+    """One clear sentence, the next step, the exit code."""
+    err.print(f"[bold red]error[/] [{error.code}]: ".replace(f"[{error.code}]", rf"\[{error.code}]"), end="")
+    err.print(str(error), markup=False, soft_wrap=True)
+    if error.help:
+        err.print(f"help: {error.help}", markup=False, soft_wrap=True)
+    if error.trace and os.environ.get("AUGMIND_DEBUG"):
+        err.print(error.trace, markup=False)
+    return error.exit_code
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: turns every outcome into an exit code."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except AugmindError as error:
+        sys.exit(complain(error))
+    except CycloptsError as error:
+        sys.exit(complain(UsageError(str(error).strip(), help="augmind --help, or augmind COMMAND --help")))
+    except KeyboardInterrupt:
+        err.print("stopped; everything finished so far is saved. The same command, or augmind resume RUN, continues.", markup=False)
+        sys.exit(130)
+    except MemoryError:
+        sys.exit(complain(AugmindError("out of memory", help="use --jobs 1 or a smaller --size", code="ENV-004")))
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001  the last resort: no traceback unless asked for
+        if os.environ.get("AUGMIND_DEBUG"):
+            traceback.print_exc()
+        sys.exit(complain(AugmindError(f"{type(error).__name__}: {error}", help="set AUGMIND_DEBUG=1 to see where, and please report it")))

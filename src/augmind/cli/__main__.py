@@ -1,0 +1,5 @@
+"""`python -m augmind.cli`."""
+
+from . import main
+
+main()

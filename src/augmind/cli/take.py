@@ -1,0 +1,93 @@
+"""The verbs that take something out of a run: sample, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from augmind.core.errors import UsageError
+
+from .app import app, err, out
+
+
+@app.command
+def sample(
+    folder: Path,
+    *,
+    label: str,
+    n: Annotated[int, Parameter(name=["-n", "--number"])] = 50,
+    out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
+    generator: str | None = None,
+) -> None:
+    """Draw more synthetic rows of one class from a finished run, screened like the others.
+
+    Examples:
+
+        augmind sample runs/photos --label spoons -n 50
+        augmind sample runs/photos --label spoons -n 50 --generator diffusion --out spoons/
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    label
+        The class.
+    n
+        How many rows.
+    out_folder
+        A new folder for the files (default: RUN/samples/LABEL-1, -2, ...).
+    generator
+        One generator only.
+    """
+    from augmind.api import Finished
+
+    if n < 1:
+        raise UsageError(f"-n {n} is not a number of rows", help="give a number of 1 or more")
+    target = out_folder or next(p for i in range(1, 10**6) if not (p := folder / "samples" / f"{safe(label)}-{i}").exists())
+    path = Finished(folder).sample(label, n, target, generator)
+    got = sum(1 for p in path.rglob("*") if p.suffix not in (".csv", ".json", ".md") and p.is_file())
+    if got < n:
+        err.print(f"only {got} of {n} rows passed the screens; asking again draws others", markup=False)
+    out.print(f"{got} rows in {path}", soft_wrap=True, markup=False)
+
+
+def safe(label: str) -> str:
+    from augmind.data.export import folder_names
+
+    return folder_names((label,))[label]
+
+
+@app.command
+def export(
+    folder: Path,
+    *,
+    to: str = "imagefolder",
+    out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
+    rows: str = "all",
+) -> None:
+    """Write the enlarged dataset with the provenance of every row and a card that tells how it was made.
+
+    Examples:
+
+        augmind export runs/photos --to imagefolder --out photos-bigger
+        augmind export runs/photos --to parquet --rows synthetic --out only-synthetic
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    to
+        imagefolder, parquet, webdataset or npz.
+    out_folder
+        A new folder (default: RUN/export-FORMAT).
+    rows
+        all, real or synthetic.
+    """
+    from augmind.api import Finished
+
+    finished = Finished(folder)
+    verdict = finished.verdict
+    path = finished.export(out_folder or folder / f"export-{to}", to, rows)
+    if rows != "real" and not verdict["use_synthetic"]:
+        err.print(f"note: {verdict['sentence']} The synthetic rows are marked; policy.json holds the recommended policy.", markup=False)
+    out.print(f"{path}", soft_wrap=True, markup=False)

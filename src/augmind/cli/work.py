@@ -1,0 +1,242 @@
+"""The verbs that do the whole job: demo, expand, resume."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from augmind.core.errors import UsageError
+
+from .app import app, err, out
+
+DATA = Group("Data", sort_key=1)
+WORK = Group("Work", sort_key=2)
+PROOF = Group("Proof", sort_key=3)
+
+Names = Annotated[str | None, Parameter(group=WORK)]
+
+
+def listed(text: str | None) -> tuple[str, ...] | None:
+    """ "a,b" as ("a", "b")."""
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
+
+
+def wants(pairs: list[str] | None) -> dict[str, int] | None:
+    """ "spoons=500" as {"spoons": 500}. Raises `UsageError` for anything else."""
+    found: dict[str, int] = {}
+    for pair in pairs or []:
+        name, _, count = pair.rpartition("=")
+        if not name or not count.isdigit() or int(count) < 1:
+            raise UsageError(f"--want '{pair}' is not CLASS=NUMBER", help="write for example --want spoons=500 forks=200")
+        found[name] = int(count)
+    return found or None
+
+
+@app.command
+def demo(
+    out_folder: Annotated[Path, Parameter(name=["--out"])] = Path("runs/demo"),
+    *,
+    per_class: int = 20,
+    fresh: bool = False,
+) -> None:
+    """Run the whole job on real handwritten digits: 20 pictures a class to learn from, a sealed test set of 1,000.
+
+    Ends with the verdict and the path of the report. Repeating it continues or shows the finished run.
+
+    Parameters
+    ----------
+    out_folder
+        Where the run goes.
+    per_class
+        Pictures a class to learn from (2 to 100).
+    fresh
+        Delete an earlier demo first.
+    """
+    from augmind.demo import digits
+
+    if fresh and (out_folder / "config.json").is_file():
+        import shutil
+
+        shutil.rmtree(out_folder)
+    data = digits(Path(str(out_folder) + "-data"), per_class)
+    run(data, out_folder, {"preset": "quick"})
+
+
+@app.command
+def expand(
+    data: str,
+    *,
+    out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
+    preset: Annotated[Literal["quick", "balanced", "thorough"] | None, Parameter(group=WORK)] = None,
+    budget: Names = None,
+    generators: Names = None,
+    learner: Names = None,
+    backbone: Names = None,
+    want: Annotated[list[str] | None, Parameter(group=WORK, consume_multiple=True, negative="")] = None,
+    ratio: Annotated[float | None, Parameter(group=WORK)] = None,
+    jobs: Annotated[int | None, Parameter(group=WORK)] = None,
+    seed: Annotated[int | None, Parameter(group=WORK)] = None,
+    label: Annotated[str | None, Parameter(group=DATA)] = None,
+    column: Annotated[str | None, Parameter(group=DATA)] = None,
+    group: Annotated[str | None, Parameter(group=DATA)] = None,
+    split: Annotated[str | None, Parameter(group=DATA)] = None,
+    size: Annotated[int | None, Parameter(group=DATA)] = None,
+    max_bad: Annotated[float | None, Parameter(group=DATA)] = None,
+    drop_rare: Annotated[bool, Parameter(group=DATA, negative="")] = False,
+    download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
+    folds: Annotated[int | None, Parameter(group=PROOF)] = None,
+    seeds: Annotated[int | None, Parameter(group=PROOF)] = None,
+    test: Annotated[float | None, Parameter(group=PROOF)] = None,
+    margin: Annotated[float | None, Parameter(group=PROOF)] = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
+    as_json: Annotated[bool, Parameter(name=["--json"], negative="")] = False,
+) -> None:
+    """Turn a small labelled dataset into a proven, larger one: clean, seal, imagine, screen, compare, report.
+
+    The same command continues an interrupted run; finished pieces are not repeated; the same seed gives the same result.
+
+    Examples:
+
+        augmind expand photos/ --out runs/photos --preset quick
+        augmind expand photos/ --want spoons=500 forks=200 --budget 20m
+        augmind expand scans.csv --label diagnosis --group patient --learner probe,finetune
+
+    Parameters
+    ----------
+    data
+        A folder with one subfolder a class, a table (CSV, JSON lines, Parquet), a zip or tar of either, .npz, or a Hugging Face dataset.
+    out_folder
+        The run folder (default: runs/NAME).
+    preset
+        quick: a first honest answer in minutes; balanced (default): every learner, longer training; thorough: up to an hour or more.
+    budget
+        Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths, never the rules of the comparison.
+    generators
+        Which generators, by comma: vae, gan, diffusion, feature.
+    learner
+        Which downstream models, by comma: probe, cnn, finetune.
+    backbone
+        The pretrained network: lite0, a Hub id or a folder with safetensors.
+    want
+        How many synthetic rows of which class to hand over: spoons=500 forks=200.
+    ratio
+        Synthetic rows per real row otherwise.
+    jobs
+        Worker processes (default: one a core).
+    seed
+        Everything random follows from it.
+    label
+        The column that holds the class.
+    column
+        The column that holds the path or bytes.
+    group
+        The column of subject, site or recording: its members never cross a split.
+    split
+        The column that says train or test.
+    size
+        The side, in pixels, to which everything is brought (default: the pictures' own, 64 at most).
+    max_bad
+        The share of unreadable rows that is accepted (default 0.2).
+    drop_rare
+        Set classes with a single row aside instead of refusing them.
+    download
+        Allow fetching a dataset from the Hugging Face Hub.
+    folds
+        Folds of the cross-validation that replaces a test set where there are too few rows for one.
+    seeds
+        Repetitions of every arm.
+    test
+        Seal this share of the rows as the test set instead of cross-validating.
+    margin
+        Non-inferiority margin in balanced accuracy: accept synthetic rows that are at most this much worse.
+    dry_run
+        Stop at the plan.
+    quiet
+        No progress.
+    as_json
+        Print report.json's verdict as one JSON object.
+    """
+    columns = {"label": label, "column": column, "group": group, "split": split, "size": size, "max_bad": max_bad}
+    work = {"preset": preset, "budget": budget, "generators": listed(generators), "learner": listed(learner), "backbone": backbone}
+    work |= {"want": wants(want), "ratio": ratio, "jobs": jobs, "seed": seed, "drop_rare": drop_rare or None, "download": download or None}
+    options = columns | work | {"folds": folds, "seeds": seeds, "test": test, "margin": margin}
+    run(data, out_folder, options, dry_run=dry_run, quiet=quiet, as_json=as_json)
+
+
+def run(data: Any, folder: Path | None, options: dict[str, Any], *, dry_run: bool = False, quiet: bool = False, as_json: bool = False) -> None:
+    """Runs `expand` under a progress display and prints its end."""
+    from augmind import api
+    from augmind import conduct as whole
+    from augmind.job import Job
+    from augmind.progress import Display
+
+    folder = folder or Path("runs") / (Path(str(data).rstrip("/")).name.split(".")[0] or "data")
+    with Display(err, folder, quiet) as display:
+
+        def on_plan(plan: Any) -> None:
+            if not quiet:
+                show_plan(plan, folder)
+            display.expect([] if dry_run else whole.items(Job(folder)), plan)
+
+        finished = api.expand(data, folder, dry_run=dry_run, watch=display, on_plan=on_plan, **options)
+    if dry_run:
+        err.print("stopped at the plan (--dry-run); the same command without it goes on from here")
+        return
+    finish(finished, as_json)
+
+
+def show_plan(plan: Any, folder: Path) -> None:
+    """The plan in a few lines, before the work."""
+    from augmind.progress import clock
+
+    how = f"{plan.folds}-fold cross-validation" if plan.mode == "cv" else f"{plan.test_rows:,} sealed test rows"
+    cost = plan.estimates
+    steps = ", ".join(f"{g} {plan.steps[g]} steps" if g in plan.steps else g for g in plan.generators)
+    size = " x ".join(map(str, plan.shape))
+    err.print(f"[bold]plan[/]      {plan.rows:,} rows of {size} in {plan.classes} classes; {how}; {plan.seeds} seeds an arm")
+    err.print(f"imagine   {steps}")
+    err.print(f"compare   real, classical, synthetic, synthetic+classical with {', '.join(plan.learners)}")
+    err.print(
+        f"expect    about {clock(cost['seconds'])}, {cost['disk_mb']:.0f} MB of disk, {cost['memory_mb'] / 1000:.1f} GB of memory; all in {folder}"
+    )
+    for note in plan.notes:
+        err.print(f"note      {note}", markup=False)
+
+
+def finish(finished: Any, as_json: bool) -> None:
+    """The verdict and where everything is."""
+    record = finished.record
+    if as_json:
+        print(json.dumps(record["verdict"], ensure_ascii=False))
+        return
+    from augmind.report import summary
+
+    out.print(summary(record))
+    out.print(f"report    {finished.report}", soft_wrap=True, markup=False)
+    for line in record["next"]:
+        out.print(f"next      {line}", soft_wrap=True, markup=False)
+
+
+@app.command
+def resume(folder: Path, *, quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False) -> None:
+    """Continue an interrupted run with the settings it was begun with.
+
+    Examples:
+
+        augmind resume runs/photos
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    quiet
+        No progress.
+    """
+    from augmind.core.store import read_json
+
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"'{folder}' is not a run folder: it holds no config.json", help="give the folder that `augmind expand --out` made")
+    record = read_json(folder / "config.json")
+    run(record["data"], folder, {k: v for k, v in record["config"].items() if k != "data"}, quiet=quiet)
