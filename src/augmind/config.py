@@ -46,15 +46,15 @@ PRESETS = {
         folds=3,
         seeds=3,
         learners=("probe",),
-        steps={"vae": 600, "gan": 600, "diffusion": 500, "cnn": 200, "finetune": 60},
-        settings={"diffusion": {"points": 8}},
+        steps={"vae": 400, "gan": 400, "diffusion": 300, "cnn": 150, "finetune": 40},
+        settings={"diffusion": {"points": 5}},
     ),
     "balanced": Preset(
         meaning="every learner, longer training: tens of minutes",
         folds=5,
         seeds=5,
         learners=("probe", "cnn", "finetune"),
-        steps={"vae": 1500, "gan": 2000, "diffusion": 1500, "cnn": 400, "finetune": 80},
+        steps={"vae": 1000, "gan": 1500, "diffusion": 1200, "cnn": 400, "finetune": 60},
         views=4,
         rounds=6,
     ),
@@ -63,7 +63,8 @@ PRESETS = {
         folds=5,
         seeds=10,
         learners=("probe", "cnn", "finetune"),
-        steps={"vae": 3000, "gan": 4000, "diffusion": 4000, "cnn": 500, "finetune": 80},
+        steps={"vae": 3000, "gan": 4000, "diffusion": 4000, "cnn": 800, "finetune": 80},
+        settings={"diffusion": {"points": 8}},
         views=4,
         rounds=8,
     ),
@@ -71,7 +72,7 @@ PRESETS = {
 GENERATORS = ("vae", "gan", "diffusion", "feature")
 SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
 
-STEP_SECONDS = {"vae": 0.012, "gan": 0.035, "diffusion": 0.045, "cnn": 0.035, "finetune": 0.6}
+STEP_SECONDS = {"vae": 0.027, "gan": 0.045, "diffusion": 0.085, "cnn": 0.036, "finetune": 0.45}
 """One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by `python -m benchmarks speed`)."""
 INNER_SPLITS = 2
 INNER_ARMS = 4
