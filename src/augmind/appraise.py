@@ -26,7 +26,7 @@ def some(z: Tensor, seed: int) -> Tensor:
 
 def quality(folder: str, generator: str) -> None:
     """Distance, fidelity and diversity of one generator's kept rows against the training rows, with bootstrap intervals."""
-    from .metrics._intervals import bootstrap
+    from .metrics import bootstrap
 
     job = Job(Path(folder))
 

@@ -149,6 +149,6 @@ def versions() -> dict[str, str]:
     """What the run was made with."""
     from importlib.metadata import version
 
-    names = ("torch", "numpy", "scikit-learn", "kornia", "transformers", "datasets", "pillow")
+    names = ("torch", "numpy", "scikit-learn", "transformers", "datasets", "pillow")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     return {"augmind": __version__, "python": platform.python_version(), **{n: version(n) for n in names}, "platform": machine}

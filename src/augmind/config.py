@@ -46,7 +46,7 @@ PRESETS = {
         folds=3,
         seeds=3,
         learners=("probe",),
-        steps={"vae": 400, "gan": 400, "diffusion": 300, "cnn": 150, "finetune": 40},
+        steps={"vae": 300, "gan": 300, "diffusion": 250, "cnn": 150, "finetune": 40},
         settings={"diffusion": {"points": 5}},
     ),
     "balanced": Preset(

@@ -163,6 +163,8 @@ class Metric(Plugin):
 
     higher_is_better: ClassVar[bool]
     label: ClassVar[str]
+    limits: ClassVar[tuple[float, float]] = (float("-inf"), float("inf"))
+    """Between which values it lies."""
 
     @abstractmethod
     def measure(self, real: Float[Tensor, "n d"], synthetic: Float[Tensor, "m d"]) -> float: ...
