@@ -127,6 +127,9 @@ def config(**options: Any) -> Config:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"{where}={first.get('input')!r} is not allowed: {first['msg'].lower()}", help=f"see --help for '{where}'") from error
+    for name in made.steps:
+        if name not in PRESETS["quick"].steps:
+            raise unknown("plug-in with steps", name, PRESETS["quick"].steps)
     for kind, chosen in (("generators", made.generators), ("learners", made.learner or ())):
         for name in chosen:
             if name not in names(kind):

@@ -17,18 +17,21 @@ PROOF = Group("Proof", sort_key=3)
 Names = Annotated[str | None, Parameter(group=WORK)]
 
 
+EXAMPLES = {"--want": "spoons=500 forks=200", "--steps": "vae=1000 diffusion=2000"}
+
+
 def listed(text: str | None) -> tuple[str, ...] | None:
     """ "a,b" as ("a", "b")."""
     return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
 
 
-def wants(pairs: list[str] | None) -> dict[str, int] | None:
+def numbers(flag: str, pairs: list[str] | None) -> dict[str, int] | None:
     """ "spoons=500" as {"spoons": 500}. Raises `UsageError` for anything else."""
     found: dict[str, int] = {}
     for pair in pairs or []:
         name, _, count = pair.rpartition("=")
         if not name or not count.isdigit() or int(count) < 1:
-            raise UsageError(f"--want '{pair}' is not CLASS=NUMBER", help="write for example --want spoons=500 forks=200")
+            raise UsageError(f"{flag} '{pair}' is not NAME=NUMBER", help=f"write for example {flag} {EXAMPLES[flag]}")
         found[name] = int(count)
     return found or None
 
@@ -74,6 +77,7 @@ def expand(
     learner: Names = None,
     backbone: Names = None,
     want: Annotated[list[str] | None, Parameter(group=WORK, consume_multiple=True, negative="")] = None,
+    steps: Annotated[list[str] | None, Parameter(group=WORK, consume_multiple=True, negative="")] = None,
     ratio: Annotated[float | None, Parameter(group=WORK)] = None,
     jobs: Annotated[int | None, Parameter(group=WORK)] = None,
     seed: Annotated[int | None, Parameter(group=WORK)] = None,
@@ -121,6 +125,8 @@ def expand(
         The pretrained network: lite0, a Hub id or a folder with safetensors.
     want
         How many synthetic rows of which class to hand over: spoons=500 forks=200.
+    steps
+        Training steps of generators and learners, instead of the preset's: vae=1000 diffusion=2000.
     ratio
         Synthetic rows per real row otherwise.
     jobs
@@ -160,7 +166,15 @@ def expand(
     """
     columns = {"label": label, "column": column, "group": group, "split": split, "size": size, "max_bad": max_bad}
     work = {"preset": preset, "budget": budget, "generators": listed(generators), "learner": listed(learner), "backbone": backbone}
-    work |= {"want": wants(want), "ratio": ratio, "jobs": jobs, "seed": seed, "drop_rare": drop_rare or None, "download": download or None}
+    work |= {
+        "want": numbers("--want", want),
+        "steps": numbers("--steps", steps),
+        "ratio": ratio,
+        "jobs": jobs,
+        "seed": seed,
+        "drop_rare": drop_rare or None,
+        "download": download or None,
+    }
     options = columns | work | {"folds": folds, "seeds": seeds, "test": test, "margin": margin}
     run(data, out_folder, options, dry_run=dry_run, quiet=quiet, as_json=as_json)
 

@@ -65,7 +65,7 @@ def _interval(metric: Metric, value: float, drawn: list[float], scale: float) ->
     spread = float(torch.tensor(drawn, dtype=torch.float64).std())
     if math.isnan(spread):
         return Interval(value, math.nan, math.nan)
-    low, high = getattr(metric, "limits", (-math.inf, math.inf))
+    low, high = metric.limits
     return Interval(value, max(low, value - NORMAL * scale * spread), min(high, value + NORMAL * scale * spread))
 
 

@@ -1,0 +1,49 @@
+"""kill -9 at random moments, then the same command: the same figures as an undisturbed run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from runs import folder
+
+KILLS = int(os.environ.get("AUGMIND_KILLS", "4"))
+"""More by hand: AUGMIND_KILLS=20 pytest tests/test_kill.py"""
+
+
+def command(data: Path, out: Path) -> list[str]:
+    verb = [sys.executable, "-m", "augmind", "expand", str(data), "--out", str(out), "--preset", "quick", "--quiet"]
+    return [*verb, "--folds", "2", "--seeds", "2", "--steps", "vae=120", "gan=60", "diffusion=60"]
+
+
+def figures(out: Path) -> str:
+    """Everything in the report that is not a time or a path."""
+    record = json.loads((out / "report.json").read_text())
+    for generator in record["generators"]:
+        generator.pop("seconds")
+    return json.dumps({k: record[k] for k in ("rows", "verdict", "arms", "choices", "generators", "screens")}, sort_keys=True)
+
+
+@pytest.mark.timeout(900)
+def test_a_killed_run_ends_with_the_same_figures(tmp_path):
+    data = folder(tmp_path / "digits", per_class=6, classes=2)
+    started = time.monotonic()
+    subprocess.run(command(data, tmp_path / "whole"), check=True, capture_output=True)
+    whole = time.monotonic() - started
+    out, kills = tmp_path / "killed", 0
+    while kills < KILLS:
+        process = subprocess.Popen(command(data, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # moments spread over a run; a run that ends before its moment counts as no kill and ends the test early
+        try:
+            process.wait(timeout=2.5 + whole * ((kills * 0.6180339887) % 1) / max(1, KILLS / 2))
+            break
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+    subprocess.run(command(data, out), check=True, capture_output=True)
+    assert kills >= 2 and figures(out) == figures(tmp_path / "whole")
