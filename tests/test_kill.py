@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from runs import folder
 
 KILLS = int(os.environ.get("AUGMIND_KILLS", "4"))
