@@ -73,7 +73,7 @@ def preflight(job: Job, plan: Plan) -> None:
         raise MachineError(f"the run needs about {need:.0f} MB and '{job.folder}' has {free:.0f} MB free", help="free some space", code="ENV-002")
 
 
-def items(job: Job) -> list[Item]:
+def items(job: Job, since: float | None = None) -> list[Item]:
     """Every piece of work after the plan, in an order that reaches the slow ones early."""
     from .compare import arms, needed_views, space_of
 
@@ -108,7 +108,7 @@ def items(job: Job) -> list[Item]:
         out.append(Item(name=f"quality {g}", function="augmind.appraise:quality", args={**root, "generator": g}, after=done))
     out.append(Item(name="calibrate screens", function="augmind.appraise:calibrate", args=root, after=("features",)))
     last = tuple(i.name for i in out)
-    out.append(Item(name="verdict and report", function="augmind.record:conclude", args=root, after=last))
+    out.append(Item(name="verdict and report", function="augmind.record:conclude", args={**root, "since": since}, after=last))
     return out
 
 
@@ -118,7 +118,7 @@ def ignore(*_: object) -> None:
 
 def expand(config: Config, out: Path, *, dry_run: bool = False, watch: Watch = ignore, on_plan: Callable[[Plan], None] = ignore) -> Job:
     """Does the whole job in a run folder, or what is left of it; with `dry_run` it stops at the plan."""
-    begun = time.monotonic()
+    begun = time.time()
     job = open_folder(config, out)
     with job.store.lock():
         job.store.sweep()
@@ -132,17 +132,21 @@ def expand(config: Config, out: Path, *, dry_run: bool = False, watch: Watch = i
             if dry_run:
                 return job
             try:
-                workers.run(items(job), watch)
+                workers.run(items(job, begun), watch)
             finally:
-                spent(job.folder, time.monotonic() - begun)
+                spent(job.folder, time.time() - begun)
     return Job(job.folder)
 
 
 def spent(folder: Path, seconds: float) -> None:
     """Adds the wall time of this visit to the run's own account, which no result depends on."""
+    write_json(folder / "time.json", {"seconds": round(time_before(folder) + seconds, 1)})
+
+
+def time_before(folder: Path) -> float:
+    """Wall seconds of all earlier visits."""
     path = folder / "time.json"
-    before = read_json(path)["seconds"] if path.is_file() else 0.0
-    write_json(path, {"seconds": round(before + seconds, 1)})
+    return read_json(path)["seconds"] if path.is_file() else 0.0
 
 
 def versions() -> dict[str, str]:

@@ -73,7 +73,7 @@ GENERATORS = ("vae", "gan", "diffusion", "feature")
 SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
 
 STEP_SECONDS = {"vae": 0.027, "gan": 0.045, "diffusion": 0.085, "cnn": 0.036, "finetune": 0.45}
-"""One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by `python -m benchmarks speed`)."""
+"""One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by `python -m benchmarks.speed`)."""
 INNER_SPLITS = 2
 INNER_ARMS = 4
 """What the choice of a classical arm costs a learner that trains by steps: this many candidates on so many inner splits."""

@@ -1,5 +1,6 @@
 """`report.json`: everything that a finished run found, gathered from its stages, and the page made of it."""
 
+import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 
 from .appraise import calibration, quality_of
 from .compare import ARMS, PRIMARY, arms, chosen, predictions, space_of
-from .conduct import versions
+from .conduct import time_before, versions
 from .core.registry import find
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
 from .core.types import Knowledge
@@ -166,8 +167,8 @@ def health_record(job: Job) -> dict[str, Any]:
     return told | {"counts": counts, "corrupt": aside, "label_issues": health["label_errors"], "leaks": len(health["leaks"])}
 
 
-def build(job: Job) -> dict[str, Any]:
-    """The whole record, galleries aside."""
+def build(job: Job, since: float | None = None) -> dict[str, Any]:
+    """The whole record, galleries aside; `since` is when this visit of the run folder began."""
     primary = cells(job, CHOSEN)
     notes = {"seeds": job.plan.seeds}
     decided = verdict(primary, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, notes=notes)
@@ -198,9 +199,9 @@ def build(job: Job) -> dict[str, Any]:
         }
         for n, s in screens.items()
     ]
-    seconds = read_json(job.folder / "time.json")["seconds"] if (job.folder / "time.json").is_file() else None
+    seconds = time_before(job.folder) + (time.time() - since if since else 0.0)
     return {
-        "name": job.about["name"], "command": command(job), "versions": versions(), "started": job.record["started"], "seconds": seconds,
+        "name": job.about["name"], "command": command(job), "versions": versions(), "started": job.record["started"], "seconds": round(seconds, 1),
         "seed": job.config.seed, "preset": job.config.preset, "verdict": verdict_record(job, decided), "rows": rows, "arms": told,
         "plan": job.plan.to_json(), "choices": choices, "generators": generators, "screens": screen_rows, "health": health,
         "findings": all_findings(job, generators, health, decided), "wanted": wanted_record(job), "reproduce": command(job),
@@ -252,12 +253,12 @@ def quoted(text: str) -> str:
     return shlex.quote(text)
 
 
-def conclude(folder: str) -> None:
+def conclude(folder: str, since: float | None = None) -> None:
     """Writes `report.json`, `report.csv`, `policy.json` and `report.html` into the run folder."""
     from .report import frame, render
 
     job = Job(Path(folder))
-    record = build(job)
+    record = build(job, since)
     write_json(job.folder / "report.json", record)
     write_json(job.folder / "policy.json", record["verdict"]["policy"])
     atomic_write(job.folder / "report.csv", frame(record).to_csv(index=False).encode())

@@ -97,7 +97,7 @@ def facts(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("Classes", whole(plan.get("classes"))),
         ("Test rows", test_rows(record)),
         ("Folds × seeds", f"{whole(folds)} × {whole(seeds)}" if folds or seeds else DASH),
-        ("Learner", ", ".join(learners(record)) or DASH),
+        ("Learner of the verdict", clean(table(record, "verdict").get("learner") or ", ".join(learners(record)) or DASH)),
         ("Time", duration(record.get("seconds"))),
     ]
 
