@@ -25,6 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"data", *BASES}),
     frozenset(),  # modules that this table does not name: above the plug-ins, below the faces
     frozenset({"cli", "studio"}),
+    frozenset({"__main__"}),
 )
 ORDER = ("pipeline", "search", "compare", "report", "api", "cli")
 """Each of these may import those before it, never those after it."""

@@ -31,7 +31,7 @@ def figures(out: Path) -> str:
 
 @pytest.mark.timeout(900)
 def test_a_killed_run_ends_with_the_same_figures(tmp_path):
-    data = folder(tmp_path / "digits", per_class=6, classes=2)
+    data = folder(tmp_path / "digits", per_class=8, classes=3)
     started = time.monotonic()
     subprocess.run(command(data, tmp_path / "whole"), check=True, capture_output=True)
     whole = time.monotonic() - started

@@ -13,7 +13,8 @@ from . import __version__
 from .config import Config, Plan, make_plan
 from .core.errors import DataError, MachineError, UsageError, unknown
 from .core.pool import Item, Workers
-from .core.store import Store, disk_errors, read_json, write_json
+from .core.registry import make
+from .core.store import disk_errors, read_json, write_json
 from .data.stamp import stamp
 from .job import Job
 
@@ -32,9 +33,10 @@ def open_folder(config: Config, out: Path) -> Job:
         return Job(out)
     if out.exists() and (not out.is_dir() or any(p.name != "events.jsonl" for p in out.iterdir())):
         raise UsageError(f"'{out}' exists and is not a run folder", help="give another --out, or an empty folder")
-    with disk_errors(out):
+    try:
         out.mkdir(parents=True, exist_ok=True)
-    Store(out)
+    except OSError as error:
+        raise MachineError(f"cannot write '{out}': {error.strerror}", help="choose a folder that you may write to", code="ENV-003") from error
     write_json(path, record | {"started": datetime.now(UTC).isoformat(timespec="seconds")})
     return Job(out)
 
@@ -62,6 +64,9 @@ def planned(job: Job, facts: dict[str, Any]) -> Plan:
             raise unknown("class in --want", name, facts["classes"])
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced")
     plan = make_plan(job.config, classes=len(facts["classes"]), shape=tuple(facts["shape"]), **{k: facts[k] for k in keys})
+    for kind, chosen in (("generators", plan.generators), ("learners", plan.learners)):
+        for name in chosen:
+            make(kind, job.choice(kind, name, plan))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
 

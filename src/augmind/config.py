@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .core.errors import UsageError, unknown
-from .core.registry import names
+from .core.registry import find, names
+from .core.tune import ranges
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -203,12 +204,19 @@ def make_plan(config: Config, *, mode: str, folds: int, rows: int, test_rows: in
     if config.budget:
         fixed = cost["fixed_seconds"]
         factor = min(20.0, max(0.02, (config.budget * 0.9 - fixed) / max(1.0, cost["seconds"] - fixed)))
-        plan = replace(plan, steps={k: max(40, round(v * factor)) for k, v in plan.steps.items()})
+        plan = replace(plan, steps={k: within(k, round(v * factor)) for k, v in plan.steps.items()})
         notes.append(f"steps scaled by {factor:.2f} to fit the budget of {config.budget:g} s")
         cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
         if cost["seconds"] > config.budget * 1.1:
             notes.append(f"the budget of {config.budget:g} s is too small for this comparison; expect about {cost['seconds']:.0f} s")
     return replace(plan, estimates=cost, notes=tuple(notes))
+
+
+def within(name: str, steps: int) -> int:
+    """The allowed number of steps nearest to this one."""
+    plugin = find("generators" if name in names("generators") else "learners", name)
+    allowed = ranges(plugin)["steps"]
+    return int(min(max(steps, allowed.low or 1), allowed.high or steps))
 
 
 def estimate(plan: Plan, *, imbalanced: bool, jobs: int) -> dict[str, float]:

@@ -161,18 +161,19 @@ class Job:
     # Choices of the plan
 
     def generator(self, name: str) -> Choice:
-        return self._choice("generators", name)
+        return self.choice("generators", name, self.plan)
 
     def learner(self, name: str) -> Choice:
-        choice = self._choice("learners", name)
+        choice = self.choice("learners", name, self.plan)
         if "backbone" in find("learners", name).__dataclass_fields__:
             choice = Choice(name=name, settings={**choice.settings, "backbone": self.config.backbone})
         return choice
 
-    def _choice(self, kind: str, name: str) -> Choice:
-        settings = dict(self.plan.settings.get(name, {}))
-        if "steps" in find(kind, name).__dataclass_fields__ and name in self.plan.steps:
-            settings["steps"] = self.plan.steps[name]
+    def choice(self, kind: str, name: str, plan: Plan) -> Choice:
+        """A plug-in with the settings that a plan gives it."""
+        settings = dict(plan.settings.get(name, {}))
+        if "steps" in find(kind, name).__dataclass_fields__ and name in plan.steps:
+            settings["steps"] = plan.steps[name]
         return Choice(name=name, settings=settings)
 
     def generators(self, space: str | None = None) -> tuple[str, ...]:

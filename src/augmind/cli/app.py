@@ -9,6 +9,7 @@ from augmind import __version__
 
 app = App(
     name="augmind",
+    suppress_keyboard_interrupt=False,
     version=__version__,
     help="""Learn generators from a small labelled dataset, screen what they draw, and prove whether it helps.
 

@@ -45,6 +45,7 @@ class Workers:
     _all: list[subprocess.Popen[str]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _log: IO[str] | None = None
+    _stopping: bool = False
 
     def __enter__(self) -> "Workers":
         self._log = self.log.open("a", encoding="utf-8") if self.log else None
@@ -76,14 +77,19 @@ class Workers:
         )
         with self._guard:
             self._all.append(worker)
+            if self._stopping:
+                worker.kill()
         return worker
 
     def _ask(self, item: Item) -> dict[str, Any]:
         record = {"name": item.name, "function": item.function, "args": item.args}
         if self.jobs == 0:
             return answer(record)
+        worker: subprocess.Popen[str] | None = None
         for _ in range(2):
             with self._guard:
+                if self._stopping:
+                    break
                 worker = self._free.pop() if self._free else None
             worker = worker or self._start()
             line = ""
@@ -98,7 +104,7 @@ class Workers:
                 with self._guard:
                     self._free.append(worker)
                 return json.loads(line)
-        code = worker.wait()
+        code = worker.wait() if worker else None
         text = f"{item.name}: the worker process died twice (exit status {code})"
         return failure("MachineError", text, "probably out of memory: use --jobs 1 or a smaller --size", "ENV-004")
 
@@ -126,8 +132,10 @@ class Workers:
                             raise error
                         results[item.name] = error or reply["result"]
             except BaseException:
-                for worker in self._all:
-                    worker.kill()
+                with self._guard:
+                    self._stopping = True
+                    for worker in self._all:
+                        worker.kill()
                 raise
         return results
 

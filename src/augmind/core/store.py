@@ -172,7 +172,7 @@ class Store:
                 finally:
                     db.close()
             except sqlite3.OperationalError as error:
-                if "full" in str(error):
+                if "full" in str(error) or "disk I/O" in str(error):
                     raise OSError(errno.ENOSPC, str(error)) from error
                 if "readonly" in str(error) or "unable to open" in str(error):
                     raise OSError(errno.EACCES, str(error)) from error
