@@ -168,7 +168,8 @@ class Plan:
     @classmethod
     def from_json(cls, r: dict[str, Any]) -> "Plan":
         tuples = ("shape", "learners", "generators", "screens", "notes")
-        return cls(**{k: tuple(v) if k in tuples else v for k, v in r.items()})
+        values: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in r.items()}
+        return cls(**values)
 
 
 def make_plan(config: Config, *, mode: str, folds: int, rows: int, test_rows: int, classes: int, shape: tuple[int, ...], imbalanced: bool) -> Plan:

@@ -17,8 +17,9 @@ from .core.registry import find, make
 from .core.run import Finding
 from .core.seeds import row_seeds
 from .core.store import load_tensors, read_json, save_tensors, write_json, write_table
-from .core.types import Choice, Data, Samples
+from .core.types import Choice, Data, Samples, as_features
 from .job import Job, write_rows
+from .screens.novelty import Novelty
 
 MOST_DRAWN = 12
 """Rows drawn for one that is wanted, at most, before the generator is told to be short."""
@@ -121,7 +122,7 @@ def train(folder: str, fold: str, generator: str) -> None:
         run = job.run(f"train {generator}, fold {fold}", stage, allowed)
         facts: dict[str, Any] = {"settings": plugin.settings(), "knowledge": plugin.knowledge.name, "status": "ok", "why": "", "findings": []}
         try:
-            curves = plugin.fit(seen_by(job, fold, generator), run).curves_
+            curves = plugin.fit(seen_by(job, fold, generator), run).curves
         except (WrongSpec, Diverged) as error:
             facts |= {"status": "dropped", "why": str(error)}
             save_tensors(tmp / "state.safetensors", {})
@@ -308,7 +309,9 @@ def write_shard(
             left[label] -= 1
         elif not why:
             judged.rejected[i] = "surplus"
-    position, distance = screens["novelty"].nearest(rows)
+    novelty = screens["novelty"]
+    assert isinstance(novelty, Novelty)
+    position, distance = novelty.nearest(rows)
     keep = torch.tensor([r == "" for r in judged.rejected], dtype=torch.bool)
     assert rows.z is not None
     values = {} if space_of(generator) == "features" else {"x": rows.x}
@@ -359,7 +362,6 @@ def synthetic(job: Job, fold: str, space: str, seed: int) -> Samples | None:
         rows = read_shard(shard_path(job, fold, generator), generator, seed % parts(job, fold))
         if rows is None or not len(rows):
             continue
-        if space == "features":
-            rows = Samples.synthetic(generator, rows.z, rows.y, rows.key, z=rows.z)
+        rows = as_features(rows) if space == "features" else rows
         out = rows if out is None else out + rows
     return out

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .errors import UsageError, WrongSpec
+from .loop import Curves
 from .tune import ranges
 from .types import Data, Knowledge, Samples, Spec
 
@@ -70,6 +71,11 @@ class Generator(Plugin):
 
     space: ClassVar[Space] = "rows"
     knowledge: ClassVar[Knowledge] = Knowledge.rows
+
+    @property
+    def curves(self) -> Curves:
+        """How the training of a fitted generator went; `fit` leaves it in `curves_`."""
+        return self.__dict__["curves_"]
 
     @abstractmethod
     def fit(self, data: Data, run: "Run") -> "Generator":

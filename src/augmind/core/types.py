@@ -137,7 +137,11 @@ class Backbone(Protocol):
 
     width: int
     name: str
-    module: nn.Module
+
+    @property
+    def module(self) -> nn.Module:
+        """The network itself, for training and saving."""
+        ...
 
     def features(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
         """Differentiable features of rows in model space, in the network's present mode (train or eval)."""

@@ -204,4 +204,4 @@ def npz(bundle: Bundle, out: Path) -> None:
         arrays |= {
             f"{split}_{k}": np.array([np.nan if s is None else s for s in v], np.float32) for k, v in columns.items() if k.startswith("score_")
         }
-    np.savez_compressed(out / "dataset.npz", **arrays)
+    np.savez_compressed(out / "dataset.npz", **arrays)  # pyright: ignore[reportArgumentType]
