@@ -128,9 +128,9 @@ def test_an_unknown_wanted_class_is_named(data, tmp_path):
 
 
 def test_sample_draws_other_rows_and_export_hands_over(run, tmp_path):
-    a = run.sample("digit 1", 4, tmp_path / "s1")
-    b = run.sample("digit 1", 4, tmp_path / "s2")
-    names = [{p.name for p in folder.rglob("*.png")} for folder in (a, b)]
+    got = [run.sample("digit 1", 4, tmp_path / name) for name in ("s1", "s2")]
+    names = [{p.name for p in (tmp_path / name).rglob("*.png")} for name in ("s1", "s2")]
+    assert got == [len(n) for n in names]
     drawn = {f"{g}-{s}.png" for g, s in zip(run.table()["generator"], run.table()["seed"], strict=True)}
     assert all(1 <= len(n) <= 4 for n in names) and not names[0] & names[1] and not (names[0] | names[1]) & drawn
     with pytest.raises(UsageError, match="unknown class 'digit'"):
@@ -138,9 +138,14 @@ def test_sample_draws_other_rows_and_export_hands_over(run, tmp_path):
     out = run.export(tmp_path / "out", to="npz")
     assert (out / "dataset.npz").is_file() and (out / "policy.json").is_file()
     table = read_table(run.export(tmp_path / "only", to="parquet", rows="synthetic") / "train.parquet")
-    assert all(table["synthetic"]) and len(table["seed"]) == sum(
-        k and g != "feature" for k, g in zip(run.table()["kept"], run.table()["generator"], strict=True)
-    )
+    drawn = run.table()
+    for_comparison = {s for s, p, g, y, why in columns(drawn) if p == 0 and g != "feature" and y != "digit 1" and why == "comparison"}
+    wanted = {s for s, p, _, y, why in columns(drawn) if p == 0 and y == "digit 1" and why == "wanted"}
+    assert all(table["synthetic"]) and wanted and set(table["seed"]) == for_comparison | wanted
+
+
+def columns(table: dict) -> list[tuple]:
+    return list(zip(*(table[k] for k in ("seed", "part", "generator", "label", "drawn_for")), strict=True))
 
 
 @pytest.fixture

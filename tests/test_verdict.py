@@ -302,7 +302,7 @@ def test_a_clear_gain_recommends_the_synthetic_rows():
 def test_no_gain_recommends_the_best_arm_without_synthetic_rows():
     v = decide({"real": 0.7, "classical": 0.8, "synthetic+classical": 0.8})
     assert not v.use_synthetic and v.arm == "classical"
-    assert v.sentence.startswith("Do not use synthetic data here: ") and v.sentence.endswith(f"no gain below {100 * v.certifiable:.1f} points.")
+    assert v.sentence.startswith("Do not use synthetic data here, ") and v.sentence.endswith(f"no gain below {100 * v.certifiable:.1f} points.")
     assert decide({"real": 0.85, "classical": 0.7, "synthetic+classical": 0.7}).arm == "real"
 
 

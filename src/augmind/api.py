@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import config
-from .core.errors import DataError, NothingLeft, UsageError, unknown
+from .core.errors import AugmindError, DataError, NothingLeft, UsageError, unknown
 from .core.store import read_json, read_table
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .core.pool import Item
     from .data.dataset import Dataset
     from .data.health import Health
+    from .job import Job
 
 
 def load(data: str | Path, **options: Any) -> "Dataset":
@@ -84,14 +85,17 @@ class Finished:
         webbrowser.open(self.report.resolve().as_uri())
 
     def table(self) -> dict[str, list[Any]]:
-        """Every drawn row of the fold that is handed over: seed, label, scores, what rejected it, its nearest real row."""
-        from .job import Job
-        from .pipeline import shard_path
+        """Every row drawn to be handed over: seed, label, scores, what rejected it, its nearest real row.
 
-        job, out = Job(self.folder), dict[str, list[Any]]()
-        for generator in job.generators():
-            path = shard_path(job, job.final, generator) / "table.parquet"
-            for k, v in (read_table(path) if path.exists() else {}).items():
+        `drawn_for` tells why: "comparison" (the fold that is handed over), "wanted" (--want) or "sample".
+        """
+        from .job import Job
+        from .pipeline import handover_shards
+
+        out = dict[str, list[Any]]()
+        for purpose, path in handover_shards(Job(self.folder)):
+            rows = read_table(path / "table.parquet")
+            for k, v in {**rows, "drawn_for": [purpose] * len(rows["seed"])}.items():
                 out.setdefault(k, []).extend(v)
         return out
 
@@ -107,12 +111,11 @@ class Finished:
             f"no synthetic row '{row}' in '{self.folder}'", help="rows are named generator:seed, as in the report and in exported tables"
         )
 
-    def sample(self, label: str, n: int, out: str | Path, generator: str | None = None) -> Path:
-        """Draws `n` more screened rows of a class into a folder. Raises `NothingLeft` if none passes the screens."""
+    def sample(self, label: str, n: int, out: str | Path, generator: str | None = None) -> int:
+        """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes."""
         from .draw_more import draw_more
-        from .job import Job
 
-        job = Job(self.folder)
+        job = self._intact()
         if label not in job.spec.classes:
             raise unknown("class", label, job.spec.classes)
         if generator and generator not in job.generators("rows"):
@@ -122,15 +125,24 @@ class Finished:
         if not written:
             text = f"none of the rows drawn for '{label}' passed the screens"
             raise NothingLeft(text, help="train longer (--preset thorough), or see the report for what rejected them")
-        return Path(out)
+        return written
 
     def export(self, out: str | Path, to: str = "imagefolder", rows: str = "all") -> Path:
         """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset or npz; `rows` is all, real or synthetic."""
         from .data.export import export
         from .handover import handed_over
+
+        return export(handed_over(self._intact(), rows), Path(out), to)
+
+    def _intact(self) -> "Job":
+        """The run folder, with every file as it was when its stage was finished. Raises `AugmindError` for a damaged one."""
         from .job import Job
 
-        return export(handed_over(Job(self.folder), rows), Path(out), to)
+        job = Job(self.folder)
+        if bad := job.store.damaged():
+            text = f"{len(bad)} file{'s' * (len(bad) > 1)} of '{self.folder}' changed after they were finished: {', '.join(bad[:3])}"
+            raise AugmindError(text, help=f"make them again with: augmind resume {self.folder}", code="RUN-004")
+        return job
 
 
 def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
@@ -178,13 +190,19 @@ def expand(
     return Finished(job.folder)
 
 
+def begun(folder: str | Path) -> dict[str, Any]:
+    """What a run was begun with. Raises `UsageError` for another folder and `DataError` where its dataset is gone."""
+    record = read_json(Finished(folder).folder / "config.json")
+    if Path(record["data"]).is_absolute() and not Path(record["data"]).exists():
+        text = f"the dataset of '{folder}' is gone: {record['data']}"
+        raise DataError(text, help="put it back, or start again with another --out", code="DATA-021")
+    return record
+
+
 def resume(folder: str | Path, **callbacks: Any) -> Finished:
     """Continues a run with the settings it was begun with; a finished one is left as it is."""
-    finished = Finished(folder)
-    record = read_json(finished.folder / "config.json")
+    record = begun(folder)
     options = {k: v for k, v in record["config"].items() if k != "data"}
-    if not Path(record["data"]).exists() and "/" not in record["data"]:
-        raise DataError(f"the dataset of '{folder}' is gone: {record['data']}", help="put it back, or start again with another --out")
     return expand(record["data"], folder, **options, **callbacks)
 
 

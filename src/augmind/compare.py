@@ -17,7 +17,7 @@ from .core.plugin import Learner, Transfer
 from .core.registry import find, make
 from .core.seeds import stable_seed
 from .core.store import load_tensors, read_json, save_tensors, write_json
-from .core.types import Choice, Classical, Samples, as_features
+from .core.types import Choice, Classical, Knowledge, Samples, as_features
 from .job import Job
 from .pipeline import synthetic
 
@@ -26,6 +26,7 @@ PRIMARY = "synthetic+classical"
 INNER_SPLITS = 2
 SHORTLIST = 4
 BALANCES = ("weights", "oversample", "logit_adjustment")
+"""Treatments of imbalance; a learner that takes all rows at once sees no difference between the first two."""
 
 
 def arms(job: Job) -> tuple[str, ...]:
@@ -84,10 +85,11 @@ def view_rows(job: Job, rows: Samples, transform: str) -> Samples | None:
 
 
 def candidates(job: Job, learner: str) -> list[Classical]:
-    """Classical arms that this learner can take; learners that train by steps try a short list unless the preset is thorough."""
+    """Classical arms that this learner can take; the quick preset, and balanced with a costly learner, try a short list."""
     if space_of(learner) == "features":
         return [c for c in job.codec.classical if c.mixing.name == "none"]
-    return list(job.codec.classical)[: None if job.config.preset == "thorough" else SHORTLIST]
+    short = job.config.preset == "quick" or (job.config.preset == "balanced" and find("learners", learner).knowledge is not Knowledge.rows)
+    return list(job.codec.classical)[: SHORTLIST if short else None]
 
 
 def needed_views(job: Job) -> list[str]:
@@ -144,7 +146,8 @@ def choose(folder: str, fold: str, learner: str) -> None:
         best = max(arms, key=lambda arm: scores[arm.name])
         counts = rows.counts(len(job.spec.classes))
         if counts.max() > 1.5 * counts[counts > 0].min():
-            balanced = [replace(best, name=f"{best.name}+{b}", balance=b) for b in BALANCES]
+            names = BALANCES if space_of(learner) == "rows" else [b for b in BALANCES if b != "oversample"]
+            balanced = [replace(best, name=f"{best.name}+{b}", balance=b) for b in names]
             scores |= {arm.name: inner_score(job, fold, learner, arm, rows, parts) for arm in balanced}
             best = max([best, *balanced], key=lambda arm: scores[arm.name])
         write_json(tmp / "choice.json", {"fold": fold, "learner": learner, "classical": asdict(best), "scores": scores})
@@ -183,6 +186,7 @@ def sealed_features(folder: str) -> None:
     job = Job(Path(folder))
 
     def work(tmp: Path) -> None:
+        job.run("sealed rows").event("opened", rows=len(job.split.folds[0].test))
         save_tensors(tmp / "z.safetensors", {"z": job.codec.embed(open_seal(job).x)})
 
     job.store.stage("sealed", sealed_inputs(job), work)

@@ -131,6 +131,9 @@ def config(**options: Any) -> Config:
     for name in made.steps:
         if name not in PRESETS["quick"].steps:
             raise unknown("plug-in with steps", name, PRESETS["quick"].steps)
+        if within(name, made.steps[name]) != made.steps[name]:
+            allowed = ranges(find("generators" if name in names("generators") else "learners", name))["steps"]
+            raise UsageError(f"--steps {name}={made.steps[name]} is not allowed", help=f"{name} takes {allowed} steps")
     for kind, chosen in (("generators", made.generators), ("learners", made.learner or ())):
         for name in chosen:
             if name not in names(kind):

@@ -28,6 +28,8 @@ class Predictions:
     ids: Int[np.ndarray, " n"]
     y: Int[np.ndarray, " n"]
     p: Float[np.ndarray, "n k"]
+    unit: Int[np.ndarray, " n"] | None = None
+    """Rows of one number are not independent (one subject, near duplicates); None: all are."""
 
     def __post_init__(self) -> None:
         where = f"arm '{self.arm}', fold {self.fold}, seed {self.seed}"

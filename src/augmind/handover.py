@@ -10,7 +10,7 @@ from .core.store import load_tensors, read_json, read_table
 from .core.types import Samples
 from .data.export import Bundle, Table
 from .job import Job
-from .pipeline import shard_path, space_of
+from .pipeline import shard_path, wanted_inputs
 
 CHOICES = ("all", "real", "synthetic")
 
@@ -27,7 +27,8 @@ def handed_over(job: Job, which: str = "all") -> Bundle:
     if which != "synthetic":
         parts.append(real_table(job, job.fold_rows(job.final)))
     if which != "real":
-        parts += [t for g in job.plan.generators if space_of(g) == "rows" and (t := synthetic_table(job, g))]
+        for generator in job.generators("rows"):
+            parts += synthetic_tables(job, generator)
     splits = {"train": parts}
     if which == "all" and job.split.mode != "cv":
         splits["test"] = [real_table(job, open_seal(job))]
@@ -50,17 +51,24 @@ def real_table(job: Job, rows: Samples) -> Table:
     return Table(x=rows.x, names=[f"real-{k:06d}" for k in keys], columns=columns)
 
 
-def synthetic_table(job: Job, generator: str) -> Table | None:
-    """Kept rows of one generator; None if it was dropped or kept none."""
-    path = shard_path(job, job.final, generator)
-    return shard_table(job, path, generator) if (path / "table.parquet").exists() else None
+def synthetic_tables(job: Job, generator: str) -> list[Table]:
+    """Kept rows of one generator: those of the comparison, but for classes asked for by number the rows drawn for that."""
+    wanted = job.store.path(f"wanted-{generator}", wanted_inputs(job, generator))
+    found = [shard_table(job, path, generator) for path in (shard_path(job, job.final, generator), wanted) if (path / "table.parquet").exists()]
+    kept = [without(found[0], set(job.config.want)), *found[1:]] if found else []
+    return [t for t in kept if len(t.names)]
+
+
+def without(table: Table, labels: set[str]) -> Table:
+    """The rows whose label is not among these."""
+    at = [i for i, label in enumerate(table.columns["label"]) if label not in labels]
+    return Table(x=table.x[at], names=[table.names[i] for i in at], columns={k: [v[i] for i in at] for k, v in table.columns.items()})
 
 
 def shard_table(job: Job, path: Any, generator: str) -> Table:
-    """Kept rows of a shard with their seeds and scores: one part, as every seed of the comparison had, and all that was asked for."""
+    """Kept rows of a shard with their seeds and scores: one part, as every seed of the comparison had."""
     table, stored = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")
-    asked = torch.tensor([label in job.config.want for label in table["label"]], dtype=torch.bool)
-    keep = stored["keep"] & ((stored["part"] == 0) | asked)
+    keep = stored["part"] == 0
     at = torch.nonzero(keep).flatten().tolist()
     columns: dict[str, list[Any]] = {
         "label": [table["label"][i] for i in at],

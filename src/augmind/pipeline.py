@@ -23,6 +23,7 @@ from .screens.novelty import Novelty
 
 MOST_DRAWN = 12
 """Rows drawn for one that is wanted, at most, before the generator is told to be short."""
+WANTED_ROUNDS = 10
 BLOCK = 2048
 """Rows drawn and screened together."""
 
@@ -118,7 +119,7 @@ def train(folder: str, fold: str, generator: str) -> None:
     def work(tmp: Path) -> None:
         choice = job.generator(generator)
         plugin: Generator = make("generators", choice)
-        allowed = max(60.0, 3 * plan_seconds(job, generator)) if job.config.budget else max(600.0, 10 * plan_seconds(job, generator))
+        allowed = max(60.0, 3 * plan_seconds(job, generator)) if job.config.budget else None
         run = job.run(f"train {generator}, fold {fold}", stage, allowed)
         facts: dict[str, Any] = {"settings": plugin.settings(), "knowledge": plugin.knowledge.name, "status": "ok", "why": "", "findings": []}
         try:
@@ -154,19 +155,12 @@ def trained(job: Job, fold: str, generator: str) -> tuple[Generator | None, dict
 
 
 def wanted(job: Job, fold: str, generator: str) -> Tensor:
-    """Rows to keep of each class (k,): for every seed of the comparison its own part, each the plan's ratio in equal shares.
-
-    In the fold that is handed over, a class that the user asked for gets that number instead.
-    """
-    classes = job.spec.classes
+    """Rows to keep of each class (k,): for every seed of the comparison its own part, each the plan's ratio in equal shares."""
     rows_makers = [g for g in job.plan.generators if space_of(g) == "rows"]
     shares = len(rows_makers) if generator in rows_makers else 1
-    each = max(1, ceil(job.plan.ratio * len(job.fold_rows(fold)) / len(classes) / shares))
-    out = torch.full((len(classes),), each * parts(job, fold))
-    if fold == job.final and generator in rows_makers:
-        for name, count in job.config.want.items():
-            out[classes.index(name)] = ceil(count / shares)
-    return out
+    classes = len(job.spec.classes)
+    each = max(1, ceil(job.plan.ratio * len(job.fold_rows(fold)) / classes / shares))
+    return torch.full((classes,), each * parts(job, fold))
 
 
 def parts(job: Job, fold: str) -> int:
@@ -340,6 +334,48 @@ def write_shard(
         findings.append(asdict(Finding("AM220", "info", text, short)))
     asked = {classes[k]: {"asked": int(want[k]), "got": int(kept[k])} for k in range(len(want))}
     write_json(tmp / "facts.json", {"drawn": drawn, "kept": int(keep.sum()), "rejected": counts, "wanted": asked, "findings": findings})
+
+
+def draw_wanted(folder: str) -> None:
+    """The rows that the user asked for by class, drawn with the generators of the fold that is handed over.
+
+    The generator that kept most of what it drew goes first; what it could not supply, the next is asked for. These rows
+    pass the same screens; they are no part of the comparison.
+    """
+    job = Job(Path(folder))
+    want = torch.tensor([job.config.want.get(name, 0) for name in job.spec.classes])
+    for generator in by_yield(job):
+        plugin, _ = trained(job, job.final, generator)
+        if plugin is None or not want.sum():
+            continue
+        data, asked = seen_by(job, job.final, generator), want.clone()
+
+        def work(tmp: Path, plugin: Generator = plugin, data: Data = data, generator: str = generator, asked: Tensor = asked) -> None:
+            told = {"rounds": WANTED_ROUNDS, "label": f"rows asked for, {generator}"}
+            fill(job, tmp, plugin, data, generator, asked, ("wanted", generator), **told)
+
+        stage = job.store.stage(f"wanted-{generator}", wanted_inputs(job, generator), work)
+        rows = read_shard(stage, generator)
+        if rows is not None:
+            want = want - rows.counts(len(want))
+
+
+def wanted_inputs(job: Job, generator: str) -> dict[str, Any]:
+    return {"draw": draw_inputs(job, job.final, generator), "want": job.config.want, "order": by_yield(job)}
+
+
+def handover_shards(job: Job) -> list[tuple[str, Path]]:
+    """Finished shards of the fold that is handed over, each with what it was drawn for."""
+    found = [("comparison", shard_path(job, job.final, g)) for g in job.generators()]
+    found += [("wanted", job.store.path(f"wanted-{g}", wanted_inputs(job, g))) for g in job.generators("rows")]
+    found += [("sample", job.folder / "stages" / name) for name in job.store.finished() if name.startswith("sample-")]
+    return [(purpose, path) for purpose, path in found if (path / "table.parquet").is_file()]
+
+
+def by_yield(job: Job) -> list[str]:
+    """Generators of rows, the one that kept the largest share of its draws first."""
+    facts = {g: read_json(shard_path(job, job.final, g) / "facts.json") for g in job.generators("rows")}
+    return sorted(facts, key=lambda g: -facts[g]["kept"] / max(1, facts[g]["drawn"]))
 
 
 def shard_path(job: Job, fold: str, generator: str) -> Path:

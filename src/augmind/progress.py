@@ -24,7 +24,7 @@ class Display:
         self.console, self.folder, self.quiet = console, folder, quiet
         self.live = console.is_terminal and not quiet
         self.columns = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}", style="dim"),
@@ -112,7 +112,7 @@ class Display:
             note = "  ".join(f"{k} {v:.4g}" for k, v in list(extra.items())[:3])
             self.columns.update(self.tasks[names[0]], completed=event["done"], total=event["total"], note=note)
         elif event["event"] in ("rollback", "finding"):
-            self.columns.console.print(f"[yellow]![/] {event.get('text', label)}", highlight=False)
+            self.columns.console.print(f"! {event.get('text', label)}", highlight=False, markup=False)
 
 
 def matches(name: str, label: str) -> bool:

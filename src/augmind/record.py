@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from .appraise import calibration, quality_of
@@ -13,13 +14,13 @@ from .compare import ARMS, PRIMARY, arms, chosen, predictions, space_of
 from .conduct import time_before, versions
 from .core.registry import find
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
-from .core.types import Knowledge
-from .figures import figures
+from .core.types import Choice, Classical, Knowledge, Policy
+from .figures import table
 from .job import Job
-from .pipeline import shard_path, train_inputs
+from .pipeline import shard_path, train_inputs, wanted_inputs
 from .verdict import Predictions, Verdict, difference, interval, verdict
 
-CHOSEN = "chosen"
+CHOSEN = "chosen in each fold"
 """The learner of the verdict: in every fold the one with the best inner score of its best classical arm."""
 LABELS = {"real": "real rows alone", "classical": "best classical", "synthetic": "synthetic", "synthetic+classical": "synthetic + classical"}
 KINDS = {arm: "synthetic" if "synthetic" in arm else arm for arm in ARMS}
@@ -34,23 +35,28 @@ def best_learner(job: Job, fold: str) -> str:
 
 def cells(job: Job, learner: str) -> list[Predictions]:
     """All predictions of a learner, or of the learner chosen in each fold."""
-    out = []
+    out, unit = [], units(job)
     for fold in job.folds:
         name = best_learner(job, fold) if learner == CHOSEN else learner
         for arm in arms(job):
             for seed in range(job.plan.seeds):
                 p = predictions(job, fold, name, arm, seed)
-                out.append(Predictions(arm=arm, fold=int(fold), seed=seed, ids=p["ids"].numpy(), y=p["y"].numpy(), p=p["p"].numpy()))
+                own = np.array([unit[i] for i in p["ids"].tolist()])
+                out.append(Predictions(arm=arm, fold=int(fold), seed=seed, ids=p["ids"].numpy(), y=p["y"].numpy(), p=p["p"].numpy(), unit=own))
     return out
+
+
+def units(job: Job) -> dict[int, int]:
+    """Which test rows belong together, by row id: members of one group and near duplicates."""
+    if job.split.mode == "cv":
+        return job.unit
+    stored = load_tensors(job.prepared / "sealed.safetensors")
+    return dict(zip(stored["key"].tolist(), stored["unit"].tolist(), strict=True))
 
 
 def measured(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
     """One row per arm, fold, seed and metric."""
-    rows = []
-    for cell in found:
-        where = {"learner": learner, "arm": cell.arm, "fold": cell.fold, "seed": cell.seed}
-        rows += [{**where, "metric": k, "value": v} for k, v in figures(cell.y, cell.p, job.spec.classes).items()]
-    return rows
+    return [{"learner": learner, **row} for row in table(found, job.spec.classes)]
 
 
 def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
@@ -73,14 +79,18 @@ def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[s
 
 def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     """Where what this arm knows comes from."""
-    known = {Knowledge.rows.name, find("learners", learner).knowledge.name}
-    if "synthetic" in arm:
-        known |= {find("generators", g).knowledge.name for g in job.generators(space_of(learner))}
+    known = {Knowledge.rows.name}
+    for name in {best_learner(job, f) for f in job.folds} if learner == CHOSEN else {learner}:
+        known.add(find("learners", name).knowledge.name)
+        if "synthetic" in arm:
+            known |= {find("generators", g).knowledge.name for g in job.generators(space_of(name))}
     return sorted(known)
 
 
 def policy_name(job: Job, learner: str, arm: str) -> str:
     """What the arm does to rows; where folds chose differently, all that were chosen."""
+    if learner == CHOSEN:
+        return ", ".join(f"{n} in fold {f}" for f in job.folds for n in [best_learner(job, f)])
     names = Counter(chosen(job, f, learner)[0].name for f in job.folds) if "classical" in arm else Counter(["none"])
     text = ", ".join(f"{n} ({k} of {len(job.folds)} folds)" if len(names) > 1 else n for n, k in names.most_common())
     if "synthetic" in arm:
@@ -105,9 +115,10 @@ def wanted_record(job: Job) -> dict[str, Any]:
     """What was asked for with --want and what was got, by class."""
     out = {name: {"asked": count, "got": 0} for name, count in job.config.want.items()}
     for generator in job.generators("rows"):
-        drawn = read_json(shard_path(job, job.final, generator) / "facts.json")["wanted"]
-        for name in out:
-            out[name]["got"] += drawn.get(name, {"got": 0})["got"]
+        facts = job.store.path(f"wanted-{generator}", wanted_inputs(job, generator)) / "facts.json"
+        for name, count in (read_json(facts)["wanted"] if facts.is_file() else {}).items():
+            if name in out:
+                out[name]["got"] += count["got"]
     return out
 
 
@@ -118,6 +129,10 @@ def all_findings(job: Job, generators: list[dict[str, Any]], health: dict[str, A
         found += g["findings"]
         if g["status"] == "dropped":
             found.append({"code": "AM230", "level": "warning", "text": f"{g['name']} was left out: {g['why']}", "about": {}})
+    for name, rows in wanted_record(job).items():
+        if rows["got"] < rows["asked"]:
+            text = f"asked for {rows['asked']} rows of '{name}': {rows['got']} passed the screens"
+            found.append({"code": "AM221", "level": "warning", "text": text, "about": rows})
     found += [{"code": "AM001", "level": "info", "text": note, "about": {}} for note in job.plan.notes]
     unique = {(f["code"], f["text"]): f for f in found}.values()
     return sorted(unique, key=lambda f: ("problem", "warning", "info").index(f["level"]))
@@ -173,6 +188,9 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     notes = {"seeds": job.plan.seeds}
     decided = verdict(primary, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, notes=notes)
     rows, told = [], []
+    if len({best_learner(job, f) for f in job.folds}) > 1:
+        rows += measured(job, CHOSEN, primary)
+        told += arm_records(job, CHOSEN, primary)
     for learner in job.plan.learners:
         found = cells(job, learner)
         rows += measured(job, learner, found)
@@ -199,13 +217,14 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
         }
         for n, s in screens.items()
     ]
+    folder = quoted(str(job.folder))
     seconds = time_before(job.folder) + (time.time() - since if since else 0.0)
     return {
         "name": job.about["name"], "command": command(job), "versions": versions(), "started": job.record["started"], "seconds": round(seconds, 1),
         "seed": job.config.seed, "preset": job.config.preset, "verdict": verdict_record(job, decided), "rows": rows, "arms": told,
         "plan": job.plan.to_json(), "choices": choices, "generators": generators, "screens": screen_rows, "health": health,
         "findings": all_findings(job, generators, health, decided), "wanted": wanted_record(job), "reproduce": command(job),
-        "next": [f"augmind export {job.folder} --to imagefolder --out DIR", f"augmind sample {job.folder} --label {job.spec.classes[0]!r} -n 50"],
+        "next": [f"augmind export {folder} --to imagefolder --out DIR", f"augmind sample {folder} --label {quoted(job.spec.classes[0])} -n 50"],
     }  # fmt: skip
 
 
@@ -215,14 +234,15 @@ def verdict_record(job: Job, v: Verdict) -> dict[str, Any]:
     learner = Counter(n for n, _ in folds).most_common(1)[0][0]
     names = Counter(chosen(job, f, n)[0].name for n, f in folds if n == learner)
     classical = next(c for n, f in folds if n == learner and (c := chosen(job, f, n)[0]).name == names.most_common(1)[0][0])
-    policy = {"learner": asdict(job.learner(learner)), "classical": asdict(classical) if v.arm != "real" else None, "transfer": "mix"}
-    if v.use_synthetic:
-        policy |= {
-            "generators": list(job.generators(space_of(learner))),
-            "screens": list(job.plan.screens),
-            "ratio": job.plan.ratio,
-            "share": job.plan.share,
-        }
+    makers = tuple(job.generator(g) for g in job.generators(space_of(learner))) if v.use_synthetic else ()
+    policy = Policy(
+        learner=job.learner(learner),
+        classical=Classical(name="none") if v.arm == "real" else classical,
+        generators=makers,
+        screens=tuple(Choice(name=n) for n in job.plan.screens) if makers else (),
+        ratio=job.plan.ratio if makers else 0.0,
+        share=job.plan.share if makers else 0.0,
+    ).to_json()
     record = {k: w for k, w in asdict(v).items() if k != "findings"}
     return record | {"interval": list(v.interval), "primary": "balanced_accuracy", "primary_arm": PRIMARY, "learner": learner, "policy": policy}
 
@@ -239,9 +259,9 @@ def command(job: Job) -> str:
         if value is True:
             parts.append(flag)
         elif isinstance(value, dict):
-            parts += [flag, *(f"{k}={v}" for k, v in value.items())]
+            parts += [flag, *(quoted(f"{k}={v}") for k, v in value.items())]
         elif isinstance(value, tuple):
-            parts += [flag, ",".join(value)]
+            parts += [flag, quoted(",".join(value))]
         else:
             parts += [flag, quoted(str(value))]
     return " ".join(parts) + (f" --budget {c.budget:g}s" if c.budget else "")

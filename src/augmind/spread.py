@@ -54,15 +54,23 @@ class Spread:
 
 
 def spread(
-    values: Float[np.ndarray, "n s"], strata: Int[np.ndarray, " n"], folds: Int[np.ndarray, " n"] | None = None, level: float = 0.95
+    values: Float[np.ndarray, "n s"],
+    strata: Int[np.ndarray, " n"],
+    folds: Int[np.ndarray, " n"] | None = None,
+    level: float = 0.95,
+    units: Int[np.ndarray, " n"] | None = None,
 ) -> Spread:
     """The mean of `values` (range about -1..1) over seeds and, with equal weight for each stratum present, over rows.
 
     `folds` gives the fold of each row where its training never saw it (cross-validation), else None: one training set.
+    Rows of one unit (a subject, near duplicates) are not independent: their part is then the variance over units, if larger.
     """
     _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
     weights = 1 / (len(sizes) * sizes[stratum])
     rows = rows_part(values.mean(1), stratum, sizes)
+    if units is not None and len(np.unique(units)) < len(units):
+        clustered = folds_part(values.mean(1), stratum, sizes, weights, units)
+        rows = max(rows, Component(clustered.variance, min(rows.df, clustered.df)), key=lambda part: part.variance)
     seeds = seeds_part(values, stratum, sizes, weights)
     parts = [rows, seeds]
     if folds is not None:

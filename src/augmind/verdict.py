@@ -68,6 +68,7 @@ class Pool:
     ids: Int[np.ndarray, " n"]
     y: Int[np.ndarray, " n"]
     folds: Int[np.ndarray, " n"] | None
+    unit: Int[np.ndarray, " n"] | None
     p: list[Float[np.ndarray, "n k"]]
 
     @property
@@ -83,11 +84,13 @@ def pooled(cells: Sequence[Predictions], mode: Mode) -> Pool:
     keys = frozenset((c.fold, c.seed) for c in cells)
     if len(keys) != len(cells) or (mode != "cv" and len({c.fold for c in cells}) > 1):
         raise AugmindError(f"arm '{arm}' has {len(cells)} cells for {len(keys)} folds and seeds; mode '{mode}' needs one each")
-    columns, folds = [], []
+    columns, folds, units = [], [], []
     for seed in sorted({c.seed for c in cells}):
         parts = [c for c in cells if c.seed == seed]
         ids = np.concatenate([c.ids for c in parts])
         order = np.argsort(ids)
+        together = [c.unit for c in parts if c.unit is not None]
+        units.append(np.concatenate(together)[order] if len(together) == len(parts) else None)
         columns.append((ids[order], np.concatenate([c.y for c in parts])[order], np.concatenate([c.p for c in parts])[order]))
         folds.append(np.concatenate([np.full(len(c.ids), c.fold) for c in parts])[order])
     ids, y, _ = columns[0]
@@ -95,7 +98,7 @@ def pooled(cells: Sequence[Predictions], mode: Mode) -> Pool:
         raise AugmindError(f"arm '{arm}': its seeds answered different test rows", help="every seed must answer every test row once")
     if any(not np.array_equal(f, folds[0]) for f in folds):
         raise AugmindError(f"arm '{arm}': its seeds use different folds", help="keep the same folds for every seed")
-    return Pool(cells=keys, ids=ids, y=y, folds=folds[0] if mode == "cv" else None, p=[p for _, _, p in columns])
+    return Pool(cells=keys, ids=ids, y=y, folds=folds[0] if mode == "cv" else None, unit=units[0], p=[p for _, _, p in columns])
 
 
 def difference(a: Sequence[Predictions], b: Sequence[Predictions], *, mode: Mode, level: float = 0.95) -> Difference:
@@ -108,7 +111,7 @@ def difference(a: Sequence[Predictions], b: Sequence[Predictions], *, mode: Mode
     one, two = pooled(a, mode), pooled(b, mode)
     if one.cells != two.cells or not (np.array_equal(one.ids, two.ids) and np.array_equal(one.y, two.y)):
         raise AugmindError(f"arms '{a[0].arm}' and '{b[0].arm}' were not judged on the same rows, folds and seeds")
-    found = spread(one.right - two.right, one.y, one.folds, level)
+    found = spread(one.right - two.right, one.y, one.folds, level, one.unit)
     limits = {"low": max(-1.0, found.low), "high": min(1.0, found.high), "certifiable": min(1.0, found.certifiable)}
     found = dataclasses.replace(found, **limits, detectable=min(1.0, found.detectable))
     return Difference(**vars(found), rows=len(one.y), seeds=len(one.p), p_holm=found.p)
@@ -127,10 +130,11 @@ def interval(
         shares["recall"] = pool.y
     of_class = {f"recall/{c}": pool.y == k for k, c in enumerate(classes) if (pool.y == k).any()}
     if figure in shares:
-        found = spread(pool.right, shares[figure], pool.folds, level)
+        found = spread(pool.right, shares[figure], pool.folds, level, pool.unit)
     elif figure in of_class:
         own = of_class[figure]
-        found = spread(pool.right[own], pool.y[own], None if pool.folds is None else pool.folds[own], level)
+        folds, unit = (None if column is None else column[own] for column in (pool.folds, pool.unit))
+        found = spread(pool.right[own], pool.y[own], folds, level, unit)
     else:
         return jackknife(pool, figure, classes, level)
     return found.estimate, max(0.0, found.low), min(1.0, found.high)
@@ -250,7 +254,8 @@ def sentence_of(d: Difference, rival: str, *, use: bool, single: bool, margin: f
     if use:
         within = f"no worse than {rival} by the {100 * margin:.1f} points that were allowed"
         return f"Use the synthetic rows: {points(d.estimate)} points of balanced accuracy, {within} ({sure}; {size})."
-    start = f"Do not use synthetic data here: {points(d.estimate)} points against {rival}"
+    why = "it does harm" if d.high < 0 else "no gain is proven"
+    start = f"Do not use synthetic data here, {why}: {points(d.estimate)} points against {rival}"
     if single:
         return f"{start} ({sure} for the test rows alone), but one seed cannot tell a gain from a lucky training; repeat with 3 seeds or more."
     return f"{start} ({sure}); this test set could certify no gain below {100 * d.certifiable:.1f} points."

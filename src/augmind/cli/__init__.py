@@ -20,12 +20,12 @@ __all__ = ["app", "look", "main", "take", "work"]
 
 def complain(error: AugmindError) -> int:
     """One clear sentence, the next step, the exit code."""
-    err.print(f"[bold red]error[/] [{error.code}]: ".replace(f"[{error.code}]", rf"\[{error.code}]"), end="")
-    err.print(str(error), markup=False, soft_wrap=True)
+    err.print("error", style="bold red", end=" ")
+    err.print(f"[{error.code}]: {error}", soft_wrap=True)
     if error.help:
-        err.print(f"help: {error.help}", markup=False, soft_wrap=True)
+        err.print(f"help: {error.help}", soft_wrap=True)
     if error.trace and os.environ.get("AUGMIND_DEBUG"):
-        err.print(error.trace, markup=False)
+        err.print(error.trace)
     return error.exit_code
 
 
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     except CycloptsError as error:
         sys.exit(complain(UsageError(str(error).strip(), help="augmind --help, or augmind COMMAND --help")))
     except KeyboardInterrupt:
-        err.print("stopped; everything finished so far is saved. The same command, or augmind resume RUN, continues.", markup=False)
+        err.print("stopped; everything finished so far is saved. The same command, or augmind resume RUN, continues.")
         sys.exit(130)
     except MemoryError:
         sys.exit(complain(AugmindError("out of memory", help="use --jobs 1 or a smaller --size", code="ENV-004")))

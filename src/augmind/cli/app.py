@@ -24,4 +24,5 @@ app = App(
     """,
 )
 WIDTH = None if sys.stdout.isatty() else 100
-out, err = Console(highlight=False, width=WIDTH), Console(stderr=True, highlight=False)
+out = Console(highlight=False, markup=False, width=WIDTH)
+err = Console(stderr=True, highlight=False, markup=False)

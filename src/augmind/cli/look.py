@@ -39,7 +39,7 @@ def inspect(
     data
         A folder, table, archive, .npz, or Hugging Face dataset.
     out_folder
-        Where the picture goes (default: the present folder, as NAME-health.png).
+        A folder for the picture, or a name that ends in .png (default: NAME-health.png here).
     label
         The column that holds the class.
     column
@@ -54,11 +54,14 @@ def inspect(
         Print JSON instead of a table.
     """
     from augmind import api
+    from augmind.core.store import make_folder
 
-    health = api.inspect(data, label=label, column=column, group=group, split=split, size=size)
+    health = api.inspect(data, label=label, column=column, group=group, split=split, size=size, max_bad=1.0)
     name = Path(data.rstrip("/")).name.split(".")[0] or "data"
     picture = (out_folder or Path()) / f"{name}-health.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
+    if out_folder and out_folder.suffix == ".png":
+        picture = out_folder
+    make_folder(picture.parent)
     health.draw(picture)
     if as_json:
         print(json.dumps(health.to_json(), ensure_ascii=False))
@@ -139,7 +142,7 @@ def runs(folder: Path = Path("runs"), *, as_json: Annotated[bool, Parameter(name
         print(json.dumps(found, ensure_ascii=False))
         return
     if not found:
-        err.print(f"no runs in {folder}; make one with: augmind expand DATA", markup=False)
+        err.print(f"no runs in {folder}; make one with: augmind expand DATA")
         return
     table = Table("run", "preset", "started", "verdict", box=None)
     for r in found:
@@ -169,12 +172,12 @@ def why(row: str, *, run_folder: Annotated[Path | None, Parameter(name=["--run"]
 
     told = Finished(run_folder or owner(row)).why(row)
     state = "kept" if told["kept"] else f"rejected: {told['reason']}"
-    out.print(f"[bold]{told['row']}[/]  labelled '{told['label']}', {state}")
+    out.print(f"{told['row']}  labelled '{told['label']}', {state}")
     for name, s in told["screens"].items():
         score = "not asked" if s["score"] is None or s["score"] != s["score"] else f"{s['score']:.3f}"
         out.print(f"  {name:<12} {score:>10}   cut {s['cut']:.3f}")
-    out.print(f"  nearest real row: {told['nearest_real_row']}", markup=False)
-    out.print(f"  draw it again: generator {told['generator']} with seed {told['seed']} gives the same row", markup=False)
+    out.print(f"  nearest real row: {told['nearest_real_row']}")
+    out.print(f"  draw it again: generator {told['generator']} with seed {told['seed']} gives the same row")
 
 
 def owner(row: str) -> Path:

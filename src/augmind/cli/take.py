@@ -44,11 +44,10 @@ def sample(
     if n < 1:
         raise UsageError(f"-n {n} is not a number of rows", help="give a number of 1 or more")
     target = out_folder or next(p for i in range(1, 10**6) if not (p := folder / "samples" / f"{safe(label)}-{i}").exists())
-    path = Finished(folder).sample(label, n, target, generator)
-    got = sum(1 for p in path.rglob("*") if p.suffix not in (".csv", ".json", ".md") and p.is_file())
+    got = Finished(folder).sample(label, n, target, generator)
     if got < n:
-        err.print(f"only {got} of {n} rows passed the screens; asking again draws others", markup=False)
-    out.print(f"{got} rows in {path}", soft_wrap=True, markup=False)
+        err.print(f"only {got} of {n} rows passed the screens; asking again draws others")
+    out.print(f"{got} rows in {target}", soft_wrap=True)
 
 
 def safe(label: str) -> str:
@@ -89,5 +88,5 @@ def export(
     verdict = finished.verdict
     path = finished.export(out_folder or folder / f"export-{to}", to, rows)
     if rows != "real" and not verdict["use_synthetic"]:
-        err.print(f"note: {verdict['sentence']} The synthetic rows are marked; policy.json holds the recommended policy.", markup=False)
-    out.print(f"{path}", soft_wrap=True, markup=False)
+        err.print(f"note: {verdict['sentence']} The synthetic rows are marked; policy.json holds the recommended policy.")
+    out.print(f"{path}", soft_wrap=True)

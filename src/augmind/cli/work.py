@@ -209,14 +209,14 @@ def show_plan(plan: Any, folder: Path) -> None:
     cost = plan.estimates
     steps = ", ".join(f"{g} {plan.steps[g]} steps" if g in plan.steps else g for g in plan.generators)
     size = " x ".join(map(str, plan.shape))
-    err.print(f"[bold]plan[/]      {plan.rows:,} rows of {size} in {plan.classes} classes; {how}; {plan.seeds} seeds an arm")
+    err.print(f"plan      {plan.rows:,} rows of {size} in {plan.classes} classes; {how}; {plan.seeds} seeds an arm")
     err.print(f"imagine   {steps}")
     err.print(f"compare   real, classical, synthetic, synthetic+classical with {', '.join(plan.learners)}")
     err.print(
         f"expect    about {clock(cost['seconds'])}, {cost['disk_mb']:.0f} MB of disk, {cost['memory_mb'] / 1000:.1f} GB of memory; all in {folder}"
     )
     for note in plan.notes:
-        err.print(f"note      {note}", markup=False)
+        err.print(f"note      {note}")
 
 
 def finish(finished: Any, as_json: bool) -> None:
@@ -228,9 +228,12 @@ def finish(finished: Any, as_json: bool) -> None:
     from augmind.report import summary
 
     out.print(summary(record))
-    out.print(f"report    {finished.report}", soft_wrap=True, markup=False)
+    out.print(f"report    {finished.report}", soft_wrap=True)
+    for name, rows in record["wanted"].items():
+        if rows["got"] < rows["asked"]:
+            err.print(f"asked for {rows['asked']} rows of '{name}': {rows['got']} passed the screens; augmind sample draws on")
     for line in record["next"]:
-        out.print(f"next      {line}", soft_wrap=True, markup=False)
+        out.print(f"next      {line}", soft_wrap=True)
 
 
 @app.command
@@ -248,9 +251,7 @@ def resume(folder: Path, *, quiet: Annotated[bool, Parameter(name=["--quiet", "-
     quiet
         No progress.
     """
-    from augmind.core.store import read_json
+    from augmind.api import begun
 
-    if not (folder / "config.json").is_file():
-        raise UsageError(f"'{folder}' is not a run folder: it holds no config.json", help="give the folder that `augmind expand --out` made")
-    record = read_json(folder / "config.json")
+    record = begun(folder)
     run(record["data"], folder, {k: v for k, v in record["config"].items() if k != "data"}, quiet=quiet)

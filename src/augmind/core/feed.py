@@ -49,10 +49,14 @@ class Feed:
 
     @cached_property
     def log_prior(self) -> Tensor | None:
-        """Log class frequencies of the real rows where the arm asks for logit adjustment (arXiv:2007.07314)."""
+        """Log class frequencies of what is taught, synthetic share included, where the arm asks for logit adjustment (arXiv:2007.07314)."""
         if self.balance != "logit_adjustment":
             return None
-        return (self.counts.clamp(min=1).float() / self.counts.sum()).log()
+        prior = self.counts.clamp(min=1).float() / self.counts.sum()
+        if self.synthetic is not None and len(self.synthetic):
+            drawn = self.synthetic.counts(len(self.counts)).float()
+            prior = (1 - self.share) * prior + self.share * drawn / drawn.sum()
+        return prior.log()
 
     @cached_property
     def class_weight(self) -> Tensor:

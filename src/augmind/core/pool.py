@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from . import errors
 from .errors import AugmindError
-from .worker import answer, failure
+from .worker import answer, failure, one_thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,8 @@ class Workers:
 
     def __enter__(self) -> "Workers":
         self._log = self.log.open("a", encoding="utf-8") if self.log else None
+        if self.jobs == 0:
+            one_thread()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -63,8 +65,7 @@ class Workers:
             self._log.close()
 
     def _start(self) -> subprocess.Popen[str]:
-        threads = max(1, (os.cpu_count() or 1) // max(1, self.jobs))
-        environment = {**os.environ, "AUGMIND_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), "PYTHONIOENCODING": "utf-8"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
         worker = subprocess.Popen(
             [sys.executable, "-m", "augmind.core.worker"],
             stdin=subprocess.PIPE,
@@ -110,6 +111,7 @@ class Workers:
 
     def run(self, items: Sequence[Item], on_change: Callable[[Item, str], None] = lambda item, state: None) -> dict[str, Any]:
         """Results by item name. `on_change(item, "started" | "done" | "failed")` is called from this thread."""
+        self._stopping = False
         results: dict[str, Any] = {}
         waiting, running = list(items), dict[Future[dict[str, Any]], Item]()
         with ThreadPoolExecutor(max(1, self.jobs)) as threads:

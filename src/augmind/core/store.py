@@ -56,6 +56,14 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
         raise
 
 
+def make_folder(path: Path) -> None:
+    """Creates a folder and those above it. Raises `MachineError` where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"cannot write '{path}': {error.strerror}", help="choose a folder that you may write to", code="ENV-003") from error
+
+
 def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -268,6 +276,13 @@ class Store:
                 path = self.folder / "stages" / name / file
                 if not path.is_file() or file_digest(path) != sha:
                     bad.append(str(path.relative_to(self.folder)))
+        return bad
+
+    def heal(self) -> list[str]:
+        """Drops every finished stage with a damaged or missing file, so that it is made again; returns the files."""
+        bad = self.damaged()
+        for name in {file.split("/")[1] for file in bad}:
+            self.forget(name)
         return bad
 
     def forget(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """The nouns that every other module speaks in. Read this page first.
 
 `Spec` says what one example looks like, `Samples` holds many as columns, `Codec` is the only thing that knows the
-modality, `Data` is what a plug-in may see, `Task` adds the sealed test rows, `Policy` is what a search may decide.
+modality, `Data` is what a plug-in may see (there is no test set in it), `Policy` is what a search may decide.
 """
 
 import dataclasses
@@ -198,14 +198,6 @@ def as_features(samples: Samples) -> Samples:
     if samples.z is None:
         raise ValueError("rows have no features")
     return dataclasses.replace(samples, x=samples.z)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A dataset with its sealed test rows. Only `compare` opens one."""
-
-    data: Data
-    test: Samples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,13 @@ def failure(kind: str, message: str, help: str, code: str, trace: str = "") -> d
     return {"error": {"class": kind, "message": message, "help": help, "code": code, "trace": trace}}
 
 
+def one_thread() -> None:
+    """One thread a process: results then do not depend on the number of cores, and busy cores are not fought over."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def main() -> None:
     for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
@@ -60,9 +67,7 @@ def main() -> None:
         os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(max(1, int(os.environ.get("AUGMIND_THREADS", "1"))))
+    one_thread()
     while True:
         item = json.loads(lines.get())
         pipe.write(json.dumps(answer(item)) + "\n")

@@ -1,6 +1,7 @@
 """The dataset card: what is in an export, how it was made, and no claim stronger than what was measured."""
 
 import json
+import re
 from typing import Any
 
 from augmind.core.types import Spec
@@ -28,14 +29,14 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
     lines += ["## Rows", "", "| split | kind | rows |", "|---|---|---|"]
     lines += [f"| {split} | {kind} | {n} |" for split, of in counts.items() for kind, n in sorted(of.items())]
     lines += ["", f"Each row has shape {spec.shape} (channels, height, width) and one of {len(spec.classes)} classes:"]
-    lines += ["", ", ".join(f"`{plain(c)}`" for c in spec.classes), "", "## Columns", ""]
+    lines += ["", ", ".join(code(c) for c in spec.classes), "", "## Columns", ""]
     lines += [
         "- `label`: the class; `synthetic`: whether a generator drew the row; `generator` and `seed`: which one, from which seed",
         "- `source`: the file that a real row came from; `score_*`: what each screen gave a synthetic row, in 0 to 1, higher is better",
         "",
         "## Recipe",
         "",
-        f"- command: `{plain(record['reproduce'])}`",
+        f"- command: {code(record['reproduce'])}",
         f"- versions: {', '.join(f'{k} {v}' for k, v in record['versions'].items())}",
         f"- format: {to}; real rows are standardised to the shape above, originals are untouched",
     ]
@@ -45,6 +46,14 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
     lines += ["", "## Limits", ""]
     lines.append("The screens look for copies of training rows and wrong labels; they do not make any promise of privacy.")
     return "\n".join(lines) + "\n"
+
+
+def code(text: str) -> str:
+    """User text as a Markdown code span, unchanged but for control characters."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {text} {fence}" if longest else f"`{text}`"
 
 
 def plain(text: str) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from augmind.core.errors import UsageError, unknown
-from augmind.core.store import disk_errors, sync_folder
+from augmind.core.store import disk_errors, make_folder, sync_folder
 from augmind.core.types import Codec, Spec
 
 from .card import card
@@ -28,6 +28,8 @@ from .card import card
 SHARD_ROWS = 1000
 """Rows of one WebDataset shard."""
 BLOCK = 500
+RESERVED = r"con|prn|aux|nul|com\d|lpt\d"
+"""Names that Windows keeps for devices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,7 @@ def export(bundle: Bundle, out: Path, to: str) -> Path:
         raise unknown("format", to, formats)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"'{out}' exists and is not an empty folder", help="give another --out; nothing is ever overwritten")
+    make_folder(out.parent)
     tmp = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     with disk_errors(out):
         try:
@@ -106,8 +109,10 @@ def folder_names(classes: tuple[str, ...]) -> dict[str, str]:
     out: dict[str, str] = {}
     for k, name in enumerate(classes):
         safe = re.sub(r"[^\w .()+-]", "_", unicodedata.normalize("NFC", name)).strip(" .")[:80] or f"class {k}"
+        safe = f"_{safe}" if re.fullmatch(RESERVED, safe.split(".")[0], re.IGNORECASE) else safe
         taken = {s.casefold() for s in out.values()}
-        out[name] = safe if safe.casefold() not in taken else f"{safe} ({k})"
+        tries = (safe, *(f"{safe} ({i})" for i in range(k, k + len(classes) + 1)))
+        out[name] = next(t for t in tries if t.casefold() not in taken)
     return out
 
 
@@ -170,7 +175,10 @@ def parquet(bundle: Bundle, out: Path) -> None:
 
 
 def webdataset(bundle: Bundle, out: Path) -> None:
-    """SPLIT-000000.tar and so on; each row is NAME.png, NAME.cls (class index) and NAME.json (all columns)."""
+    """SPLIT-000000.tar and so on; each row is NAME.png, NAME.cls (class index) and NAME.json (all columns).
+
+    What a row does not have is "" or -1 there: readers take the types of columns from the first rows.
+    """
     for split in bundle.splits:
         shard: tarfile.TarFile | None = None
         for i, (blob, name, columns) in enumerate(bundle.files(split)):
@@ -178,7 +186,8 @@ def webdataset(bundle: Bundle, out: Path) -> None:
                 if shard:
                     shard.close()
                 shard = tarfile.open(out / f"{split}-{i // SHARD_ROWS:06d}.tar", "w")  # noqa: SIM115
-            record = json.dumps(columns, ensure_ascii=False).encode()
+            absent = {k: "" if kind == "string" else -1 for k, kind in schema_of(columns).items()}
+            record = json.dumps({k: absent[k] if v is None else v for k, v in columns.items()}, ensure_ascii=False).encode()
             index = str(bundle.spec.classes.index(columns["label"])).encode()
             for suffix, data in ((bundle.codec.suffix, blob), (".cls", index), (".json", record)):
                 info = tarfile.TarInfo(name + suffix)

@@ -34,7 +34,7 @@ MARK = (
 
 
 def arm(transform: str, mixing: str = "none") -> Classical:
-    name = transform if mixing == "none" else f"{transform}+{mixing}"
+    name = "+".join(n for n in (transform, mixing) if n != "none") or "none"
     return Classical(name=name, transform=Choice(name=transform), mixing=Choice(name=mixing))
 
 
@@ -59,6 +59,8 @@ class ImageCodec:
         arm("randaugment"),
         arm("flip_crop", "mixup"),
         arm("flip_crop", "cutmix"),
+        arm("none", "mixup"),
+        arm("none", "cutmix"),
     )
 
     def __post_init__(self) -> None:
