@@ -9,7 +9,7 @@ import pytest
 
 import augmind
 from augmind.core import registry
-from augmind.core.errors import DataError, UsageError
+from augmind.core.errors import AugmindError, DataError, UsageError
 from augmind.core.store import read_json, read_table
 from runs import TINY, arrays, folder, plant
 
@@ -98,6 +98,34 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another(run, data,
     assert timeless(figures(a)) == timeless(figures(b)) != timeless(figures(c))
 
 
+def test_the_number_of_processes_changes_nothing(data, tmp_path):
+    small = {**TINY, "generators": ("vae", "gan")}
+    a = augmind.expand(data, tmp_path / "a", **{**small, "jobs": 0})
+    b = augmind.expand(data, tmp_path / "b", **{**small, "jobs": 2})
+    assert timeless(figures(a)) == timeless(figures(b))
+
+
+def test_bit_rot_is_refused_and_repaired_with_the_same_figures(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder, copy)
+    for pattern in ("teach-*/predictions.safetensors", "draw-vae-*/rows.safetensors", "prepare-*/rows.safetensors"):
+        path = next((copy / "stages").glob(pattern))
+        rotten = bytearray(path.read_bytes())
+        rotten[len(rotten) // 2] ^= 4
+        path.write_bytes(rotten)
+    damaged = augmind.Finished(copy)
+    with pytest.raises(AugmindError, match=r"3 files of .* changed after they were finished"):
+        damaged.export(tmp_path / "out", to="npz")
+    assert timeless(figures(augmind.resume(copy))) == timeless(figures(run))
+    assert damaged.export(tmp_path / "out", to="npz").is_dir()
+
+
+def test_settings_may_be_corrected_until_work_has_begun(data, tmp_path):
+    augmind.expand(data, tmp_path / "r", **TINY, dry_run=True)
+    again = augmind.expand(data, tmp_path / "r", **{**TINY, "seeds": 3}, dry_run=True)
+    assert read_json(again.folder / "plan.json")["seeds"] == 3
+
+
 def test_a_run_refuses_other_data_and_other_settings(run, data, tmp_path):
     other = folder(tmp_path / "other", classes=2)
     with pytest.raises(UsageError, match="belongs to another dataset"):
@@ -128,19 +156,18 @@ def test_an_unknown_wanted_class_is_named(data, tmp_path):
 
 
 def test_sample_draws_other_rows_and_export_hands_over(run, tmp_path):
+    drawn = {f"{g}-{s}.png" for g, s in zip(run.table()["generator"], run.table()["seed"], strict=True)}
     got = [run.sample("digit 1", 4, tmp_path / name) for name in ("s1", "s2")]
     names = [{p.name for p in (tmp_path / name).rglob("*.png")} for name in ("s1", "s2")]
     assert got == [len(n) for n in names]
-    drawn = {f"{g}-{s}.png" for g, s in zip(run.table()["generator"], run.table()["seed"], strict=True)}
     assert all(1 <= len(n) <= 4 for n in names) and not names[0] & names[1] and not (names[0] | names[1]) & drawn
     with pytest.raises(UsageError, match="unknown class 'digit'"):
         run.sample("digit", 1, tmp_path / "s3")
     out = run.export(tmp_path / "out", to="npz")
     assert (out / "dataset.npz").is_file() and (out / "policy.json").is_file()
     table = read_table(run.export(tmp_path / "only", to="parquet", rows="synthetic") / "train.parquet")
-    drawn = run.table()
-    for_comparison = {s for s, p, g, y, why in columns(drawn) if p == 0 and g != "feature" and y != "digit 1" and why == "comparison"}
-    wanted = {s for s, p, _, y, why in columns(drawn) if p == 0 and y == "digit 1" and why == "wanted"}
+    for_comparison = {s for s, p, g, y, why in columns(run.table()) if p == 0 and g != "feature" and y != "digit 1" and why == "comparison"}
+    wanted = {s for s, p, _, y, why in columns(run.table()) if p == 0 and y == "digit 1" and why == "wanted"}
     assert all(table["synthetic"]) and wanted and set(table["seed"]) == for_comparison | wanted
 
 

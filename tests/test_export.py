@@ -93,6 +93,14 @@ def test_webdataset_shards_hold_file_class_and_columns(bundle, tmp_path):
         assert label and int(label.read()) == 1
 
 
+def test_webdataset_opens_with_datasets(bundle, tmp_path):
+    import datasets
+
+    out = export(bundle, tmp_path / "out", "webdataset")
+    found = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
+    assert len(found["train"]) == 12 and [r["json"]["generator"] for r in found["train"]][8:10] == ["", "vae"]
+
+
 def test_npz_needs_no_pickle(bundle, tmp_path):
     out = export(bundle, tmp_path / "out", "npz")
     with np.load(out / "dataset.npz", allow_pickle=False) as found:
@@ -113,9 +121,10 @@ def test_nothing_is_overwritten_and_an_unknown_format_is_named(bundle, tmp_path)
 
 
 def test_folder_names_are_safe_and_unique():
-    names = ("a/b", "a\\b", "A_b", "..", "", "ok", "OK", "x" * 300)
+    names = ("a/b", "a\\b", "A_b", "..", "", "ok", "OK", "x" * 300, "a!", "a_ (2)", "a~", "a_ (9)", "con", "NUL.txt")
     found = folder_names(names)
     assert len({v.casefold() for v in found.values()}) == len(names)
+    assert not {"con", "nul.txt"} & {v.casefold() for v in found.values()}
     assert all(v and Path(v).name == v and v not in (".", "..") and len(v) < 100 for v in found.values())
 
 

@@ -365,3 +365,34 @@ def test_missing_arms_are_told():
     assert decide({"real": 0.6, "synthetic+classical": 0.95}).against == "the real rows alone"
     with pytest.raises(UsageError, match="without synthetic rows"):
         decide({"synthetic+classical": 0.9})
+
+
+def subjects(draw, per, count=40, seeds=3):
+    """Arms without any gain on one test set of `count` subjects with `per` rows each, whose liking for an arm is their own."""
+    n = per * count
+    subject, y = np.arange(n) // per, draw.permutation(np.arange(n) % 2)
+    found = []
+    for arm in ("real", "classical", "synthetic+classical"):
+        taste = draw.normal(size=count)[subject]
+        for seed in range(seeds):
+            right = draw.normal(size=n) * 0.7 + taste + 0.5 > 0
+            unit = subject if per > 1 else None
+            found.append(Predictions(arm=arm, fold=0, seed=seed, ids=np.arange(n), y=y, p=scores(draw, y, right, 2), unit=unit))
+    return found
+
+
+@pytest.mark.parametrize("per", [1, 8])
+def test_the_whole_verdict_rarely_says_yes_where_there_is_no_gain_also_with_subjects(per):
+    """300 nulls through `verdict` itself; rows of one subject are not independent."""
+    draw = rng("subjects", per)
+    yes = sum(verdict(subjects(draw, per), mode="given", classes=("a", "b")).use_synthetic for _ in range(300))
+    assert yes <= 0.05 * 300
+
+
+def test_rows_of_one_unit_widen_the_interval_and_units_of_one_row_do_not():
+    draw = rng("units")
+    found = subjects(draw, 8)
+    alone = [dataclasses.replace(c, unit=None) for c in found]
+    single = [dataclasses.replace(c, unit=np.arange(len(c.ids))) for c in found]
+    a, b, c = (difference(of(x, "synthetic+classical"), of(x, "classical"), mode="given") for x in (found, alone, single))
+    assert a.se > 1.3 * b.se and c == b
