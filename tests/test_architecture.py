@@ -254,3 +254,13 @@ def test_files_can_be_held_in_mind():
 
 def test_every_module_says_what_it_is(trees):
     assert not [where(f) for f, tree in trees.items() if tree.body and not ast.get_docstring(tree)]
+
+
+def test_every_code_is_documented():
+    """Each finding's and each error's code stands in docs/findings.md, by itself or inside a range."""
+    text = (ROOT.parents[1] / "docs" / "findings.md").read_text("utf-8")
+    known = set(re.findall(r"[A-Z]+-?\d{3}", text))
+    for name, first, last in re.findall(r"([A-Z]+-?)(\d{3}) to [A-Z]+-?(\d{3})", text):
+        known |= {f"{name}{i:03d}" for i in range(int(first), int(last) + 1)}
+    used = {code for f in FILES for code in re.findall(r"\"((?:AM|USE-|DATA-|ENV-|RUN-|SCREEN-)\d{3})\"", f.read_text("utf-8"))}
+    assert used and used <= known, used - known
