@@ -12,7 +12,8 @@ from .core.seeds import stable_seed, stream
 from .core.store import read_json, write_json
 from .core.types import Choice, Samples
 from .job import Job
-from .pipeline import Judged, draw_inputs, fitted_screens, judge, read_shard, shard_path
+from .pipeline import draw_inputs, shard_path
+from .shards import Judged, fitted_screens, judge, read_shard
 
 METRICS = ("frechet", "kid", "precision", "recall", "density", "coverage")
 MOST_ROWS = 2000

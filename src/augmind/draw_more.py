@@ -9,7 +9,8 @@ from .core.store import read_json
 from .data.export import Bundle, export
 from .handover import shard_table
 from .job import Job
-from .pipeline import fill, seen_by, trained
+from .pipeline import seen_by, trained
+from .shards import fill
 
 ROUNDS = 8
 

@@ -1,0 +1,176 @@
+"""Drawing and screening: rows are drawn in blocks, judged, dealt to the seeds, and written as one shard."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .core.plugin import Generator, Screen
+from .core.registry import find, make
+from .core.run import Finding
+from .core.seeds import row_seeds
+from .core.store import load_tensors, save_tensors, write_json, write_table
+from .core.types import Choice, Data, Samples
+from .job import Job
+from .screens.novelty import Novelty
+
+MOST_DRAWN = 12
+"""Rows drawn for one that is wanted, at most, before the generator is told to be short."""
+BLOCK = 2048
+"""Rows drawn and screened together."""
+
+
+def space_of(generator: str) -> str:
+    return find("generators", generator).space
+
+
+def fitted_screens(job: Job, data: Data) -> dict[str, Screen]:
+    """The plan's screens, calibrated on the real rows of a fold."""
+    run = job.run("screens")
+    return {name: make("screens", Choice(name=name)).fit(data, run) for name in job.plan.screens}
+
+
+@dataclass
+class Judged:
+    """What the screens said of drawn rows: per row the first screen that rejected it ("" if kept) and all scores given."""
+
+    rows: list[Samples] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+
+    def all(self) -> Samples:
+        out = self.rows[0]
+        for more in self.rows[1:]:
+            out = out + more
+        return out
+
+    def kept(self) -> Samples | None:
+        if not self.rows:
+            return None
+        return self.all().take(torch.tensor([r == "" for r in self.rejected], dtype=torch.bool))
+
+
+def judge(screens: dict[str, Screen], rows: Samples, judged: Judged) -> None:
+    """Passes rows through the screens in order; a row rejected by one is not shown to the next."""
+    reasons = [""] * len(rows)
+    alive = torch.arange(len(rows))
+    kept = judged.kept()
+    for name, screen in screens.items():
+        scores = screen.score(rows.take(alive), kept) if len(alive) else torch.empty(0)
+        column = torch.full((len(rows),), float("nan"))
+        column[alive] = scores
+        judged.scores.setdefault(name, []).extend(column.tolist())
+        for i in alive[scores < screen.cut].tolist():
+            reasons[i] = name
+        alive = alive[scores >= screen.cut]
+    judged.rows.append(rows)
+    judged.rejected.extend(reasons)
+
+
+def draw_rows(job: Job, plugin: Generator, data: Data, y: Tensor, seeds: Tensor, generator: str) -> Samples:
+    """Synthetic rows with features, as stored."""
+    x = data.spec.to_store(plugin.sample(y, seeds)) if space_of(generator) == "rows" else plugin.sample(y, seeds)
+    rows = Samples.synthetic(generator, x, y, seeds)
+    return rows.with_features(x if space_of(generator) == "features" else job.codec.embed(x))
+
+
+def fill(
+    job: Job,
+    tmp: Path,
+    plugin: Generator,
+    data: Data,
+    generator: str,
+    want: Tensor,
+    names: tuple[object, ...],
+    *,
+    rounds: int,
+    label: str,
+    count: int = 1,
+) -> None:
+    """Draws, screens and writes one shard: rows.safetensors, table.parquet and facts.json."""
+    run = job.run(label)
+    screens = fitted_screens(job, data)
+    judged, got, drawn = Judged(), torch.zeros_like(want), 0
+    rate = torch.full(want.shape, 0.7)
+    tried = torch.zeros_like(want)
+    for turn in range(rounds):
+        missing = (want - got).clamp(min=0)
+        ask = torch.minimum((missing / rate.clamp(min=0.1)).ceil().long(), (MOST_DRAWN * want - tried).clamp(min=0)) * (missing > 0)
+        if not ask.sum():
+            break
+        y = torch.repeat_interleave(torch.arange(len(want)), ask)
+        y = y[torch.randperm(len(y), generator=run.rng(*names, "order", turn))]
+        seeds = row_seeds(len(y), job.config.seed, *names, turn)
+        for start in range(0, len(y), BLOCK):
+            block = slice(start, start + BLOCK)
+            judge(screens, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged)
+            run.progress(start + len(y[block]), len(y), round=turn + 1)
+        tried, drawn = tried + ask, drawn + len(y)
+        kept = judged.kept()
+        got = kept.counts(len(want)) if kept is not None else got
+        rate = (got + 1) / (tried + 1)
+    write_shard(job, tmp, judged, screens, data, want, drawn, generator, count)
+
+
+def deal(y: list[int], keep: list[bool], count: int) -> list[int]:
+    """A part 0..count-1 for every kept row, dealt in turn within its class; -1 for the others."""
+    turn: dict[int, int] = {}
+    out = []
+    for label, kept in zip(y, keep, strict=True):
+        turn[label] = turn.get(label, -1) + kept
+        out.append(turn[label] % count if kept else -1)
+    return out
+
+
+def write_shard(
+    job: Job, tmp: Path, judged: Judged, screens: dict[str, Screen], data: Data, want: Tensor, drawn: int, generator: str, count: int
+) -> None:
+    """The first rows of each class up to what was wanted are kept; what passed beyond that is marked "surplus"."""
+    rows, left = judged.all(), want.clone()
+    for i, (label, why) in enumerate(zip(rows.y.tolist(), judged.rejected, strict=True)):
+        if not why and left[label] > 0:
+            left[label] -= 1
+        elif not why:
+            judged.rejected[i] = "surplus"
+    novelty = screens["novelty"]
+    assert isinstance(novelty, Novelty)
+    position, distance = novelty.nearest(rows)
+    keep = torch.tensor([r == "" for r in judged.rejected], dtype=torch.bool)
+    assert rows.z is not None
+    values = {} if space_of(generator) == "features" else {"x": rows.x}
+    dealt = deal(rows.y.tolist(), keep.tolist(), count)
+    save_tensors(tmp / "rows.safetensors", {**values, "y": rows.y, "key": rows.key, "z": rows.z, "keep": keep, "part": torch.tensor(dealt)})
+    classes = job.spec.classes
+    table: dict[str, Any] = {
+        "generator": [generator] * len(rows),
+        "seed": rows.key.tolist(),
+        "label": [classes[k] for k in rows.y.tolist()],
+        "kept": keep.tolist(),
+        "part": dealt,
+        "rejected_by": judged.rejected,
+        "nearest_row": data.train.key[position].tolist(),
+        "nearest_distance": distance.tolist(),
+    }
+    table |= {f"score_{name}": scores for name, scores in judged.scores.items()}
+    write_table(tmp / "table.parquet", table)
+    counts = {name: judged.rejected.count(name) for name in (*screens, "surplus")}
+    kept = rows.take(keep).counts(len(want))
+    findings = []
+    short = {classes[k]: {"asked": int(want[k]), "got": int(kept[k])} for k in range(len(want)) if kept[k] < want[k]}
+    if short:
+        listed = ", ".join(f"{name} {s['got']} of {s['asked']}" for name, s in list(short.items())[:5])
+        text = f"{generator}: too few rows passed the screens after {drawn} were drawn ({listed}{', ...' if len(short) > 5 else ''})"
+        findings.append(asdict(Finding("AM220", "info", text, short)))
+    asked = {classes[k]: {"asked": int(want[k]), "got": int(kept[k])} for k in range(len(want))}
+    write_json(tmp / "facts.json", {"drawn": drawn, "kept": int(keep.sum()), "rejected": counts, "wanted": asked, "findings": findings})
+
+
+def read_shard(path: Path, generator: str, part: int | None = None) -> Samples | None:
+    """Kept rows of a shard with their features, all or one part; None if the generator was dropped."""
+    if not (path / "rows.safetensors").exists():
+        return None
+    stored = load_tensors(path / "rows.safetensors")
+    rows = Samples.synthetic(generator, stored.get("x", stored["z"]), stored["y"], stored["key"], z=stored["z"])
+    return rows.take(stored["keep"] if part is None else stored["part"] == part)
