@@ -15,8 +15,8 @@ def importable(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
-def item(name: str, function: str, after: tuple[str, ...] = (), optional: bool = False, **args: object) -> Item:
-    return Item(name=name, function=f"pieces:{function}", args=args, after=after, optional=optional)
+def item(name: str, function: str, after: tuple[str, ...] = (), **args: object) -> Item:
+    return Item(name=name, function=f"pieces:{function}", args=args, after=after)
 
 
 @pytest.mark.parametrize("jobs", [0, 2])
@@ -38,8 +38,7 @@ def test_errors_keep_their_class_sentence_and_help():
         assert caught.value.help == "lower the rate"
         with pytest.raises(AugmindError, match="x: RuntimeError: a bug"):
             workers.run([item("x", "crash")])
-        results = workers.run([item("x", "fail", optional=True), item("y", "add", ("x",), a=1, b=2)])
-    assert isinstance(results["x"], Diverged) and results["y"] == 3
+        assert workers.run([item("y", "add", a=1, b=2)]) == {"y": 3}
 
 
 def test_a_killed_worker_is_replaced_once_and_then_told(tmp_path):

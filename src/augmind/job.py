@@ -165,7 +165,7 @@ class Job:
 
     def learner(self, name: str) -> Choice:
         choice = self.choice("learners", name, self.plan)
-        if "backbone" in find("learners", name).__dataclass_fields__:
+        if "backbone" in find("learners", name).__dataclass_fields__ and self.config.backbone != Config.model_fields["backbone"].default:
             choice = Choice(name=name, settings={**choice.settings, "backbone": self.config.backbone})
         return choice
 

@@ -23,16 +23,12 @@ from .worker import answer, failure, one_thread
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """`name` is what people read; `function` is "module:function"; `after` names items that must have ended before.
-
-    The error of an `optional` item is its result; that of any other ends everything.
-    """
+    """`name` is what people read; `function` is "module:function"; `after` names items that must have ended before."""
 
     name: str
     function: str
     args: dict[str, Any]
     after: tuple[str, ...] = ()
-    optional: bool = False
 
 
 @dataclass
@@ -130,9 +126,9 @@ class Workers:
                         reply = future.result()
                         error = revive(reply["error"]) if "error" in reply else None
                         on_change(item, "failed" if error else "done")
-                        if error and not item.optional:
+                        if error:
                             raise error
-                        results[item.name] = error or reply["result"]
+                        results[item.name] = reply["result"]
             except BaseException:
                 with self._guard:
                     self._stopping = True

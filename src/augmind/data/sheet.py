@@ -137,7 +137,7 @@ def examples(health: "Health") -> Panel:
 def label_errors(health: "Health") -> Panel:
     rows = [(s.id, f"{short(s.label, 12)}\n→ {short(s.suggested, 11)} ?", True) for s in health.label_errors[: 2 * ACROSS]]
     note = f"given label → suggested one{most(len(rows), len(health.label_errors))}"
-    return Panel(title="Likely label errors", note=note, lines=cut(rows), labels=[])
+    return Panel(title="Doubtful labels", note=note, lines=cut(rows), labels=[])
 
 
 def outliers(health: "Health") -> Panel:
