@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .config import INNER_ARMS, INNER_SPLITS
 from .core.errors import AugmindError
 from .core.feed import Feed
 from .core.plugin import Learner, Transfer
@@ -23,8 +24,6 @@ from .pipeline import synthetic
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
 PRIMARY = "synthetic+classical"
-INNER_SPLITS = 2
-SHORTLIST = 4
 BALANCES = ("weights", "oversample", "logit_adjustment")
 """Treatments of imbalance; a learner that takes all rows at once sees no difference between the first two."""
 
@@ -89,7 +88,7 @@ def candidates(job: Job, learner: str) -> list[Classical]:
     if space_of(learner) == "features":
         return [c for c in job.codec.classical if c.mixing.name == "none"]
     short = job.config.preset == "quick" or (job.config.preset == "balanced" and find("learners", learner).knowledge is not Knowledge.rows)
-    return list(job.codec.classical)[: SHORTLIST if short else None]
+    return list(job.codec.classical)[: INNER_ARMS if short else None]
 
 
 def needed_views(job: Job) -> list[str]:
