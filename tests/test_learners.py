@@ -13,7 +13,7 @@ from augmind.core.run import Run
 from augmind.core.seeds import row_seeds, stream
 from augmind.core.types import Choice, Data, Samples, Spec
 from augmind.modalities.image.codec import ImageCodec
-from augmind.nn.heads import FOLDS, PENALTIES, Head, choose_penalty, cross_entropy, fit_head, folds
+from augmind.nn.heads import PENALTIES, Head, choose_penalty, cross_entropy, fit_head
 from augmind.nn.resnet import Resnet
 from augmind.testing import toy_data, toy_samples
 
@@ -123,20 +123,21 @@ def test_weighting_rows_equals_repeating_them():
     torch.testing.assert_close(weighted, repeated, atol=2e-3, rtol=0)
 
 
-def test_folds_spread_every_class_evenly():
-    y = torch.tensor([0] * 23 + [1] * 7 + [2] * 3)
-    fold = folds(y, seed=1)
-    for k in range(3):
-        counts = torch.bincount(fold[y == k], minlength=FOLDS)
-        assert counts.max() - counts.min() <= 1
-
-
 def test_the_penalty_is_strong_for_noise_and_weak_for_signal():
     y, w = torch.arange(90) % 3, torch.ones(90)
     noise = torch.randn((90, 50), generator=stream("noise"))
     signal = torch.eye(3)[y] * 2 + torch.randn((90, 3), generator=stream("signal")) * 0.1
-    assert choose_penalty(noise, y, w, None, 3, 0) == max(PENALTIES)
-    assert choose_penalty(signal, y, w, None, 3, 0) == min(PENALTIES)
+    unit = torch.arange(90)
+    assert choose_penalty(noise, y, unit, w, None, 3, 0) == max(PENALTIES)
+    assert choose_penalty(signal, y, unit, w, None, 3, 0) == min(PENALTIES)
+
+
+def test_rows_that_belong_together_do_not_vouch_for_each_other_in_the_choice_of_the_penalty():
+    """Noise repeated six times looks like signal as long as a repetition may stand on either side."""
+    y, noise = torch.arange(30) % 3, torch.randn((30, 40), generator=stream("repeated noise"))
+    z, y, unit = noise.repeat(6, 1), y.repeat(6), torch.arange(30).repeat(6)
+    assert choose_penalty(z, y, torch.arange(180), torch.ones(180), None, 3, 0) == min(PENALTIES)
+    assert choose_penalty(z, y, unit, torch.ones(180), None, 3, 0) == max(PENALTIES)
 
 
 def test_cross_entropy_of_soft_labels_is_their_closed_form():

@@ -87,6 +87,26 @@ def test_a_mislabelled_real_row_does_not_vouch_for_its_own_copy(tmp_path):
     assert data.train.y[3] == 7 and not passed("agreement", data, copy, tmp_path)[0]
 
 
+def test_two_mislabelled_rows_do_not_vouch_for_a_row_between_them(tmp_path):
+    """Rows 0..19 are zeros; each of ten pairs of them in turn is labelled 7."""
+    rejected = 0
+    for i in range(0, 20, 2):
+        data = digits(20)
+        data = dataclasses.replace(data, train=dataclasses.replace(data.train, y=data.train.y.index_fill(0, torch.tensor([i, i + 1]), 7)))
+        between = data.train.x[i].float().lerp(data.train.x[i + 1].float(), 0.5)[None]
+        rejected += not bool(passed("agreement", data, redrawn(data, as_bytes(between), torch.tensor([7])), tmp_path))
+    assert rejected >= 9
+
+
+def test_rows_that_belong_together_are_judged_by_others(tmp_path):
+    """A zero labelled 7 that stands in the data four times, as one unit, does not vouch for a fifth."""
+    data = digits(20)
+    at = torch.cat([torch.arange(200), torch.zeros(3, dtype=torch.long)])
+    train = dataclasses.replace(data.train.take(at), y=data.train.y[at].masked_fill(at == 0, 7), unit=at)
+    data = dataclasses.replace(data, train=train)
+    assert not passed("agreement", data, redrawn(data, data.train.x[:1], torch.tensor([7])), tmp_path)[0]
+
+
 def test_classes_of_one_row_are_left_unjudged_and_few_rows_never_crash(tmp_path):
     whole = digits(5)
     for keep in ([0], [0, 5], [0, 5, 10], [0, 1, 2, 3, 4, 5], list(range(0, 50, 5))):

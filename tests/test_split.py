@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from augmind.core.errors import DataError, UsageError
+from augmind.core.folds import assign, inner_folds
 from augmind.core.seeds import stream
 from augmind.data.clean import clean
-from augmind.data.split import Split, assign, inner_folds, split, units
+from augmind.data.split import Split, split, units
 from augmind.testing import toy_samples
 from rows import COPIES, dataset, noisy, patterns
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .core.folds import inner_folds
 from .core.registry import make
 from .core.seeds import stable_seed, stream
 from .core.store import read_json, write_json
@@ -56,14 +57,11 @@ def calibrate(folder: str) -> None:
     """Each screen's false alarms: the share of real rows it rejects when it was calibrated on other real rows."""
     from scipy.stats import binomtest
 
-    from .data.split import inner_folds
-
     job = Job(Path(folder))
 
     def work(tmp: Path) -> None:
         rows = job.fold_rows(job.final)
-        unit = torch.tensor([job.unit[int(k)] for k in rows.key])
-        train, held = inner_folds(rows.y, unit, 3, stable_seed(job.config.seed, "calibrate") % 2**31)[0]
+        train, held = inner_folds(rows.y, rows.units, 3, stable_seed(job.config.seed, "calibrate") % 2**31)[0]
         screens = fitted_screens(job, job.data(rows.take(train)))
         as_synthetic = rows.take(held)
         as_synthetic = Samples.synthetic("held-out real rows", as_synthetic.x, as_synthetic.y, as_synthetic.key, z=as_synthetic.z)

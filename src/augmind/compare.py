@@ -14,6 +14,7 @@ from torch import Tensor
 from .config import INNER_ARMS, INNER_SPLITS
 from .core.errors import AugmindError
 from .core.feed import Feed
+from .core.folds import inner_folds
 from .core.plugin import Learner, Transfer
 from .core.registry import find, make
 from .core.seeds import stable_seed
@@ -130,14 +131,11 @@ def choose_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:
 
 def choose(folder: str, fold: str, learner: str) -> None:
     """Scores the classical arms on inner folds of a fold's training rows and keeps the best; on imbalanced data then its balance."""
-    from .data.split import inner_folds
-
     job = Job(Path(folder))
 
     def work(tmp: Path) -> None:
         rows = job.fold_rows(fold)
-        unit = torch.tensor([job.unit[int(k)] for k in rows.key])
-        parts = inner_folds(rows.y, unit, job.plan.inner_folds, stable_seed(job.config.seed, "inner", fold) % 2**31)
+        parts = inner_folds(rows.y, rows.units, job.plan.inner_folds, stable_seed(job.config.seed, "inner", fold) % 2**31)
         if space_of(learner) == "rows":
             parts = parts[:INNER_SPLITS]
         arms = candidates(job, learner)
@@ -201,7 +199,7 @@ def open_seal(job: Job) -> Samples:
     if not job.store.intact(file):
         raise AugmindError(f"the sealed test rows of '{job.folder}' were changed", help="start again with another --out", code="RUN-003")
     stored = load_tensors(file)
-    return Samples.real(stored["x"], stored["y"], stored["key"], group=stored.get("group"))
+    return Samples.real(stored["x"], stored["y"], stored["key"], group=stored.get("group"), unit=stored["unit"])
 
 
 def test_rows(job: Job, fold: str, with_features: bool) -> Samples:
@@ -240,7 +238,7 @@ def teach(folder: str, fold: str, learner: str, arm: str, seed: int) -> None:
         transfer: Transfer = make("transfers", Choice(name="mix"))
         model = transfer.train(make("learners", job.learner(learner)), feed(job, learner, classical, real, extra), run)
         test = test_rows(job, fold, with_features=space_of(learner) == "features")
-        save_tensors(tmp / "predictions.safetensors", {"ids": test.key, "y": test.y, "p": model.predict(test)})
+        save_tensors(tmp / "predictions.safetensors", {"ids": test.key, "y": test.y, "unit": test.units, "p": model.predict(test)})
         if seed == 0:
             meta = {"learner": asdict(job.learner(learner)), "spec": job.spec.to_json(), "arm": arm, "fold": fold}
             save_tensors(tmp / "model.safetensors", model.state(), meta)
@@ -249,6 +247,6 @@ def teach(folder: str, fold: str, learner: str, arm: str, seed: int) -> None:
 
 
 def predictions(job: Job, fold: str, learner: str, arm: str, seed: int) -> dict[str, Tensor]:
-    """ids (n,), y (n,) and p (n, k) of one cell."""
+    """ids (n,), y (n,), unit (n,) and p (n, k) of one cell."""
     path = job.need(job.store.path("teach", teach_inputs(job, fold, learner, arm, seed)), f"{arm} with {learner}, fold {fold}, seed {seed}")
     return load_tensors(path / "predictions.safetensors")

@@ -106,17 +106,11 @@ class Job:
     def real(self) -> Samples:
         """All rows that are not sealed, with their features where those are finished."""
         stored = load_tensors(self.need(self.prepared, "prepared data") / "rows.safetensors")
-        samples = Samples.real(stored["x"], stored["y"], stored["key"], group=stored.get("group"))
+        samples = Samples.real(stored["x"], stored["y"], stored["key"], group=stored.get("group"), unit=stored["unit"])
         features = self.features_stage
         if self.store.done(features):
             samples = samples.with_features(load_tensors(features / "z.safetensors")["z"])
         return samples
-
-    @cached_property
-    def unit(self) -> dict[int, int]:
-        """Rows with the same number must not be split apart: duplicates and members of one group, by row id."""
-        stored = load_tensors(self.prepared / "rows.safetensors")
-        return dict(zip(stored["key"].tolist(), stored["unit"].tolist(), strict=True))
 
     @property
     def features_stage(self) -> Path:

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from .appraise import calibration, quality_of
@@ -35,23 +34,15 @@ def best_learner(job: Job, fold: str) -> str:
 
 def cells(job: Job, learner: str) -> list[Predictions]:
     """All predictions of a learner, or of the learner chosen in each fold."""
-    out, unit = [], units(job)
+    out = []
     for fold in job.folds:
         name = best_learner(job, fold) if learner == CHOSEN else learner
         for arm in arms(job):
             for seed in range(job.plan.seeds):
                 p = predictions(job, fold, name, arm, seed)
-                own = np.array([unit[i] for i in p["ids"].tolist()])
-                out.append(Predictions(arm=arm, fold=int(fold), seed=seed, ids=p["ids"].numpy(), y=p["y"].numpy(), p=p["p"].numpy(), unit=own))
+                columns = {name: p[name].numpy() for name in ("ids", "y", "p", "unit")}
+                out.append(Predictions(arm=arm, fold=int(fold), seed=seed, **columns))
     return out
-
-
-def units(job: Job) -> dict[int, int]:
-    """Which test rows belong together, by row id: members of one group and near duplicates."""
-    if job.split.mode == "cv":
-        return job.unit
-    stored = load_tensors(job.prepared / "sealed.safetensors")
-    return dict(zip(stored["key"].tolist(), stored["unit"].tolist(), strict=True))
 
 
 def measured(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:

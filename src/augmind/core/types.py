@@ -68,6 +68,7 @@ class Samples:
     makers              names of the generators in this set
     z      (n, d) or None   features of `Codec.embed`, carried along so that no row is embedded twice
     group  (n,) int64 or None   subject, site or sensitive attribute, as a code
+    unit   (n,) int64 or None   rows with the same number belong together (near duplicates, one group): no fold parts them
     """
 
     x: Shaped[Tensor, "n ..."]
@@ -77,6 +78,7 @@ class Samples:
     makers: tuple[str, ...] = ()
     z: Float[Tensor, "n d"] | None = None
     group: Int[Tensor, " n"] | None = None
+    unit: Int[Tensor, " n"] | None = None
 
     @classmethod
     def real(cls, x: Tensor, y: Tensor, key: Tensor | None = None, **columns: Any) -> "Samples":
@@ -98,7 +100,7 @@ class Samples:
         if keep.dtype != torch.bool:
             keep = keep.long()
         cut = {f: getattr(self, f)[keep] for f in ("x", "y", "maker", "key")}
-        cut |= {f: v[keep] for f in ("z", "group") if (v := getattr(self, f)) is not None}
+        cut |= {f: v[keep] for f in ("z", "group", "unit") if (v := getattr(self, f)) is not None}
         return dataclasses.replace(self, **cut)
 
     def with_features(self, z: Float[Tensor, "n d"]) -> "Samples":
@@ -113,7 +115,7 @@ class Samples:
             return lookup[s.maker]
 
         optional: dict[str, Tensor | None] = {}
-        for column in ("z", "group"):
+        for column in ("z", "group", "unit"):
             a, b = getattr(self, column), getattr(other, column)
             optional[column] = None if a is None or b is None else torch.cat([a, b])
         return dataclasses.replace(
@@ -125,6 +127,11 @@ class Samples:
             makers=makers,
             **optional,
         )
+
+    @property
+    def units(self) -> Int[Tensor, " n"]:
+        """`unit`, or one of its own for every row."""
+        return torch.arange(len(self)) if self.unit is None else self.unit
 
     def counts(self, classes: int) -> Int[Tensor, " k"]:
         """Rows per class."""

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from augmind.core.folds import inner_folds
 from augmind.core.seeds import stable_seed
 
 from .neighbours import robust_z
-from .split import inner_folds
 
 NEAREST = 5
 FEWEST = 8

@@ -67,7 +67,9 @@ class Finetune(Learner):
         """The head at its optimum on frozen features of the real rows."""
         z, y, w = self._features(feed.real.x), feed.real.y, feed.class_weight[feed.real.y]
         head = Head.over(z, len(feed.spec.classes))
-        penalty = choose_penalty(head.standardise(z), y, w, feed.log_prior, len(feed.spec.classes), run.seed_for("finetune", "probe"))
+        penalty = choose_penalty(
+            head.standardise(z), y, feed.real.units, w, feed.log_prior, len(feed.spec.classes), run.seed_for("finetune", "probe")
+        )
         return fit_head(head, z, y, w, penalty, feed.log_prior)
 
     def _train(self, feed: Feed, run: Run) -> "Finetune":

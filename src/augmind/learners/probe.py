@@ -31,7 +31,7 @@ class Probe(Learner):
         real, (rows, w) = as_features(feed.real), feed.table()
         head = Head.over(real.x, len(feed.spec.classes))
         self.penalty_ = self.penalty or choose_penalty(
-            head.standardise(real.x), real.y, feed.class_weight[real.y], feed.log_prior, len(feed.spec.classes), run.seed_for("probe")
+            head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], feed.log_prior, len(feed.spec.classes), run.seed_for("probe")
         )
         self.head_ = fit_head(head, as_features(rows).x, rows.y, w, self.penalty_, feed.log_prior).eval()
         return self

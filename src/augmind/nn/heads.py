@@ -5,7 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, one_hot
 
-from augmind.core.seeds import seeded, stream
+from augmind.core.folds import inner_folds
+from augmind.core.seeds import seeded
 
 PENALTIES = (3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
 FOLDS = 5
@@ -66,31 +67,30 @@ def fit_head(
 
 
 def choose_penalty(
-    z: Float[Tensor, "n d"], y: Int[Tensor, " n"], w: Float[Tensor, " n"], log_prior: Float[Tensor, " k"] | None, classes: int, seed: int
+    z: Float[Tensor, "n d"],
+    y: Int[Tensor, " n"],
+    unit: Int[Tensor, " n"],
+    w: Float[Tensor, " n"],
+    log_prior: Float[Tensor, " k"] | None,
+    classes: int,
+    seed: int,
 ) -> float:
     """The one of `PENALTIES` with the least cross-entropy on held-out rows, averaged over classes; `z` is standardised.
 
-    Folds are stratified. Each fit starts from that of the next stronger penalty, and all happen in the span of the rows.
+    Folds are stratified and part no unit. Each fit starts from that of the next stronger penalty, and all happen in the span
+    of the rows. Rows of a single unit cannot be held out: the strongest penalty then.
     """
+    if len(unit.unique()) < 2:
+        return max(PENALTIES)
     target, (u, _) = one_hot(y, classes).float(), reduced(z)
     even = 1 / torch.bincount(y, minlength=classes)[y]
-    fold, losses = folds(y, seed), torch.zeros(len(PENALTIES))
-    for k in range(FOLDS):
-        train, held = fold != k, fold == k
+    losses = torch.zeros(len(PENALTIES))
+    for train, held in inner_folds(y, unit, FOLDS, seed):
         fitted = None
         for i, penalty in enumerate(PENALTIES):
             fitted = minimum(u[train], target[train], w[train], penalty, log_prior, fitted, steps=40)
-            losses[i] += cross_entropy(affine(u[held], fitted), target[held], even[held]) * held.sum()
+            losses[i] += cross_entropy(affine(u[held], fitted), target[held], even[held]) * len(held)
     return PENALTIES[int(losses.argmin())]
-
-
-def folds(y: Int[Tensor, " n"], seed: int) -> Int[Tensor, " n"]:
-    """A fold 0..FOLDS-1 for each row; every class is spread as evenly as it can be."""
-    order = torch.randperm(len(y), generator=stream("folds", seed))
-    order = order[y[order].argsort(stable=True)]
-    out = torch.empty_like(y)
-    out[order] = torch.arange(len(y)) % FOLDS
-    return out
 
 
 def minimum(

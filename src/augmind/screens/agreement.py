@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from augmind.core.folds import inner_folds
 from augmind.core.plugin import Screen
 from augmind.core.run import Run
 from augmind.core.types import Data, Samples
@@ -22,11 +23,13 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 class Agreement(Screen):
     """Cross-fitted logistic regression on standardised features.
 
-    Real rows are dealt into `folds`; fold f's judge learns from all others, classes weighted alike, with the L2 penalty that
-    predicts held-out rows best. A synthetic row is judged by the judge that did not see the fold of its nearest real row, so no
-    judge confirms a row by its own source. The score is the share of held-out real rows whose label their judge finds no more
+    Real rows are dealt into `folds` that part no unit. A synthetic row is judged by a judge that saw neither of the folds of the
+    two real rows of its class that are nearest to it, as a generator may have mixed two rows; no judge so confirms a row by its own
+    sources. All judges share the L2 penalty that predicts held-out rows best, and weight classes alike. The score is the share of
+    held-out real rows whose label their judge (kept from their own fold and from that of their nearest row elsewhere) finds no more
     probable (`Conformal`): at a cut of 0.05, 5 % of correctly labelled real rows would be lost, however hard the task.
-    Rows of a class with a single real row cannot be judged and score 1.
+    A class that stands in two folds only keeps its judge from the nearer one. Rows of a class in a single fold cannot be judged and
+    score 1.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
@@ -40,44 +43,75 @@ class Agreement(Screen):
 
     def fit(self, data: Data, run: Run) -> "Agreement":
         assert data.train.z is not None
-        self.reference_, y = data.train.z, data.train.y
-        z = standardise(self.reference_, self.reference_)
-        self.fold_ = _dealt(y, self.folds, run.rng("agreement"))
-        counts = data.train.counts(data.classes)
-        self.assessable_ = counts > 1
-        balance = (1.0 / counts.clamp(min=1))[y]
-        seen = (self.fold_[None] != torch.arange(self.folds)[:, None]).float() * balance
-        models = _logistic.fit(z, y, data.classes, seen.repeat(len(PENALTIES), 1), torch.tensor(PENALTIES).repeat_interleave(self.folds)).unflatten(
-            0, (len(PENALTIES), self.folds)
-        )
-        judged = self.assessable_[y]
-        held_out = torch.stack([_judged(m, z, y, self.fold_) for m in models])
-        best = int((held_out * balance)[:, judged].sum(1).argmax())
-        self.judges_ = models[best]
-        self.calibration_ = Conformal(held_out[best][judged], y[judged])
+        self.reference_, self.y_ = data.train.z, data.train.y
+        z, y = standardise(self.reference_, self.reference_), self.y_
+        self.fold_ = _dealt(y, data.train.units, self.folds, run.seed_for("agreement"))
+        present = torch.zeros(data.classes, self.folds).index_put_((y, self.fold_), torch.ones(()))
+        self.spread_ = present.sum(1)
+        balance = (1.0 / data.train.counts(data.classes).clamp(min=1))[y]
+        judged = self.spread_[y] > 1
+        self.penalty_ = self._penalty(z, data.classes, balance, judged)
+        without = torch.combinations(torch.arange(self.folds), with_replacement=True)
+        seen = (self.fold_ != without[:, :1]) & (self.fold_ != without[:, 1:])
+        self.judges_ = _logistic.fit(z, y, data.classes, seen.float() * balance, torch.full((len(without),), self.penalty_))
+        self.judge_of_ = torch.zeros(self.folds, self.folds, dtype=torch.long)
+        for i, (a, b) in enumerate(without.tolist()):
+            self.judge_of_[a, b] = self.judge_of_[b, a] = i
+        held_out = _log_p(self.judges_, z, y, self.judge_of_[self.fold_, self._elsewhere(z)])
+        self.calibration_ = Conformal(held_out[judged], y[judged])
         return self
+
+    def _penalty(self, z: Float[Tensor, "n d"], classes: int, balance: Float[Tensor, " n"], judged: Bool[Tensor, " n"]) -> float:
+        """The one of `PENALTIES` under which held-out rows are most probable, averaged over classes."""
+        seen = (self.fold_[None] != torch.arange(self.folds)[:, None]).float() * balance
+        each = torch.tensor(PENALTIES).repeat_interleave(self.folds)
+        models = _logistic.fit(z, self.y_, classes, seen.repeat(len(PENALTIES), 1), each).unflatten(0, (-1, self.folds))
+        held_out = torch.stack([_log_p(m, z, self.y_, self.fold_) for m in models])
+        return PENALTIES[int((held_out * balance)[:, judged].sum(1).argmax())]
+
+    def _elsewhere(self, z: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
+        """For every real row the fold of its nearest row of its class in another fold; its own where there is none to spare."""
+        out = self.fold_.clone()
+        for k in (self.spread_ > 2).nonzero()[:, 0].tolist():
+            for f in range(self.folds):
+                own = ((self.y_ == k) & (self.fold_ == f)).nonzero()[:, 0]
+                others = ((self.y_ == k) & (self.fold_ != f)).nonzero()[:, 0]
+                if len(own):
+                    out[own] = self.fold_[others[nearest(z[own], z[others], 1)[1][:, 0]]]
+        return out
+
+    def _sources(self, z: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> Int[Tensor, "n 2"]:
+        """Folds of the two real rows of its class that are nearest to each row; twice the nearest one where no second can be spared."""
+        out = torch.zeros(len(z), 2, dtype=torch.long)
+        reference = standardise(self.reference_, self.reference_)
+        for k in y.unique().tolist():
+            own, asked = (self.y_ == k).nonzero()[:, 0], (y == k).nonzero()[:, 0]
+            if self.spread_[k] > 1:
+                both = 2 if self.spread_[k] > 2 else 1
+                out[asked] = self.fold_[own[nearest(z[asked], reference[own], both)[1]]].expand(-1, 2)
+        return out
 
     def score(self, synthetic: Samples, kept: Samples | None = None) -> Float[Tensor, " n"]:
         assert synthetic.z is not None
-        z = standardise(synthetic.z, self.reference_)
-        source = nearest(z, standardise(self.reference_, self.reference_), 1)[1][:, 0]
-        log_p = _judged(self.judges_, z, synthetic.y, self.fold_[source])
-        return torch.where(self.assessable_[synthetic.y], self.calibration_.class_share(log_p, synthetic.y), 1.0)
+        z, y = standardise(synthetic.z, self.reference_), synthetic.y
+        a, b = self._sources(z, y).unbind(1)
+        log_p = _log_p(self.judges_, z, y, self.judge_of_[a, b])
+        return torch.where(self.spread_[y] > 1, self.calibration_.class_share(log_p, y), 1.0)
 
 
-def _judged(judges: Float[Tensor, "f e k"], z: Float[Tensor, "n d"], y: Int[Tensor, " n"], fold: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Log probability of each row's label under the judge of its fold."""
+def _log_p(judges: Float[Tensor, "f e k"], z: Float[Tensor, "n d"], y: Int[Tensor, " n"], judge: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Log probability of each row's label under the judge given for it."""
     out = z.new_empty(len(z))
-    for f, judge in enumerate(judges):
-        rows = fold == f
-        out[rows] = _logistic.log_probabilities(judge, z[rows])[torch.arange(int(rows.sum())), y[rows]]
+    for f, theta in enumerate(judges):
+        rows = judge == f
+        out[rows] = _logistic.log_probabilities(theta, z[rows])[torch.arange(int(rows.sum())), y[rows]]
     return out
 
 
-def _dealt(y: Int[Tensor, " n"], folds: int, rng: torch.Generator) -> Int[Tensor, " n"]:
-    """A fold for each row, every class spread evenly."""
-    fold = torch.empty_like(y)
-    order = torch.randperm(len(y), generator=rng)
-    order = order[y[order].argsort(stable=True)]
-    fold[order] = torch.arange(len(y)) % folds
+def _dealt(y: Int[Tensor, " n"], unit: Int[Tensor, " n"], folds: int, seed: int) -> Int[Tensor, " n"]:
+    """A fold for each row; one for all where they belong together."""
+    fold = torch.zeros_like(y)
+    if len(unit.unique()) > 1:
+        for f, (_, held) in enumerate(inner_folds(y, unit, folds, seed)):
+            fold[held] = f
     return fold
