@@ -11,7 +11,7 @@ from scipy import stats
 
 from augmind.core.errors import AugmindError, Diverged, UsageError
 from augmind.core.seeds import stable_seed
-from augmind.figures import Predictions, figures, group_figures, table
+from augmind.figures import Predictions, areas, confusion, figures, group_figures, mean_confusion, table
 from augmind.spread import Component, combined, spread
 from augmind.verdict import difference, holm, interval, verdict
 
@@ -71,11 +71,15 @@ def test_figures_agree_with_scikit_learn_and_torchmetrics():
         "accuracy": metrics.accuracy_score(y, guess),
         "macro_f1": metrics.f1_score(y, guess, average="macro"),
         "recall": metrics.recall_score(y, guess, average="macro"),
+        "precision": metrics.precision_score(y, guess, average="macro"),
+        "roc_auc": metrics.roc_auc_score(y, p, multi_class="ovr", average="macro"),
+        "pr_auc": metrics.average_precision_score(np.eye(3)[y], p, average="macro"),
         "log_loss": metrics.log_loss(y, p),
         "ece": float(multiclass_calibration_error(torch.tensor(p), torch.tensor(y), 3, n_bins=15)),
     }
     for name, score in (("recall", metrics.recall_score), ("precision", metrics.precision_score), ("f1", metrics.f1_score)):
         expected |= {f"{name}/{c}": v for c, v in zip(CLASSES, score(y, guess, average=None), strict=True)}
+    expected |= {f"roc_auc/{c}": metrics.roc_auc_score(y == k, p[:, k]) for k, c in enumerate(CLASSES)}
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-6), name
@@ -90,7 +94,37 @@ def test_classes_without_rows_follow_scikit_learn():
     assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
     assert found["recall"] == pytest.approx(metrics.recall_score(y, p.argmax(1), average="macro", zero_division=0))
     assert found["macro_f1"] == pytest.approx(metrics.f1_score(y, p.argmax(1), average="macro", zero_division=0))
-    assert np.isnan(found["recall/d"]) and found["precision/d"] == 0
+    assert found["precision"] == pytest.approx(metrics.precision_score(y, p.argmax(1), average="macro", zero_division=0))
+    assert np.isnan(found["recall/d"]) and found["precision/d"] == 0 and np.isnan(found["roc_auc/c"])
+    assert found["roc_auc"] == pytest.approx(np.mean([metrics.roc_auc_score(y == c, p[:, c]) for c in (0, 1)]))
+    one = figures(y[:3], p[:3], ("a", "b", "c", "d"))
+    assert np.isnan(one["roc_auc"]) and one["pr_auc"] == 1
+
+
+@pytest.mark.parametrize("digits", [1, 2, 16])
+def test_areas_count_ties_as_scikit_learn_does(digits):
+    from sklearn import metrics
+
+    draw = rng("areas", digits)
+    y = draw.choice(6, p=[0.4, 0.3, 0.2, 0.1, 0, 0], size=300)
+    p = draw.dirichlet(np.ones(6) / 2, size=300).round(digits).astype(np.float32)
+    roc, pr = areas(y, p)
+    for k in range(4):
+        assert roc[k] == pytest.approx(metrics.roc_auc_score(y == k, p[:, k]))
+        assert pr[k] == pytest.approx(metrics.average_precision_score(y == k, p[:, k]))
+    assert np.isnan([*roc[4:], *pr[4:]]).all()
+
+
+def test_confusion_adds_folds_and_averages_seeds():
+    from sklearn import metrics
+
+    found = of(cells({"a": 0.7}, folds=3, seeds=2), "a")
+    by_seed = []
+    for seed in range(2):
+        own = [c for c in found if c.seed == seed]
+        by_seed.append(metrics.confusion_matrix(np.concatenate([c.y for c in own]), np.concatenate([c.p.argmax(1) for c in own])))
+    assert np.array_equal(mean_confusion(found, CLASSES), np.mean(by_seed, 0))
+    assert confusion(np.array([0, 2]), np.eye(3)[[1, 2]], CLASSES).tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
 
 
 def test_groups_and_cells_become_records():

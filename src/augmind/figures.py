@@ -51,37 +51,77 @@ class Predictions:
 
 
 def figures(y: Int[np.ndarray, " n"], p: Float[np.ndarray, "n k"], classes: Sequence[str]) -> dict[str, float]:
-    """All figures of some rows; of several classes one figure is named `recall/<class>`, `precision/<class>`, `f1/<class>`.
+    """All figures of some rows; those of one class are named `recall/<class>`, and so `precision/`, `f1/` and `roc_auc/`.
 
     balanced_accuracy   mean recall of the classes present in `y`: the primary figure
     accuracy            share of rows whose most probable class is true
-    recall, macro_f1    means over the classes that are true or predicted anywhere, undefined ratios counting 0 (scikit-learn)
+    recall, precision, macro_f1   means over the classes that are true or predicted anywhere, undefined ratios counting 0
+    roc_auc, pr_auc     one class against the rest: mean area under the ROC curve, mean average precision, of the classes present
     ece                 expected calibration error of the most probable class, 15 bins of equal width (arXiv:1706.04599)
     log_loss            mean -log p of the true class, natural logarithm, p clipped at 2.2e-16
 
-    The recall of a class without rows is NaN; its precision and F1 are 0 as in scikit-learn.
+    All but ece are scikit-learn's. Recall and ROC-AUC of a class without rows are NaN, its precision and F1 are 0; ROC-AUC
+    is NaN where all rows are of one class.
     """
-    k = p.shape[1]
-    guess = p.argmax(1)
-    table = np.bincount(y * k + guess, minlength=k * k).reshape(k, k)
+    table = confusion(y, p, classes)
     hits, true, guessed = table.diagonal(), table.sum(1), table.sum(0)
     recall, precision, f1 = ratio(hits, true), ratio(hits, guessed), ratio(2 * hits, true + guessed)
-    seen = true + guessed > 0
+    seen, there = true + guessed > 0, true > 0
+    roc, pr = areas(y, p)
     out = {
         PRIMARY: recall[true > 0].mean(),
         "accuracy": hits.sum() / len(y),
         "macro_f1": f1[seen].mean(),
         "recall": recall[seen].mean(),
+        "precision": precision[seen].mean(),
+        "roc_auc": roc[there].mean(),
+        "pr_auc": pr[there].mean(),
         "ece": calibration_error(y, p),
         "log_loss": -np.log(np.clip(p[np.arange(len(y)), y].astype(float), np.finfo(float).eps, 1)).mean(),
     }
     out |= {f"recall/{c}": recall[i] if true[i] else np.nan for i, c in enumerate(classes)}
     out |= {f"precision/{c}": precision[i] for i, c in enumerate(classes)} | {f"f1/{c}": f1[i] for i, c in enumerate(classes)}
+    out |= {f"roc_auc/{c}": roc[i] for i, c in enumerate(classes)}
     return {name: float(value) for name, value in out.items()}
 
 
 def ratio(a: Int[np.ndarray, " k"], b: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     return np.divide(a, b, out=np.zeros(len(a)), where=b > 0)
+
+
+def confusion(y: Int[np.ndarray, " n"], p: Float[np.ndarray, "n k"], classes: Sequence[str]) -> Int[np.ndarray, "k k"]:
+    """Counts of rows by true class (first axis) and most probable class (second axis), in the order of `classes`."""
+    k = len(classes)
+    return np.bincount(y * k + p.argmax(1), minlength=k * k).reshape(k, k)
+
+
+def mean_confusion(cells: Sequence[Predictions], classes: Sequence[str]) -> Float[np.ndarray, "k k"]:
+    """The confusion of one arm: summed over folds, averaged over seeds."""
+    return np.sum([confusion(c.y, c.p, classes) for c in cells], axis=0) / len({c.seed for c in cells})
+
+
+def areas(y: Int[np.ndarray, " n"], p: Float[np.ndarray, "n k"]) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Of each class against the rest: area under the ROC curve and average precision (scikit-learn's, ties as one threshold).
+
+    Rows are sorted by falling probability, class by class. What counts at a row is what stands before the first and up to
+    the last row of its probability. NaN for a class without rows; the ROC also for a class without other rows.
+    """
+    n, k = p.shape
+    order = np.argsort(-p.T, axis=1)
+    score, hit = np.take_along_axis(p.T, order, 1), y[order] == np.arange(k)[:, None]
+    tp = np.concatenate([np.zeros((k, 1), dtype=int), hit.cumsum(1)], 1)
+    changes = np.diff(score, axis=1) != 0
+    edge = np.ones((k, 1), dtype=bool)
+    place = np.arange(n)
+    first = np.maximum.accumulate(np.where(np.concatenate([edge, changes], 1), place, 0), 1)
+    last = np.minimum.accumulate(np.where(np.concatenate([changes, edge], 1), place + 1, n)[:, ::-1], 1)[:, ::-1]
+    true, hits = tp[:, -1], np.take_along_axis(tp, last, 1)
+    misses_before, misses = first - np.take_along_axis(tp, first, 1), last - hits
+    beaten = ((n - true)[:, None] - (misses_before + misses) / 2) * hit
+    out = np.full((2, k), np.nan)
+    np.divide(beaten.sum(1), true * (n - true), out=out[0], where=(true > 0) & (true < n))
+    np.divide((hits / last * hit).sum(1), true, out=out[1], where=true > 0)
+    return out[0], out[1]
 
 
 def calibration_error(y: Int[np.ndarray, " n"], p: Float[np.ndarray, "n k"]) -> float:
