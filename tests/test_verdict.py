@@ -13,7 +13,7 @@ from augmind.core.errors import AugmindError, Diverged, UsageError
 from augmind.core.seeds import stable_seed
 from augmind.figures import Predictions, areas, confusion, figures, group_figures, mean_confusion, table
 from augmind.spread import Component, combined, spread
-from augmind.verdict import difference, holm, interval, verdict
+from augmind.verdict import difference, differences, holm, interval, intervals, verdict
 
 NULLS = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "nulls.py"))
 labels, folds_of, latent, trained = (NULLS[name] for name in ("labels", "folds_of", "latent", "trained"))
@@ -288,11 +288,41 @@ def test_holm_is_statsmodels_textbook_example():
     assert {k: d.p_holm for k, d in holm(given).items()} == pytest.approx({"w": 0.06, "x": 0.03, "y": 0.06, "z": 0.02})
 
 
+def test_differences_are_corrected_in_two_families():
+    """By hand: the smallest of m p times m, the next times m - 1, never falling, never above 1; the primary's two stand alone."""
+    found = cells({"real": 0.7, "classical": 0.73, "policy": 0.78, "synthetic": 0.75, "twin": 0.7})
+    shown = differences(found, mode="holdout", primary="policy")
+    assert list(shown)[:2] == ["policy vs classical", "policy vs real"] and len(shown) == 7
+    for family in (list(shown)[:2], list(shown)[2:]):
+        worst, m = 0.0, len(family)
+        for i, name in enumerate(sorted(family, key=lambda name: shown[name].p)):
+            worst = max(worst, min(1.0, shown[name].p * (m - i)))
+            assert shown[name].p_holm == pytest.approx(worst)
+    for name, d in shown.items():
+        a, _, b = name.partition(" vs ")
+        alone = difference(of(found, a), of(found, b), mode="holdout")
+        assert dataclasses.replace(d, p_holm=d.p) == alone and (d.low > 0 or d.high < 0) == (d.p < 0.05)
+
+
 # Intervals of one arm
 
 
 @pytest.mark.parametrize(
-    "figure", ["balanced_accuracy", "accuracy", "recall", "macro_f1", "ece", "log_loss", "recall/dog", "precision/dog", "f1/owl"]
+    "figure",
+    [
+        "balanced_accuracy",
+        "accuracy",
+        "recall",
+        "macro_f1",
+        "precision",
+        "roc_auc",
+        "pr_auc",
+        "ece",
+        "log_loss",
+        "recall/dog",
+        "f1/owl",
+        "roc_auc/cat",
+    ],
 )
 def test_intervals_of_one_arm_cover_its_figure(figure):
     many = cells({"a": 0.75}, n=30000, seeds=2, name="truth")
@@ -315,11 +345,19 @@ def test_a_perfect_arm_still_has_an_interval_and_names_are_checked():
         interval(own, "macro_f2", mode="holdout", classes=CLASSES)
 
 
+def test_intervals_of_many_figures_are_those_of_each():
+    own = cells({"a": 0.75}, n=90, seeds=3)
+    names = ("ece", "recall/owl", "balanced_accuracy", "roc_auc")
+    found = intervals(own, names, mode="holdout", classes=CLASSES)
+    assert list(found) == list(names)
+    assert found == {name: interval(own, name, mode="holdout", classes=CLASSES) for name in names}
+
+
 # The verdict
 
 
-def decide(accuracies, *, mode="holdout", margin=0.0, **shape):
-    return verdict(cells(accuracies, **shape), mode=mode, margin=margin, classes=CLASSES)
+def decide(accuracies, *, mode="holdout", margin=0.0, primary="synthetic+classical", **shape):
+    return verdict(cells(accuracies, **shape), mode=mode, margin=margin, classes=CLASSES, primary=primary)
 
 
 def test_a_clear_gain_recommends_the_synthetic_rows():
@@ -330,7 +368,9 @@ def test_a_clear_gain_recommends_the_synthetic_rows():
         f"Use the synthetic rows: +{100 * v.gain:.1f} points of balanced accuracy over the best classical arm (95% interval +"
     )
     assert v.sentence.endswith("; 5 seeds, 1,000 test rows).")
-    assert {"synthetic+classical vs classical", "synthetic+classical vs real", "synthetic vs classical", "classical vs real"} == set(v.differences)
+    first, second, *rest = v.differences
+    assert (first, second) == ("synthetic+classical vs classical", "synthetic+classical vs real")
+    assert set(rest) == {"synthetic vs classical", "synthetic vs real", "classical vs real"}
 
 
 def test_no_gain_recommends_the_best_arm_without_synthetic_rows():
@@ -391,6 +431,16 @@ def test_exploratory_arms_are_reported_but_do_not_decide():
     v = decide({"real": 0.6, "classical": 0.6, "synthetic+classical": 0.6, "synthetic": 0.9, "twin": 0.6}, n=900)
     assert not v.use_synthetic and v.arm in ("real", "classical")
     assert [f.about["comparison"] for f in v.findings if f.code == "AM605"] == ["synthetic vs classical"]
+
+
+def test_any_arm_may_be_the_primary_one_but_no_rival():
+    arms = {"real": 0.7, "classical": 0.75, "synthetic+classical": 0.75, "searched": 0.9}
+    v = decide(arms, n=1000, primary="searched")
+    assert v.use_synthetic and v.arm == "searched" and v.against == "the best classical arm"
+    assert list(v.differences)[:2] == ["searched vs classical", "searched vs real"]
+    assert not decide(arms, n=1000).use_synthetic
+    with pytest.raises(UsageError, match="the primary arm is 'real'"):
+        decide(arms, primary="real")
 
 
 def test_missing_arms_are_told():

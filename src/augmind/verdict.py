@@ -17,11 +17,11 @@ from .core.run import Finding
 from .figures import Predictions, figures
 from .spread import TRAINING, Component, Spread, combined, spread
 
-__all__ = ["Difference", "Predictions", "Verdict", "difference", "interval", "verdict"]
+__all__ = ["Difference", "Predictions", "Verdict", "difference", "differences", "interval", "intervals", "verdict"]
 
 Mode = Literal["given", "holdout", "cv"]
 PRIMARY = "synthetic+classical"
-"""The arm that the verdict is about, fixed before any result is known."""
+"""The arm that the verdict is about unless another is named; it is fixed before any result is known."""
 RIVALS = {"classical": "the best classical arm", "real": "the real rows alone"}
 BLOCKS = 20
 """Blocks of rows left out in turn by the jackknife."""
@@ -30,7 +30,10 @@ FEW_ROWS, FEW_OF_A_CLASS = 30, 5
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(Spread):
-    """Balanced accuracy of one arm less that of another, in -1..1. `p_holm` is p corrected for the comparisons made with it."""
+    """Balanced accuracy of one arm less that of another, in -1..1, with the two-sided p of the same test as the interval.
+
+    `p_holm` is p corrected (Holm 1979) for the differences that are shown with it; see `differences`.
+    """
 
     rows: int
     seeds: int
@@ -120,62 +123,94 @@ def difference(a: Sequence[Predictions], b: Sequence[Predictions], *, mode: Mode
 def interval(
     cells: Sequence[Predictions], figure: str = "balanced_accuracy", *, mode: Mode, classes: Sequence[str], level: float = 0.95
 ) -> tuple[float, float, float]:
-    """Mean over seeds, lower and upper end of one figure of one arm, folds pooled; for every name that `figures` gives.
+    """`intervals` of one figure."""
+    return intervals(cells, (figure,), mode=mode, classes=classes, level=level)[figure]
 
-    Shares of rows use the same variances as `difference`; the others a jackknife over blocks of rows.
+
+def intervals(
+    cells: Sequence[Predictions], names: Sequence[str], *, mode: Mode, classes: Sequence[str], level: float = 0.95
+) -> dict[str, tuple[float, float, float]]:
+    """Mean over seeds, lower and upper end of figures of one arm, folds pooled; of every name that `figures` gives.
+
+    Shares of rows use the same variances as `difference`; the others one jackknife over blocks of rows.
     """
     pool = pooled(cells, mode)
     shares = {"balanced_accuracy": pool.y, "accuracy": np.zeros_like(pool.y)}
     if len(np.unique(pool.y)) == len(classes):
         shares["recall"] = pool.y
     of_class = {f"recall/{c}": pool.y == k for k, c in enumerate(classes) if (pool.y == k).any()}
-    if figure in shares:
-        found = spread(pool.right, shares[figure], pool.folds, level, pool.unit)
-    elif figure in of_class:
-        own = of_class[figure]
+    rough = jackknife(pool, [n for n in names if n not in shares and n not in of_class], classes, level)
+    out = {}
+    for name in names:
+        if name in rough:
+            out[name] = rough[name]
+            continue
+        own = of_class.get(name, slice(None))
         folds, unit = (None if column is None else column[own] for column in (pool.folds, pool.unit))
-        found = spread(pool.right[own], pool.y[own], folds, level, unit)
-    else:
-        return jackknife(pool, figure, classes, level)
-    return found.estimate, max(0.0, found.low), min(1.0, found.high)
+        found = spread(pool.right[own], shares.get(name, pool.y)[own], folds, level, unit)
+        out[name] = found.estimate, max(0.0, found.low), min(1.0, found.high)
+    return out
 
 
-def jackknife(pool: Pool, figure: str, classes: Sequence[str], level: float) -> tuple[float, float, float]:
-    """The same for a figure that is no mean over rows: `BLOCKS` blocks of rows, alike in their classes, are left out in turn."""
-    by_seed = np.array([value(pool, s, figure, classes) for s in range(len(pool.p))])
-    if np.isnan(by_seed).any():
-        return float("nan"), float("nan"), float("nan")
-    estimate, parts = float(by_seed.mean()), []
-    if len(pool.p) > 1:
-        parts.append(Component(float(by_seed.var(ddof=1) / len(pool.p)), len(pool.p) - 1.0))
-    blocks = min(BLOCKS, len(pool.y))
+def jackknife(pool: Pool, names: Sequence[str], classes: Sequence[str], level: float) -> dict[str, tuple[float, float, float]]:
+    """The same for figures that are no means over rows: `BLOCKS` blocks of rows, alike in their classes, are left out in turn."""
+    if not names:
+        return {}
+    seeds, n = len(pool.p), len(pool.y)
+    by_seed = np.array([values(pool, s, names, classes) for s in range(seeds)])
+    luck = by_seed.var(0, ddof=1) / seeds if seeds > 1 else np.zeros(len(names))
+    blocks = min(BLOCKS, n)
+    rows = np.zeros(len(names))
     if blocks > 1:
-        place = np.empty(len(pool.y), dtype=int)
-        place[np.lexsort((pool.ids, pool.y))] = np.arange(len(pool.y)) % blocks
-        without = [np.mean([value(pool, s, figure, classes, place != j) for s in range(len(pool.p))]) for j in range(blocks)]
-        rows = (blocks - 1) * float(np.var(without)) * (1.0 if pool.folds is None else 1 + TRAINING)
-        parts.append(Component(rows, blocks - 1.0))
-    parts = [p for p in parts if p.variance > 0]
-    if not parts:
-        return estimate, estimate, estimate
-    found = combined(estimate, parts, level)
-    return estimate, max(0.0, found.low), found.high if figure == "log_loss" else min(1.0, found.high)
+        place = np.empty(n, dtype=int)
+        place[np.lexsort((pool.ids, pool.y))] = np.arange(n) % blocks
+        without = [np.mean([values(pool, s, names, classes, place != j) for s in range(seeds)], 0) for j in range(blocks)]
+        rows = (blocks - 1) * np.var(without, 0) * (1.0 if pool.folds is None else 1 + TRAINING)
+    out = {}
+    for name, estimate, parts in zip(names, by_seed.mean(0).tolist(), zip(luck.tolist(), rows.tolist(), strict=True), strict=True):
+        there = [Component(v, df) for v, df in zip(parts, (seeds - 1.0, blocks - 1.0), strict=True) if v > 0]
+        if np.isnan(estimate) or not there:
+            out[name] = estimate, estimate, estimate
+            continue
+        found = combined(estimate, there, level)
+        out[name] = estimate, max(0.0, found.low), found.high if name == "log_loss" else min(1.0, found.high)
+    return out
 
 
-def value(pool: Pool, seed: int, figure: str, classes: Sequence[str], keep: Bool[np.ndarray, " n"] | slice = slice(None)) -> float:
+def values(pool: Pool, seed: int, names: Sequence[str], classes: Sequence[str], keep: Bool[np.ndarray, " n"] | slice = slice(None)) -> list[float]:
     found = figures(pool.y[keep], pool.p[seed][keep], classes)
-    if figure not in found:
-        raise UsageError(f"unknown figure '{figure}'", help=f"known: {', '.join(found)}")
-    return found[figure]
+    for name in names:
+        if name not in found:
+            raise UsageError(f"unknown figure '{name}'", help=f"known: {', '.join(found)}")
+    return [found[name] for name in names]
 
 
 def holm(differences: Mapping[str, Difference]) -> dict[str, Difference]:
-    """The same differences with p corrected for being one of them (Holm 1979)."""
+    """The same differences with p corrected for being one of them: the i-th smallest of m times m - i + 1, never falling (Holm 1979)."""
     out, worst = {}, 0.0
     for i, (name, d) in enumerate(sorted(differences.items(), key=lambda item: item[1].p)):
         worst = max(worst, min(1.0, (len(differences) - i) * d.p))
         out[name] = dataclasses.replace(d, p_holm=worst)
     return {name: out[name] for name in differences}
+
+
+def differences(cells: Sequence[Predictions], *, mode: Mode, primary: str = PRIMARY, level: float = 0.95) -> dict[str, Difference]:
+    """Every arm against every rival that is there, by "<arm> vs <rival>", the primary arm first.
+
+    Two families for Holm's correction: the primary arm's differences, and all that are shown beside them.
+    """
+    by_arm = arms_of(cells)
+    rivals = [arm for arm in RIVALS if arm in by_arm and arm != primary]
+    order = sorted(by_arm, key=lambda arm: (arm != primary, arm in RIVALS))
+    pairs = [(a, b) for a in order for b in rivals if a != b and (a, b) != ("real", "classical")]
+    found = {(a, b): difference(by_arm[a], by_arm[b], mode=mode, level=level) for a, b in pairs}
+    main, beside = ({f"{a} vs {b}": d for (a, b), d in found.items() if (a == primary) is own} for own in (True, False))
+    return holm(main) | holm(beside)
+
+
+def arms_of(cells: Sequence[Predictions]) -> dict[str, list[Predictions]]:
+    """The cells by arm, in their order."""
+    return {arm: [c for c in cells if c.arm == arm] for arm in dict.fromkeys(c.arm for c in cells)}
 
 
 def verdict(
@@ -185,35 +220,35 @@ def verdict(
     margin: float = 0.0,
     level: float = 0.95,
     classes: Sequence[str],
+    primary: str = PRIMARY,
     notes: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """Recommends the arm "synthetic+classical" only if its gain over "classical" and over "real" both exclude zero.
+    """Recommends the `primary` arm only if its gain over "classical" and over "real" both exclude zero.
 
     Both must hold, each at the full level: whichever rival is the better one, a false recommendation has at most the error of
     one test (intersection-union). `margin` (in 0..1) lets an arm pass whose loss is shown to be smaller than that. Otherwise
     the recommended arm is "classical", or "real" where "classical" did not do better. One seed on one training set never
     recommends synthetic rows. All other arms are exploratory: their p are Holm-corrected and cannot change the verdict.
+
+    `primary` must be fixed before the test rows are opened. Raises `UsageError` for a rival as the primary arm.
     """
     if not 0 <= margin < 1:
         raise UsageError(f"the margin is {margin}", help="give balanced accuracy that may be lost, for example 0.01 for one point")
-    by_arm = {arm: [c for c in cells if c.arm == arm] for arm in dict.fromkeys(c.arm for c in cells)}
+    if primary in RIVALS:
+        raise UsageError(f"the primary arm is '{primary}', which is what it would be compared with", help="name an arm with synthetic rows")
+    by_arm = arms_of(cells)
     rivals = [arm for arm in RIVALS if arm in by_arm]
     if not rivals:
         raise UsageError("the comparison has no arm without synthetic rows", help=f"add one of: {', '.join(RIVALS)}")
-
-    def compare(arm: str, other: str) -> Difference:
-        return difference(by_arm[arm], by_arm[other], mode=mode, level=level)
-
-    main = {rival: compare(PRIMARY, rival) for rival in rivals} if PRIMARY in by_arm else {}
-    others = [arm for arm in by_arm if arm not in (PRIMARY, *RIVALS)]
-    exploratory = holm({f"{arm} vs {rivals[0]}": compare(arm, rivals[0]) for arm in others})
-    differences = holm({f"{PRIMARY} vs {rival}": d for rival, d in main.items()}) | exploratory
+    shown = differences(cells, mode=mode, primary=primary, level=level)
+    main = {rival: shown[f"{primary} vs {rival}"] for rival in rivals} if primary in by_arm else {}
+    exploratory = {name: d for name, d in shown.items() if name.endswith(f" vs {rivals[0]}") and name.partition(" vs ")[0] not in (primary, *RIVALS)}
     fallback = rivals[0]
     if len(rivals) == 2:
-        differences["classical vs real"] = compare("classical", "real")
-        fallback = "classical" if differences["classical vs real"].estimate > 0 else "real"
-    settled: dict[str, Any] = {"level": level, "margin": margin, "differences": differences, "notes": dict(notes or {})}
-    settled["findings"] = (*row_findings(by_arm[rivals[0]], mode, classes), *arm_findings(by_arm, main, exploratory, level))
+        fallback = "classical" if shown["classical vs real"].estimate > 0 else "real"
+    settled: dict[str, Any] = {"level": level, "margin": margin, "differences": shown, "notes": dict(notes or {})}
+    told = arm_findings(by_arm, primary, main, exploratory, level)
+    settled["findings"] = (*row_findings(by_arm[rivals[0]], mode, classes), *told)
     if not main:
         sentence, nan = "Do not use synthetic data here: no synthetic rows were left to compare.", float("nan")
         unknown: dict[str, Any] = {"gain": nan, "interval": (nan, nan), "p": nan, "certifiable": nan}
@@ -225,7 +260,7 @@ def verdict(
     use = not failed and not single
     return Verdict(
         use_synthetic=use,
-        arm=PRIMARY if use else fallback,
+        arm=primary if use else fallback,
         sentence=sentence_of(decisive, RIVALS[against], use=use, single=single, margin=margin, level=level, folds=folds_of(cells, mode)),
         gain=decisive.estimate,
         interval=(decisive.low, decisive.high),
@@ -281,15 +316,19 @@ def row_findings(cells: Sequence[Predictions], mode: Mode, classes: Sequence[str
 
 
 def arm_findings(
-    by_arm: Mapping[str, Sequence[Predictions]], main: Mapping[str, Difference], exploratory: Mapping[str, Difference], level: float
+    by_arm: Mapping[str, Sequence[Predictions]],
+    primary: str,
+    main: Mapping[str, Difference],
+    exploratory: Mapping[str, Difference],
+    level: float,
 ) -> list[Finding]:
     """What the arms show beside the verdict: AM604 the same answers everywhere, AM605 an exploratory gain."""
     out = []
     for rival in main:
-        pairs = [(a, b) for a in by_arm[PRIMARY] for b in by_arm[rival] if (a.fold, a.seed) == (b.fold, b.seed)]
+        pairs = [(a, b) for a in by_arm[primary] for b in by_arm[rival] if (a.fold, a.seed) == (b.fold, b.seed)]
         answers = [(dict(zip(c.ids.tolist(), c.p.argmax(1).tolist(), strict=True)) for c in pair) for pair in pairs]
         if all(a == b for a, b in answers):
-            out.append(Finding("AM604", "info", f"the arms '{PRIMARY}' and '{rival}' give every test row the same class", {"arms": [PRIMARY, rival]}))
+            out.append(Finding("AM604", "info", f"the arms '{primary}' and '{rival}' give every test row the same class", {"arms": [primary, rival]}))
     for name, d in exploratory.items():
         if d.estimate > 0 and d.p_holm < 1 - level:
             said = f"exploratory: {name} {points(d.estimate)} points (Holm-corrected p {d.p_holm:.2g}); confirm it on fresh rows before relying on it"
