@@ -5,9 +5,10 @@ Batch t is a pure function of (feed, seed, t), so a resumed training needs to re
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -17,12 +18,36 @@ from .types import Codec, Samples, Spec
 
 
 @dataclass(frozen=True, kw_only=True)
+class Consistency:
+    """A second term of the objective: E[L(f(T(x)), y)] + weight * E[distance(f(T(x)), f(partner of x))].
+
+    weight   of the distance beside the supervised loss
+    loss     the distance of two predictions (see `nn.consistency`)
+    ramp     part of the steps over which the weight rises to its full size; 0: full at once
+    partner  "transform": the row as it is, before any transform. "synthetic": for a real row the synthetic row of its
+             class nearest to it in features; the row as it is where its class has none, and for a synthetic row
+    """
+
+    weight: float
+    loss: Literal["kl", "mse"] = "kl"
+    ramp: float = 0.3
+    partner: Literal["transform", "synthetic"] = "transform"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
-    """x (b, *shape) in model space, y (b, k) soft labels, w (b,) weights of mean about 1."""
+    """x (b, *shape) in model space, y (b, k) soft labels, w (b,) weights of mean about 1.
+
+    Where the feed asks for consistency, row i of `view` and of `anchor` (both like x) show the same example twice: transformed,
+    but not mixed, and as its partner. A mixed row has no example of its own, so mixing leaves them alone; `view` is `x` itself
+    where nothing was mixed. Both are None without consistency, and where they would be equal.
+    """
 
     x: Tensor
     y: Float[Tensor, "b k"]
     w: Float[Tensor, " b"]
+    view: Tensor | None = None
+    anchor: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +67,7 @@ class Feed:
     synthetic: Samples | None = None
     share: float = 0.25
     views: Samples | None = None
+    consistency: Consistency | None = None
 
     @cached_property
     def counts(self) -> Tensor:
@@ -73,6 +99,17 @@ class Feed:
             return torch.multinomial(p, size, replacement=True, generator=stream(seed, "oversample", t))
         return cyclic(n, t, size, seed, "real")
 
+    @cached_property
+    def nearest(self) -> Int[Tensor, " n"]:
+        """For every real row the position of the synthetic row of its class nearest in features; -1 where its class has none."""
+        out = torch.full((len(self.real),), -1)
+        if self.synthetic is not None and len(self.synthetic):
+            z, others = (self.codec.embed(s.x) if s.z is None else s.z for s in (self.real, self.synthetic))
+            for k in self.synthetic.y.unique():
+                mine, theirs = (self.real.y == k).nonzero().squeeze(1), (self.synthetic.y == k).nonzero().squeeze(1)
+                out[mine] = theirs[torch.cdist(z[mine], others[theirs]).argmin(1)]
+        return out
+
     def batch(self, t: int, size: int, seed: int) -> Batch:
         """The t-th batch of `size` rows: real rows in shuffled epochs, then a fixed number of synthetic ones."""
         classes = len(self.spec.classes)
@@ -82,11 +119,36 @@ class Feed:
         if extra and self.synthetic is not None:
             more = cyclic(len(self.synthetic), t, extra, seed, "synthetic")
             x, y = torch.cat([x, self.synthetic.x[more]]), torch.cat([y, self.synthetic.y[more]])
-        w = self.class_weight[y]
-        soft = one_hot(y, classes).float()
-        out, soft = self.transform.apply(self.spec.to_model(x), soft, stable_seed(seed, "transform", t))
-        out, soft = self.mixing.apply(out, soft, stable_seed(seed, "mixing", t))
-        return Batch(x=out, y=soft, w=w)
+        plain, soft = self.spec.to_model(x), one_hot(y, classes).float()
+        view, soft = self.transform.apply(plain, soft, stable_seed(seed, "transform", t))
+        out, soft = self.mixing.apply(view, soft, stable_seed(seed, "mixing", t))
+        anchor = self._anchor(plain, rows)
+        if anchor is None or torch.equal(anchor, view):
+            return Batch(x=out, y=soft, w=self.class_weight[y])
+        return Batch(x=out, y=soft, w=self.class_weight[y], view=out if torch.equal(out, view) else view, anchor=anchor)
+
+    def _anchor(self, plain: Tensor, rows: Tensor) -> Tensor | None:
+        """The partners of a batch, whose first rows are these real ones, in model space."""
+        if self.consistency is None or self.consistency.partner == "transform" or self.synthetic is None or not len(self.synthetic):
+            return None if self.consistency is None else plain
+        near = self.nearest[rows]
+        has = (near >= 0).nonzero().squeeze(1)
+        return plain.index_copy(0, has, self.spec.to_model(self.synthetic.x[near[has]]))
+
+    def pairs(self) -> tuple[Samples, Samples] | None:
+        """All pairs that consistency joins, for learners that take everything at once; None without any.
+
+        Partner "transform": a transformed copy in `views` and its row. Partner "synthetic": a real row and its nearest
+        synthetic row.
+        """
+        if self.consistency is None:
+            return None
+        if self.consistency.partner == "synthetic":
+            has = (self.nearest >= 0).nonzero().squeeze(1)
+            return (self.real.take(has), self.synthetic.take(self.nearest[has])) if self.synthetic is not None and len(has) else None
+        if self.views is None or not len(self.views):
+            return None
+        return self.views, self.real.take(torch.arange(len(self.views)) % len(self.real))
 
     def table(self) -> tuple[Samples, Tensor]:
         """All rows at once with weights: real rows and their views weigh 1 each in total, synthetic rows `share` of the whole."""

@@ -14,6 +14,7 @@ from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, seeded
 from augmind.core.tune import tune
 from augmind.core.types import Data, Samples, Spec
+from augmind.nn.consistency import pull, untracked
 from augmind.nn.heads import cross_entropy
 from augmind.nn.resnet import Resnet
 
@@ -53,15 +54,21 @@ class Cnn(Learner):
         adamw = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
         prior = None if feed.log_prior is None else feed.log_prior.to(device)
 
+        def judge(x: Tensor) -> Tensor:
+            with autocast(device):
+                return net(x.to(device))
+
         def step(t: int) -> dict[str, Tensor]:
             batch = feed.batch(t, self.batch, seed)
-            with autocast(device):
-                logits = net(batch.x.to(device))
-            loss = cross_entropy(logits, batch.y.to(device), batch.w.to(device), prior)
+            logits = judge(batch.x)
+            losses = {"loss": cross_entropy(logits, batch.y.to(device), batch.w.to(device), prior)}
+            if feed.consistency:
+                with untracked(net):
+                    losses["consistency"] = pull(feed, batch, logits, judge, t, self.steps)
             adamw.zero_grad()
-            loss.backward()
+            torch.stack(list(losses.values())).sum().backward()
             adamw.step()
-            return {"loss": loss}
+            return losses
 
         def rate(t: int) -> float:
             return cosine(t, self.steps, warmup=self.steps // 3)

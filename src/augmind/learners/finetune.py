@@ -14,6 +14,7 @@ from augmind.core.run import Run
 from augmind.core.seeds import in_chunks
 from augmind.core.tune import tune
 from augmind.core.types import Backbone, Data, Knowledge, Samples
+from augmind.nn.consistency import pull
 from augmind.nn.heads import Head, choose_penalty, cross_entropy, fit_head
 
 
@@ -79,16 +80,22 @@ class Finetune(Learner):
         prior = None if feed.log_prior is None else feed.log_prior.to(device)
         seed = run.seed_for("finetune", "batches")
 
+        def judge(x: Tensor) -> Tensor:
+            with autocast(device):
+                z = self.backbone_.features(x.to(device))
+            return head(z.float())
+
         def step(t: int) -> dict[str, Tensor]:
             batch = feed.batch(t, self.batch, seed)
-            with autocast(device):
-                z = self.backbone_.features(batch.x.to(device))
+            logits = judge(batch.x)
             y = torch.lerp(batch.y, torch.full_like(batch.y, 1 / batch.y.shape[1]), self.smoothing)
-            loss = cross_entropy(head(z.float()), y.to(device), batch.w.to(device), prior)
+            losses = {"loss": cross_entropy(logits, y.to(device), batch.w.to(device), prior)}
+            if feed.consistency:
+                losses["consistency"] = pull(feed, batch, logits, judge, t, self.steps)
             adamw.zero_grad()
-            loss.backward()
+            torch.stack(list(losses.values())).sum().backward()
             adamw.step()
-            return {"loss": loss}
+            return losses
 
         def rate(t: int) -> float:
             return cosine(t, self.steps, warmup=self.steps // 4)

@@ -17,7 +17,12 @@ from augmind.nn.heads import Head, choose_penalty, fit_head
 
 @dataclass(kw_only=True)
 class Probe(Learner):
-    """Rows must carry their features `z`. `penalty` 0: chosen by cross-validation on the real rows alone."""
+    """Rows must carry their features `z`. `penalty` 0: chosen by cross-validation on the real rows alone.
+
+    Consistency is a convex penalty here: weight * mean ||W (z - z')||^2 over the pairs of the feed, the mean square of the
+    differences of their logits, whatever `loss` says. It bounds both: KL(p || p') <= ||difference||^2 / 4. All is minimised at
+    once, so nothing needs a ramp or a stopped gradient.
+    """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
     axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
@@ -33,7 +38,8 @@ class Probe(Learner):
         self.penalty_ = self.penalty or choose_penalty(
             head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], feed.log_prior, len(feed.spec.classes), run.seed_for("probe")
         )
-        self.head_ = fit_head(head, as_features(rows).x, rows.y, w, self.penalty_, feed.log_prior).eval()
+        weight = feed.consistency.weight if feed.consistency else 0.0
+        self.head_ = fit_head(head, as_features(rows).x, rows.y, w, self.penalty_, feed.log_prior, differences(feed), weight).eval()
         return self
 
     def predict(self, samples: Samples) -> Float[Tensor, "n k"]:
@@ -49,3 +55,9 @@ class Probe(Learner):
         self.head_ = Head(tensors["mean"], tensors["sd"], data.classes).eval()
         self.head_.load_state_dict(tensors)
         return self
+
+
+def differences(feed: Feed) -> Float[Tensor, "m d"] | None:
+    """Of the features of each pair that consistency joins."""
+    pairs = feed.pairs()
+    return None if pairs is None else as_features(pairs[0]).x - as_features(pairs[1]).x

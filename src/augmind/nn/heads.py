@@ -56,9 +56,18 @@ def fit_head(
     w: Float[Tensor, " n"],
     penalty: float,
     log_prior: Float[Tensor, " k"] | None = None,
+    apart: Float[Tensor, "m d"] | None = None,
+    weight: float = 0.0,
 ) -> Head:
-    """Puts the head at the minimum of mean w CE + penalty / 2 ||W||^2 over its weights W and its free bias."""
+    """Puts the head at the minimum of mean w CE + penalty / 2 ||W||^2 over its weights W and its free bias.
+
+    `apart` holds differences of features of rows that shall be judged alike, each between two of the rows `z`: weight * mean
+    ||W apart||^2, the mean square of the differences of their logits, is added. The whole stays convex; see `calmed`.
+    """
     target, (u, basis) = one_hot(y, head.linear.out_features).float(), reduced(head.standardise(z))
+    if apart is not None and len(apart):
+        calm = calmed((apart / head.sd) @ basis, 2 * weight / penalty)
+        u, basis = u @ calm, basis @ calm
     fitted = minimum(u, target, w, penalty, log_prior)
     with torch.no_grad():
         head.linear.weight.copy_(fitted[:-1].T @ basis.T)
@@ -116,6 +125,17 @@ def minimum(
     with torch.enable_grad():
         lbfgs.step(closure)
     return fitted.detach()
+
+
+def calmed(apart: Float[Tensor, "m r"], strength: float) -> Float[Tensor, "r r"]:
+    """The map A with A^-T A^-1 = I + strength * mean of apart apart^T.
+
+    For V = A^-1 W is ||V||^2 = ||W||^2 + strength * mean ||apart W||^2: a plain penalty on the weights V of features mapped by A is
+    the penalty on W with the pairs' differences added. Features shrink along the directions in which pairs differ.
+    """
+    scatter = apart.double().T @ apart.double() / len(apart)
+    lower = torch.linalg.cholesky(torch.eye(len(scatter), dtype=torch.float64) + strength * scatter)
+    return torch.linalg.inv(lower).T.to(apart.dtype)
 
 
 def affine(u: Float[Tensor, "n r"], fitted: Float[Tensor, "s k"]) -> Float[Tensor, "n k"]:
