@@ -1,7 +1,7 @@
 """Error rates and power of the verdict's test, on simulated and on trained comparisons.
 
     python -m benchmarks.nulls             all parts, about 13 minutes on one busy core
-    python -m benchmarks.nulls real        one part: holdout, cv, methods, real, once, shared, power or arms
+    python -m benchmarks.nulls real        one part: holdout, cv, methods, real, once, shared, power, arms or groups
 
 "use it" is the share of comparisons whose 95 % interval lies above zero; under a null it may not exceed 5 % and aims at 2.5 %.
 """
@@ -14,6 +14,8 @@ import numpy as np
 from scipy.stats import binomtest, norm, t
 
 from augmind.core.seeds import stable_seed
+from augmind.fairness import Widening, by_group, compared, widening
+from augmind.figures import Predictions
 from augmind.spread import Spread, spread
 
 BALANCED = (1, 1, 1)
@@ -341,7 +343,43 @@ def arms(replicates: int = 400) -> Iterator[str]:
         yield f"  latent gains {over_classical:.2f}, {over_real:.2f}   {told}"
 
 
-PARTS = {f.__name__: f for f in (holdout, cv, methods, real, once, shared, power, arms)}
+def groups(replicates: int = 300) -> Iterator[str]:
+    """The finding that an arm widens the gap between groups: its error where both arms are equal in every group, its power."""
+    yield "Widening of a gap: share of intervals above zero; levels of the groups (probit), 3 seeds, luck of a seed 0.06"
+    for levels in ((1.0, 1.0), (1.5, 0.5), (1.0,) * 6, (1.5, 1.2, 1.0, 0.8, 0.6, 0.5)):
+        for rows, folds in ((25, 0), (100, 0), (400, 0), (100, 3)):
+            for harm in (0.0, 0.4):
+                draw = rng("groups", levels, rows, folds, harm)
+                found = [widened(draw, levels, rows, harm, folds) for _ in range(replicates)]
+                hits, size = sum(w.low > 0 for w in found), 100 * np.mean([w.estimate for w in found])
+                told = f"{len(levels)} groups of {rows:3d} rows, levels {levels[0]} to {levels[-1]}, {f'{folds} folds' if folds else 'one test set'}"
+                yield f"  {told:60s}  last group worse by {harm:.1f}: gap {size:+5.1f} points   widened {share(hits, replicates)}"
+
+
+def widened(draw: np.random.Generator, levels: tuple[float, ...], rows: int, harm: float, folds: int) -> Widening:
+    """One comparison; the arm under suspicion answers the last group worse by `harm` on the probit scale."""
+    n = rows * len(levels)
+    where, y, seeds = np.arange(n) // rows, np.arange(n) % 3, 3
+    both = np.array(levels)[where][:, None] + draw.normal(size=(n, 1)) + draw.normal(size=(1, seeds)) * 0.06
+    found = []
+    for name, less in (("synthetic+classical", harm), ("classical", 0.0)):
+        score = both + draw.normal(size=(n, 1)) * 0.5 + draw.normal(size=(n, seeds)) * 0.5 + draw.normal(size=(1, seeds)) * 0.06
+        right = score - less * (where == len(levels) - 1)[:, None] > 0
+        p = np.eye(3)[np.where(right, y[:, None], (y[:, None] + 1) % 3)]
+        part = folds_of(y, folds) if folds else np.zeros(n, dtype=int)
+        cells = [
+            Predictions(arm=name, fold=f, seed=s, ids=np.flatnonzero(part == f), y=y[part == f], p=p[part == f, s])
+            for f in range(folds or 1)
+            for s in range(seeds)
+        ]
+        group = {i: f"group {g}" for i, g in enumerate(where.tolist())}
+        found.append(compared(name, by_group(cells, group), "cv" if folds else "holdout", 0.95))
+    wider = widening(*found)
+    assert wider is not None
+    return wider
+
+
+PARTS = {f.__name__: f for f in (holdout, cv, methods, real, once, shared, power, arms, groups)}
 
 
 def main() -> None:
