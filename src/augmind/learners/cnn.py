@@ -9,7 +9,6 @@ from torch import Tensor
 
 from augmind.core.feed import Feed
 from augmind.core.loop import autocast, cosine, descend
-from augmind.core.plugin import Learner
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, seeded
 from augmind.core.tune import tune
@@ -17,10 +16,16 @@ from augmind.core.types import Data, Samples, Spec
 from augmind.nn.consistency import pull, untracked
 from augmind.nn.heads import cross_entropy
 from augmind.nn.resnet import Resnet
+from augmind.nn.transplant import graft, transplant
+
+from ._start import Donor, Starting
+
+HEAD, OWN = ("head.weight", "head.bias"), ("mean", "sd")
+"""Tensors that go class by class; those that every dataset sets for itself."""
 
 
 @dataclass(kw_only=True)
-class Cnn(Learner):
+class Cnn(Starting):
     """AdamW (arXiv:1711.05101) for `steps` batches; the rate rises for a third of the way, then falls as a cosine."""
 
     axes: ClassVar[tuple[int, ...]] = (3,)
@@ -35,7 +40,16 @@ class Cnn(Learner):
         self.require(feed.spec)
         with seeded(run.seed_for("cnn", "start")):
             self._build(feed.spec)
+        if donor := self.donor(feed.spec):
+            self.net_.load_state_dict(self._carried(donor))
         return self._train(feed, run)
+
+    def _carried(self, donor: Donor) -> dict[str, Tensor]:
+        """The new network's tensors with the body of the old one, and its rows of the head for classes that map."""
+        own, old, new = self.net_.state_dict(), donor.spec.shape, self.spec_.shape
+        bodies = [{k: v for k, v in s.items() if k not in (*HEAD, *OWN)} for s in (own, donor.state)]
+        carried = transplant(bodies[0], bodies[1], donor.path, channels=(old[0], new[0]))
+        return own | carried | {k: graft(own[k], donor.state[k], donor.rows) for k in HEAD}
 
     def fit_from(self, state: dict[str, Tensor], feed: Feed, run: Run) -> "Cnn":
         """`fit`, starting from the learned state of another learner of these settings."""

@@ -1,4 +1,4 @@
-"""All layers of a pretrained backbone trained further: the strongest learner where a minute a fit is affordable."""
+"""A pretrained backbone trained further, all of it or a part: the strongest learner where a minute a fit is affordable."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,22 +7,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from augmind.core.errors import UsageError
 from augmind.core.feed import Feed
 from augmind.core.loop import autocast, cosine, descend
-from augmind.core.plugin import Learner
 from augmind.core.run import Run
-from augmind.core.seeds import in_chunks
+from augmind.core.seeds import in_chunks, seeded
 from augmind.core.tune import tune
 from augmind.core.types import Backbone, Data, Knowledge, Samples
 from augmind.nn.consistency import pull
 from augmind.nn.heads import Head, choose_penalty, cross_entropy, fit_head
+from augmind.nn.layers import discounted, layers, release
+from augmind.nn.lora import adapt, adapters
+from augmind.nn.transplant import Rows, graft, transplant
+
+from ._start import Donor, Starting
 
 
 @dataclass(kw_only=True)
-class Finetune(Learner):
+class Finetune(Starting):
     """A linear probe of the backbone first; then backbone and head together, batch-norm statistics and dropout left off.
 
     `backbone` is any name that the data's codec knows. AdamW (arXiv:1711.05101), half-cosine rate, label smoothing.
+
+    unfreeze  part of the steps in which the head alone learns; then the layers are freed from the top in equal stages
+              (arXiv:1801.06146). 0: all layers learn from the first step
+    decay     each layer's rate is this part of the rate of the one above it; 1: the same for all
+    lora      rank of low-rank adapters (arXiv:2106.09685), which then learn in place of the backbone's own weights; 0: none.
+              The state holds the adapters alone, unless the backbone itself came from `start`
     """
 
     axes: ClassVar[tuple[int, ...]] = (3,)
@@ -35,11 +46,17 @@ class Finetune(Learner):
     head_lr: float = tune(1e-3, 1e-5, 1e-2, log=True)
     weight_decay: float = tune(1e-2, 1e-4, 1e-1, log=True)
     smoothing: float = tune(0.1, 0.0, 0.3)
+    unfreeze: float = tune(0.0, 0.0, 0.9)
+    decay: float = tune(1.0, 0.5, 1.0)
+    lora: int = tune(0, options=(0, 4, 8, 16, 32))
 
     def fit(self, feed: Feed, run: Run) -> "Finetune":
         self.require(feed.spec)
-        self.spec_, self.backbone_ = feed.spec, self._backbone(feed, run.device)
+        donor = self.donor(feed.spec)
+        self.spec_, self.backbone_ = feed.spec, self._backbone(feed, run.device, run.seed_for("finetune", "adapters"), donor)
         self.head_ = self._probe(feed, run)
+        if donor:
+            replant(self.head_, part(donor.state, "head/"), donor.rows)
         return self._train(feed, run)
 
     def fit_from(self, state: dict[str, Tensor], feed: Feed, run: Run) -> "Finetune":
@@ -49,10 +66,27 @@ class Finetune(Learner):
         self._load(state)
         return self._train(feed, run)
 
-    def _backbone(self, source: Feed | Data, device: torch.device) -> Backbone:
+    def _backbone(self, source: Feed | Data, device: torch.device, seed: int = 0, donor: Donor | None = None) -> Backbone:
+        """The backbone in eval mode, with the body of `donor` and with fresh adapters where asked for."""
         backbone = source.codec.backbone(self.backbone)
+        rank = donor.settings.get("lora", 0) if donor else 0
+        if rank and rank != self.lora:
+            raise UsageError(f"start: '{self.start}' was learnt with lora={rank}, not {self.lora}", help=f"use lora={rank}")
+        if donor and not rank:
+            self._carry(donor, backbone)
+        if self.lora:
+            with seeded(seed):
+                adapt(backbone.module, self.lora)
+        if donor and rank:
+            self._carry(donor, backbone)
         backbone.module.to(device).eval()
         return backbone
+
+    def _carry(self, donor: Donor, backbone: Backbone) -> None:
+        """Puts the donor's body into the backbone: all tensors, or the adapters where it holds those alone."""
+        own, given = backbone.module.state_dict(), part(donor.state, "body/")
+        wanted = adapters(own) if given.keys() == adapters(given).keys() else own
+        backbone.module.load_state_dict(own | transplant(wanted, given, donor.path))
 
     def _features(self, x: Tensor) -> Float[Tensor, "n d"]:
         device = next(self.backbone_.module.parameters()).device
@@ -75,7 +109,8 @@ class Finetune(Learner):
 
     def _train(self, feed: Feed, run: Run) -> "Finetune":
         body, head, device = self.backbone_.module, self.head_.to(run.device), run.device
-        groups = [{"params": body.parameters(), "lr": self.lr}, {"params": head.linear.parameters(), "lr": self.head_lr}]
+        stack = [free for layer in layers(body) if (free := [p for p in layer if p.requires_grad])]
+        groups = [*discounted(stack, self.lr, self.decay), {"params": head.linear.parameters(), "lr": self.head_lr}]
         adamw = torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
         prior = None if feed.log_prior is None else feed.log_prior.to(device)
         seed = run.seed_for("finetune", "batches")
@@ -86,6 +121,7 @@ class Finetune(Learner):
             return head(z.float())
 
         def step(t: int) -> dict[str, Tensor]:
+            release(stack, t, self.steps, self.unfreeze)
             batch = feed.batch(t, self.batch, seed)
             logits = judge(batch.x)
             y = torch.lerp(batch.y, torch.full_like(batch.y, 1 / batch.y.shape[1]), self.smoothing)
@@ -101,6 +137,7 @@ class Finetune(Learner):
             return cosine(t, self.steps, warmup=self.steps // 4)
 
         self.curves_ = descend(step, {"body": body, "head": head, "adamw": adamw}, steps=self.steps, run=run, name="finetune", rate=rate)
+        release(stack, self.steps, self.steps, 0.0)
         self.head_ = head.cpu().eval()
         return self
 
@@ -109,8 +146,9 @@ class Finetune(Learner):
             return self.head_(self._features(samples.x)).softmax(1)
 
     def state(self) -> dict[str, Tensor]:
-        body = {f"body/{k}": v for k, v in self.backbone_.module.state_dict().items()}
-        return body | {f"head/{k}": v for k, v in self.head_.state_dict().items()}
+        body = self.backbone_.module.state_dict()
+        kept = adapters(body) if self.lora and not self.start else body
+        return {f"body/{k}": v for k, v in kept.items()} | {f"head/{k}": v for k, v in self.head_.state_dict().items()}
 
     def restore(self, data: Data, state: dict[str, Tensor]) -> "Finetune":
         self.spec_, self.backbone_ = data.spec, self._backbone(data, torch.device("cpu"))
@@ -118,7 +156,21 @@ class Finetune(Learner):
         return self
 
     def _load(self, state: dict[str, Tensor]) -> None:
-        self.backbone_.module.load_state_dict({k[len("body/") :]: v for k, v in state.items() if k.startswith("body/")})
-        head = {k[len("head/") :]: v for k, v in state.items() if k.startswith("head/")}
+        body, net, head = part(state, "body/"), self.backbone_.module, part(state, "head/")
+        net.load_state_dict(net.state_dict() | body if self.lora else body)
         self.head_ = Head(head["mean"].clone(), head["sd"].clone(), len(self.spec_.classes)).eval()
         self.head_.load_state_dict(head)
+
+
+def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, without that beginning."""
+    return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+
+
+def replant(head: Head, given: dict[str, Tensor], rows: Rows) -> None:
+    """Gives mapped classes the old head's rows, rewritten for the standardisation of this head: the logits stay what they were."""
+    raw = given["linear.weight"] / given["sd"]
+    bias = given["linear.bias"] + raw @ (head.mean - given["mean"])
+    with torch.no_grad():
+        head.linear.weight.copy_(graft(head.linear.weight, raw * head.sd, rows))
+        head.linear.bias.copy_(graft(head.linear.bias, bias, rows))

@@ -15,6 +15,7 @@ from .prepare import to_colour, to_size, to_statistics
 MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet statistics, for models that do not say theirs."""
 FILE = "preprocessor_config.json"
+INDEX = "model.safetensors.index.json"
 
 
 class HubBackbone:
@@ -53,11 +54,20 @@ def opened(model: str, download: bool) -> tuple[nn.Module, Any]:
 
     where: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": False}
     try:
+        demand_safetensors(model, download)
         config = AutoConfig.from_pretrained(model, **where)
         net = AutoModel.from_pretrained(model, config=config, use_safetensors=True, dtype=torch.float32, **where)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise missing(model, error) from error
     return net.eval(), config
+
+
+def demand_safetensors(model: str, download: bool) -> None:
+    """Raises `ValueError` where the index of weights in parts names files of another kind: those would be read as pickles."""
+    index = read(model, INDEX, download)
+    parts = index.get("weight_map", {}) if isinstance(index, dict) else None
+    if not isinstance(parts, dict) or not all(str(name).endswith(".safetensors") for name in parts.values()):
+        raise ValueError(f"{INDEX} names files that are not safetensors")
 
 
 def missing(model: str, error: Exception) -> MachineError:
@@ -71,9 +81,14 @@ def missing(model: str, error: Exception) -> MachineError:
 
 def preprocessing(model: str, download: bool) -> dict[str, Any]:
     """What the model says about its input; empty if it says nothing."""
+    return read(model, FILE, download)
+
+
+def read(model: str, file: str, download: bool) -> Any:
+    """A JSON file of a model; empty if it has none."""
     from transformers.utils.hub import cached_file
 
-    found = cached_file(model, FILE, local_files_only=not download, _raise_exceptions_for_missing_entries=False)
+    found = cached_file(model, file, local_files_only=not download, _raise_exceptions_for_missing_entries=False)
     return json.loads(Path(found).read_text("utf-8")) if found else {}
 
 

@@ -59,4 +59,15 @@ def pretrained() -> nn.Module:
         net: Any = EfficientNet.from_name("efficientnet-lite0")
     net.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"), assign=True)
     net._fc = nn.Identity()
+    for block in (net, *net._blocks):
+        for name, conv in list(block.named_children()):
+            if isinstance(conv, nn.Conv2d) and conv.kernel_size == (1, 1):
+                setattr(block, name, plain(conv))
     return net.requires_grad_().to(memory_format=torch.channels_last)
+
+
+def plain(conv: nn.Conv2d) -> nn.Conv2d:
+    """The package's convolution of size 1, which pads by nothing, as torch's own: what looks for layers to adapt knows it."""
+    out = nn.Conv2d(conv.in_channels, conv.out_channels, 1, bias=conv.bias is not None, device="meta")
+    out.load_state_dict(conv.state_dict(), assign=True)
+    return out
