@@ -1,5 +1,6 @@
 """Small real runs for the tests: datasets made of scikit-learn's digits, generators that plant a known truth."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def arrays(path: Path, train: int, test: int) -> Path:
     tx, ty = digit_rows(test, skip=80)
     np.savez(path, train_images=x, train_labels=y, test_images=tx, test_labels=ty)
     return path
+
+
+def figures(out: Path) -> str:
+    """Everything in the report that is not a time or a path."""
+    record = json.loads((out / "report.json").read_text())
+    for generator in record["generators"]:
+        generator.pop("seconds")
+    return json.dumps({k: record[k] for k in ("rows", "verdict", "arms", "choices", "generators", "screens")}, sort_keys=True)
 
 
 PLANTED = '''

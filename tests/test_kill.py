@@ -1,6 +1,5 @@
 """kill -9 at random moments, then the same command: the same figures as an undisturbed run."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runs import folder
+from runs import figures, folder
 
 KILLS = int(os.environ.get("AUGMIND_KILLS", "4"))
 """More by hand: AUGMIND_KILLS=20 pytest tests/test_kill.py"""
@@ -19,14 +18,6 @@ KILLS = int(os.environ.get("AUGMIND_KILLS", "4"))
 def command(data: Path, out: Path) -> list[str]:
     verb = [sys.executable, "-m", "augmind", "expand", str(data), "--out", str(out), "--preset", "quick", "--quiet"]
     return [*verb, "--folds", "2", "--seeds", "2", "--steps", "vae=120", "gan=60", "diffusion=60"]
-
-
-def figures(out: Path) -> str:
-    """Everything in the report that is not a time or a path."""
-    record = json.loads((out / "report.json").read_text())
-    for generator in record["generators"]:
-        generator.pop("seconds")
-    return json.dumps({k: record[k] for k in ("rows", "verdict", "arms", "choices", "generators", "screens")}, sort_keys=True)
 
 
 @pytest.mark.timeout(1200)

@@ -8,12 +8,15 @@ import os
 import sys
 import traceback
 
-from cyclopts import CycloptsError
+from .interrupt import abrupt, gentle
 
-from augmind.core.errors import AugmindError, UsageError
+with abrupt():
+    from cyclopts import CycloptsError
 
-from . import look, take, work
-from .app import app, err
+    from augmind.core.errors import AugmindError, UsageError
+
+    from . import look, take, work
+    from .app import app, err
 
 __all__ = ["app", "look", "main", "take", "work"]
 
@@ -31,6 +34,12 @@ def complain(error: AugmindError) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: turns every outcome into an exit code."""
+    with gentle():
+        outcome(arguments)
+
+
+def outcome(arguments: list[str] | None) -> None:
+    """Runs a command; whatever it meets ends as one sentence and `SystemExit`."""
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except AugmindError as error:
@@ -38,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     except CycloptsError as error:
         sys.exit(complain(UsageError(str(error).strip(), help="augmind --help, or augmind COMMAND --help")))
     except KeyboardInterrupt:
-        err.print("stopped; everything finished so far is saved. The same command, or augmind resume RUN, continues.")
+        err.print("stopped; everything finished so far is saved. The same command, or augmind resume RUN, continues.", soft_wrap=True)
         sys.exit(130)
     except MemoryError:
         sys.exit(complain(AugmindError("out of memory", help="use --jobs 1 or a smaller --size", code="ENV-004")))

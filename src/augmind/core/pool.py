@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -41,12 +42,15 @@ class Workers:
     _all: list[subprocess.Popen[str]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _log: IO[str] | None = None
+    _temp: tempfile.TemporaryDirectory[str] | None = None
     _stopping: bool = False
 
     def __enter__(self) -> "Workers":
         self._log = self.log.open("a", encoding="utf-8") if self.log else None
         if self.jobs == 0:
             one_thread()
+        else:
+            self._temp = tempfile.TemporaryDirectory(prefix="augmind-", ignore_cleanup_errors=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -57,13 +61,17 @@ class Workers:
                 with contextlib.suppress(BrokenPipeError):
                     if stream:
                         stream.close()
+        if self._temp:
+            self._temp.cleanup()
         if self._log:
             self._log.close()
 
     def _start(self) -> subprocess.Popen[str]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+        if self._temp:
+            environment["TMPDIR"] = self._temp.name  # a killed worker cannot clear up what it unpacked
         worker = subprocess.Popen(
-            [sys.executable, "-m", "augmind.core.worker"],
+            [sys.executable, "-P", "-m", "augmind.core.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log or subprocess.DEVNULL,

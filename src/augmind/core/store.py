@@ -104,11 +104,15 @@ def write_json(path: Path, value: Any) -> None:
     atomic_write(path, (json.dumps(finite(value), indent=1, ensure_ascii=False, default=str) + "\n").encode())
 
 
+def damaged_file(path: Path, error: Exception) -> AugmindError:
+    return AugmindError(f"cannot read '{path}': {error}", help="the run folder is damaged; run the same command again")
+
+
 def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise AugmindError(f"cannot read '{path}': {error}", help="the run folder is damaged; run the same command again") from error
+        raise damaged_file(path, error) from error
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any] | None = None) -> None:
@@ -127,14 +131,18 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise AugmindError(f"cannot read '{path}': {error}", help="the run folder is damaged; run the same command again") from error
+        raise damaged_file(path, error) from error
 
 
 def tensor_meta(path: Path) -> dict[str, Any]:
-    from safetensors import safe_open
+    """Raises `AugmindError` for a damaged file."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="pt") as f:
-        return json.loads((f.metadata() or {}).get("augmind", "{}"))
+    try:
+        with safe_open(path, framework="pt") as f:
+            return json.loads((f.metadata() or {}).get("augmind", "{}"))
+    except (OSError, SafetensorError) as error:
+        raise damaged_file(path, error) from error
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:
@@ -147,10 +155,15 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
     atomic_write(path, sink.getvalue().to_pybytes())
 
 
-def read_table(path: Path) -> dict[str, list[Any]]:
+def read_table(path: Path, columns: list[str] | None = None) -> dict[str, list[Any]]:
+    """Parquet as columns, all or those named. Raises `AugmindError` for a damaged file."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(path).to_pydict()
+    try:
+        return pq.read_table(path, columns=columns).to_pydict()
+    except (OSError, pa.ArrowException) as error:
+        raise damaged_file(path, error) from error
 
 
 class Store:
@@ -185,6 +198,9 @@ class Store:
                 if "readonly" in str(error) or "unable to open" in str(error):
                     raise OSError(errno.EACCES, str(error)) from error
                 raise
+            except sqlite3.DatabaseError as error:
+                text, way = f"cannot read '{self.database}': {error}", "delete it and run the same command again: everything is made anew"
+                raise AugmindError(text, help=way, code="RUN-004") from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -202,7 +218,7 @@ class Store:
             raise UsageError(f"'{self.folder}' is in use by {who}", help="wait for it, or give another --out") from error
 
     def sweep(self) -> None:
-        """Deletes what an interrupted process left half-made."""
+        """Deletes what an interrupted process left half-made, and checkpoints that cannot be opened: their training begins anew."""
         done = set(self.finished())
         for path in (self.folder / "stages").iterdir():
             if path.is_file():
@@ -211,6 +227,11 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
+        for path in (self.folder / "checkpoints").rglob("*.safetensors"):
+            try:
+                load_tensors(path)
+            except AugmindError:
+                path.unlink(missing_ok=True)
 
     def finished(self) -> dict[str, dict[str, Any]]:
         """Finished stages by folder name: seconds and hashes of files."""
