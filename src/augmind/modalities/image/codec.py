@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,8 @@ from augmind.core.errors import WrongSpec
 from augmind.core.loop import autocast
 from augmind.core.seeds import in_chunks
 from augmind.core.types import Backbone, Choice, Classical, Spec
+
+from .corruptions import CORRUPTIONS, Corruption
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,6 +64,8 @@ class ImageCodec:
         arm("none", "mixup"),
         arm("none", "cutmix"),
     )
+    corruptions: ClassVar[Mapping[str, Corruption]] = CORRUPTIONS
+    """Name -> function of rows in model space, severity and row seeds; what robustness is measured under."""
 
     def __post_init__(self) -> None:
         if len(self.spec.shape) != 3 or self.spec.shape[0] not in MODES or not self.spec.bounded:
