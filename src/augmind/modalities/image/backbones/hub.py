@@ -1,5 +1,6 @@
 """Any picture backbone that transformers can open, by Hub id or folder: ResNet, ViT, DINOv2, ConvNeXt and their like."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from augmind.core.errors import MachineError
+from augmind.core.seeds import seeded
 
-from .prepare import to_colour, to_size, to_statistics
+from .files import located, missing
+from .prepare import MEAN, SD, to_colour, to_size, to_statistics
 
-MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet statistics, for models that do not say theirs."""
 FILE = "preprocessor_config.json"
+STRETCH = "interpolate_pos_encoding"
+"""The argument of models that take other sizes than their own only when they are told."""
 INDEX = "model.safetensors.index.json"
 
 
 class HubBackbone:
-    """The pooled output where the model has one, else the class token, else the mean over places.
+    """The pooled output where the model was trained with one, else the class token, else the mean over places.
 
     Only safetensors are read and no code from the model's folder is run. The network is used only where `download` is
     true. Raises `MachineError` for a model that is not on this machine.
@@ -30,13 +32,16 @@ class HubBackbone:
         self.module, config = opened(model, download)
         says = preprocessing(model, download)
         self.mean, self.sd = tuple(says.get("image_mean") or MEAN), tuple(says.get("image_std") or SD)
-        self.pixels = pixels or side(says.get("crop_size")) or side(says.get("size")) or side(getattr(config, "image_size", None)) or 224
+        own = side(getattr(config, "image_size", None))
+        self.pixels = pixels or side(says.get("crop_size")) or side(says.get("size")) or own or 224
+        stretched = own != self.pixels and STRETCH in inspect.signature(self.module.forward).parameters
+        self.options = {STRETCH: True} if stretched else {}
         with torch.inference_mode():
             self.width: int = self.features(torch.zeros(1, 3, self.pixels, self.pixels)).shape[1]
 
     def features(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         x = to_size(to_colour(x), self.pixels, self.pixels)
-        out = self.module(pixel_values=to_statistics(x, self.mean, self.sd))
+        out = self.module(pixel_values=to_statistics(x, self.mean, self.sd), **self.options)
         pooled = getattr(out, "pooler_output", None)
         if pooled is not None:
             return pooled.flatten(1).float()
@@ -48,7 +53,9 @@ class HubBackbone:
 
 
 def opened(model: str, download: bool) -> tuple[nn.Module, Any]:
-    """The network in eval mode and float32, and its configuration."""
+    """The network in eval mode and float32, and its configuration. A pooler that the file has no weights for is left out."""
+    if not download and located(model, "config.json") is None:
+        raise missing(model, FileNotFoundError("no config.json"))
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel
 
@@ -56,9 +63,15 @@ def opened(model: str, download: bool) -> tuple[nn.Module, Any]:
     try:
         demand_safetensors(model, download)
         config = AutoConfig.from_pretrained(model, **where)
-        net = AutoModel.from_pretrained(model, config=config, use_safetensors=True, dtype=torch.float32, **where)
+        with seeded(0):
+            net, told = AutoModel.from_pretrained(model, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **where)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise missing(model, error) from error
+    absent = {key for key in told["missing_keys"] if not key.startswith("pooler.")}
+    if absent:
+        raise missing(model, ValueError(f"its weights lack {min(absent)}"))
+    if told["missing_keys"]:
+        net.pooler = None
     return net.eval(), config
 
 
@@ -68,15 +81,6 @@ def demand_safetensors(model: str, download: bool) -> None:
     parts = index.get("weight_map", {}) if isinstance(index, dict) else None
     if not isinstance(parts, dict) or not all(str(name).endswith(".safetensors") for name in parts.values()):
         raise ValueError(f"{INDEX} names files that are not safetensors")
-
-
-def missing(model: str, error: Exception) -> MachineError:
-    if Path(model).is_dir():
-        said = error.args[0] if error.args else error
-        reason = f"the folder '{model}' holds no backbone that can be opened: {str(said).strip().splitlines()[0]}"
-        return MachineError(reason, help="a model's folder has a config.json and model.safetensors; or use the backbone 'lite0'", code="ENV-004")
-    advice = f"fetch it once with 'hf download {model}', give a model's folder, or use the backbone 'lite0'"
-    return MachineError(f"backbone '{model}' is not on this machine", help=advice, code="ENV-004")
 
 
 def preprocessing(model: str, download: bool) -> dict[str, Any]:

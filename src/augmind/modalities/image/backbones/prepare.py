@@ -5,6 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet statistics, for models that do not say theirs."""
+
 
 def to_colour(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
     """Grey, RGB or RGBA in [-1, 1] to RGB: grey is repeated, transparency shows white."""

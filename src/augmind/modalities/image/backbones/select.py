@@ -1,4 +1,4 @@
-"""A backbone by name: "lite0", a Hub id or a folder; "@96" at the end sets the side of its input in pixels."""
+"""A backbone by name: "lite0", one of `NAMES`, a Hub id or a folder; "@96" at the end sets the side of its input in pixels."""
 
 from functools import cache
 from pathlib import Path
@@ -6,19 +6,38 @@ from pathlib import Path
 from augmind.core.errors import unknown
 from augmind.core.types import Backbone
 
+from .files import described
 from .lite0 import Lite0
+
+NAMES = {
+    "resnet18": "microsoft/resnet-18",
+    "resnet50": "microsoft/resnet-50",
+    "convnext-tiny": "facebook/convnextv2-tiny-22k-224",
+    "vit-small": "WinKawaks/vit-small-patch16-224",
+    "vit-base": "google/vit-base-patch16-224-in21k",
+    "dinov2-small": "facebook/dinov2-small",
+    "dinov2-base": "facebook/dinov2-base",
+    "vgg11": "timm/vgg11.tv_in1k",
+    "vgg16": "timm/vgg16.tv_in1k",
+}
+"""Short names of models on the Hub that have safetensors. (ConvNeXt is its second version: the first has none.)"""
 
 
 def select(name: str) -> Backbone:
     """A fresh, trainable instance in eval mode. Raises `UsageError` for an unknown name, `MachineError` for a missing model."""
     base, pixels = split(name)
+    base = NAMES.get(base, base)
     if base == "lite0":
         return Lite0(pixels or 128)
     if "/" in base or Path(base).is_dir():
+        if str(described(base).get("architecture", "")).startswith("vgg"):
+            from .vgg import Vgg
+
+            return Vgg(base, pixels)
         from .hub import HubBackbone
 
         return HubBackbone(base, pixels)
-    raise unknown("backbone", base, ["lite0", "a Hub id such as facebook/dinov2-small", "a folder"])
+    raise unknown("backbone", base, ["lite0", *NAMES, "a Hub id such as facebook/dinov2-small", "a folder"])
 
 
 @cache
