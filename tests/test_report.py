@@ -15,7 +15,8 @@ from augmind.report import frame, render, summary
 from augmind.report.plots import Axis, axis_over, curve, number_line
 from augmind.report.snippet import inert
 from augmind.report.words import DASH, METRICS, clean, duration, interval, plain, probability, whole
-from report_record import CLASSES, record
+from report_record import CLASSES, GROUPS, record
+from report_record import METRICS as MEASURED
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 SECTIONS = {
@@ -280,6 +281,61 @@ def test_number_line_puts_gain_interval_and_zero_in_order():
     assert number_line(None, 0.0, 1.0, 0.1, METRICS["accuracy"]) == ""
 
 
+OPTIONAL = {"confusion": "confusion", "learning": "growth", "robustness": "robustness", "groups": "fairness"}
+
+
+@pytest.mark.parametrize("section", OPTIONAL)
+def test_a_section_without_figures_is_left_out_with_its_link(section, whole_record, page):
+    assert f'<section id="{section}">' in page and f'href="#{section}"' in page
+    for nothing in ({}, None, [], {"arms": [], "points": []}):
+        html = render({**whole_record, OPTIONAL[section]: nothing})
+        assert f'id="{section}"' not in html and f'href="#{section}"' not in html
+
+
+def sections(html: str, section: str) -> str:
+    start = html.index(f'<section id="{section}">')
+    return html[start : html.index("</section>", start)]
+
+
+def test_a_widened_gap_is_told_with_its_interval_and_groups(page):
+    found = sections(page, "groups")
+    text = Page(found + "</section>").text
+    assert "synthetic on best classical 21.0 north ward and harbour 11.4 +12.0 +3.0 to +21.0 best classical" in text
+    assert found.count('class="best"') == 1 and all(g in text for g in GROUPS)
+    assert len(re.findall(r'class="track"', found)) == 3 * len(GROUPS)
+
+
+def test_confusions_are_of_the_classical_arm_and_that_of_the_verdict(page, whole_record):
+    found = sections(page, "confusion")
+    assert re.findall(r"<h3><bdi>(.*?)</bdi>", found) == ["best classical", "synthetic on best classical"]
+    assert found.count('<td class="cell') == 2 * len(CLASSES) ** 2 and found.count("wrong") == 2 * len(CLASSES) * (len(CLASSES) - 1)
+    many = [f"class {i}" for i in range(30)]
+    counts = [[10.0 if i == j else 0.0 for j in range(30)] for i in range(30)]
+    counts[3][7] = 5.0
+    large = {**whole_record, "confusion": {"classes": many, "arms": [{"arm": "classical", "counts": counts}]}}
+    text = Page(sections(render(large), "confusion") + "</section>").text
+    assert "class 3 class 7 33.3 5.0" in text and "class 4" not in text
+
+
+def test_the_learning_curve_shows_every_training_the_law_and_the_rows_at_hand(page):
+    found = sections(page, "learning")
+    assert found.count("<circle") == 9 and found.count('class="mark') == 3
+    assert "134 now" in found and "law guess" in found and "about 31 more real rows" in found
+    heights = [float(y) for y in re.findall(r'y1="([\d.]+)" x2="[\d.]+%" y2="[\d.]+" class="law', found)]
+    assert heights == sorted(heights) and len(heights) == 40
+
+
+def test_robustness_marks_the_best_arm_under_each_corruption(page):
+    found = sections(page, "robustness")
+    first = found[: found.index("<details>")]
+    assert first.count('class="best"') == 8 and first.count('<td class="cell"') == 4 * 9
+    assert "JPEG" in first and "Gaussian noise" in first and found.count('<td class="cell"') == 4 * 9 + 8 * 12
+
+
+def test_corrected_p_is_told_where_it_differs(page):
+    assert "Holm 0.002" in page and "Holm 0.61" not in page
+
+
 def test_curve_breaks_where_training_was_not_finite():
     assert str(curve([1.0, 2.0, None, 3.0, 4.0], "c")).count("<polyline") == 2
     assert str(curve([1.0] * 5000, "c")).count(",") == 120
@@ -339,7 +395,7 @@ def test_summary_is_inert_and_takes_any_record(whole_record):
 def test_frame_holds_every_measurement(whole_record):
     table = frame(whole_record)
     assert list(table.columns) == ["learner", "arm", "fold", "seed", "metric", "value"]
-    assert len(table) == len(whole_record["rows"]) == 2 * 4 * 9 * (6 + len(CLASSES))
+    assert len(table) == len(whole_record["rows"]) == 2 * 4 * 9 * (len(MEASURED) + len(CLASSES))
     mean = table[(table.learner == "probe") & (table.arm == "real") & (table.metric == "accuracy")].value.mean()
     assert mean == pytest.approx(whole_record["arms"][0]["metrics"]["accuracy"]["mean"])
     assert frame({}).empty

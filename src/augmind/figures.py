@@ -100,6 +100,12 @@ def mean_confusion(cells: Sequence[Predictions], classes: Sequence[str]) -> Floa
     return np.sum([confusion(c.y, c.p, classes) for c in cells], axis=0) / len({c.seed for c in cells})
 
 
+def confusions(cells: Sequence[Predictions], classes: Sequence[str]) -> dict[str, Any]:
+    """The mean confusion of every arm, as JSON: {classes, arms: [{arm, counts}]}."""
+    by_arm = {arm: [c for c in cells if c.arm == arm] for arm in dict.fromkeys(c.arm for c in cells)}
+    return {"classes": list(classes), "arms": [{"arm": arm, "counts": mean_confusion(own, classes).tolist()} for arm, own in by_arm.items()]}
+
+
 def areas(y: Int[np.ndarray, " n"], p: Float[np.ndarray, "n k"]) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Of each class against the rest: area under the ROC curve and average precision (scikit-learn's, ties as one threshold).
 

@@ -5,9 +5,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from .confusion import confusion_view
 from .generation import CLASSES, generation_view
+from .groups import fairness_view
+from .learning import learning_view
 from .plots import SHAPES, number_line
 from .results import learners, level_of, primary_of, results_view, title_of
+from .robustness import robust_view
 from .words import DASH, anything, clean, duration, entries, interval, items, number, plain, probability, scale_of, table, whole
 
 KIND_NAMES = {"real": "real rows alone", "classical": "classical", "control": "same knowledge, nothing generated", "synthetic": "with synthetic rows"}
@@ -209,6 +213,10 @@ def render(record: dict[str, Any]) -> str:
             verdict=verdict_view(record),
             facts=facts(record),
             results=results_view(record),
+            confusion=confusion_view(record),
+            learning=learning_view(record),
+            robust=robust_view(record),
+            fairness=fairness_view(record),
             made=generation_view(record),
             health=health_view(record),
             choices=choices_view(record),

@@ -61,12 +61,14 @@ def best(arms: list[dict[str, Any]], metric: str) -> float | None:
 
 
 def difference(arm: dict[str, Any], name: str, scale: Scale) -> dict[str, str]:
-    """A paired difference in words."""
+    """A paired difference in words; `holm` is empty where the corrected p is not known or the same."""
     d = table(arm, name)
+    p, holm = probability(d.get("p")), probability(d.get("p_holm"))
     return {
         "value": plain(d.get("estimate"), scale, sign=True),
         "interval": interval(d.get("low"), d.get("high"), scale, sign=True),
-        "p": probability(d.get("p")),
+        "p": p,
+        "holm": "" if holm in (p, DASH) else holm,
     }
 
 

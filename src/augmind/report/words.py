@@ -34,6 +34,9 @@ METRICS = {
     "accuracy": Scale("Accuracy"),
     "macro_f1": Scale("Macro F1"),
     "recall": Scale("Recall"),
+    "precision": Scale("Precision"),
+    "roc_auc": Scale("ROC-AUC"),
+    "pr_auc": Scale("PR-AUC"),
     "ece": Scale("Calibration error", up=False),
     "log_loss": Scale("Log loss", factor=1.0, digits=3, up=False),
 }
