@@ -19,6 +19,7 @@ from .core.store import read_json, read_table
 if TYPE_CHECKING:
     import pandas
 
+    from .conduct import Until
     from .config import Plan
     from .core.pool import Item
     from .data.dataset import Dataset
@@ -73,6 +74,14 @@ class Finished:
     def report(self) -> Path:
         """The HTML report."""
         return self.folder / "report.html"
+
+    @property
+    def searches(self) -> list[dict[str, Any]]:
+        """What the search of each fold and learner found: winner, classical (the best without synthetic rows), best, importance."""
+        from .job import Job
+        from .searched import winners
+
+        return winners(Job(self.folder))
 
     def frame(self) -> "pandas.DataFrame":
         """Every measurement: learner, arm, fold, seed, metric, value."""
@@ -173,6 +182,7 @@ def expand(
     out: str | Path | None = None,
     *,
     dry_run: bool = False,
+    until: "Until" = "report",
     watch: "Callable[[Item, str], None] | None" = None,
     on_plan: "Callable[[Plan], None] | None" = None,
     **options: Any,
@@ -186,7 +196,7 @@ def expand(
 
     made = config(data=str(data), **options)
     folder = Path(out) if out else Path("runs") / (Path(str(data)).name.split(".")[0] or "data")
-    job = whole.expand(made, folder, dry_run=dry_run, watch=watch or whole.ignore, on_plan=on_plan or whole.ignore)
+    job = whole.expand(made, folder, until="plan" if dry_run else until, watch=watch or whole.ignore, on_plan=on_plan or whole.ignore)
     return Finished(job.folder)
 
 

@@ -5,11 +5,13 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from . import __version__
+from .compare import SEARCHED, arms, policy_of
 from .config import Config, Plan, make_plan
 from .core.errors import DataError, MachineError, UsageError, unknown
 from .core.pool import Item, Workers
@@ -17,8 +19,10 @@ from .core.registry import make
 from .core.store import disk_errors, make_folder, read_json, write_json
 from .data.stamp import stamp
 from .job import Job
+from .teaching import needed_views, space_of
 
 Watch = Callable[[Item, str], None]
+Until = Literal["plan", "search", "report"]
 
 
 def open_folder(config: Config, out: Path) -> Job:
@@ -73,12 +77,24 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         if name not in facts["classes"]:
             raise unknown("class in --want", name, facts["classes"])
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced")
-    plan = make_plan(config, classes=len(facts["classes"]), shape=tuple(facts["shape"]), **{k: facts[k] for k in keys})
+    known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
+    plan = make_plan(config, earlier=earlier_policies(config.warm), **known)
     for kind, chosen in (("generators", plan.generators), ("learners", plan.learners)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
+
+
+def earlier_policies(folders: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    """The policies that won in these runs. Raises `UsageError` for a folder without any."""
+    out: list[dict[str, Any]] = []
+    for folder in folders:
+        path = Path(folder) / "policy.json"
+        if not path.is_file():
+            raise UsageError(f"--warm '{folder}' holds no policy.json", help="give the folder of a finished search or run")
+        out.append(read_json(path))
+    return tuple(out)
 
 
 def preflight(job: Job, plan: Plan) -> None:
@@ -88,37 +104,16 @@ def preflight(job: Job, plan: Plan) -> None:
         raise MachineError(f"the run needs about {need:.0f} MB and '{job.folder}' has {free:.0f} MB free", help="free some space", code="ENV-002")
 
 
-def items(job: Job, since: float | None = None) -> list[Item]:
-    """Every piece of work after the plan, in an order that reaches the slow ones early."""
-    from .compare import arms, needed_views, space_of
-
+def preparations(job: Job) -> list[Item]:
+    """Everything that needs no choice: features, generators, synthetic rows, their figures; slow ones early."""
     plan, root = job.plan, {"folder": str(job.folder)}
     folds = job.folds if job.final in job.folds else (*job.folds, job.final)
     out = [Item(name="features", function="augmind.pipeline:features", args=root)]
-    for fold in folds:
-        for g in sorted(plan.generators, key=lambda g: -plan.steps.get(g, 0)):
-            where = {**root, "fold": fold, "generator": g}
-            out.append(Item(name=f"train {g} {fold}", function="augmind.pipeline:train", args=where, after=("features",)))
-            out.append(Item(name=f"draw {g} {fold}", function="augmind.pipeline:draw", args=where, after=(f"train {g} {fold}",)))
-    transforms = needed_views(job)
-    out += [Item(name=f"views {t}", function="augmind.compare:views", args={**root, "transform": t}, after=("features",)) for t in transforms]
-    choices = tuple(f"choose {learner} {fold}" for fold in job.folds for learner in plan.learners)
-    sealed: tuple[str, ...] = ()
-    if plan.mode != "cv":
-        sealed = ("sealed rows",)
-        out.append(Item(name="sealed rows", function="augmind.compare:sealed_features", args=root, after=choices))
-    for fold in job.folds:
-        for learner in plan.learners:
-            copies = tuple(f"views {t}" for t in transforms) if space_of(learner) == "features" else ()
-            where = {**root, "fold": fold, "learner": learner}
-            choose = f"choose {learner} {fold}"
-            out.append(Item(name=choose, function="augmind.compare:choose", args=where, after=("features", *copies)))
-            drawn = tuple(f"draw {g} {fold}" for g in plan.generators)
-            for arm in arms(job):
-                after = (choose, *sealed, *(drawn if "synthetic" in arm else ()))
-                for seed in range(plan.seeds):
-                    args = {**where, "arm": arm, "seed": seed}
-                    out.append(Item(name=f"teach {arm} {learner} {fold} {seed}", function="augmind.compare:teach", args=args, after=after))
+    if plan.trials:
+        inner = [f"{fold}.{i}" for fold in job.folds for i in range(plan.splits)]
+        out += imagined(job, [(fold, g) for fold in inner for g in (*plan.generators, *plan.variants)])
+    out += imagined(job, [(fold, g) for fold in folds for g in plan.generators])
+    out += [Item(name=f"views {t}", function="augmind.teaching:views", args={**root, "transform": t}, after=("features",)) for t in needed_views(job)]
     if job.config.want:
         drawn = tuple(f"draw {g} {job.final}" for g in plan.generators)
         out.append(Item(name="rows asked for", function="augmind.pipeline:draw_wanted", args=root, after=drawn))
@@ -126,17 +121,93 @@ def items(job: Job, since: float | None = None) -> list[Item]:
         done = (f"draw {g} {job.final}",)
         out.append(Item(name=f"quality {g}", function="augmind.appraise:quality", args={**root, "generator": g}, after=done))
     out.append(Item(name="calibrate screens", function="augmind.appraise:calibrate", args=root, after=("features",)))
-    last = tuple(i.name for i in out)
+    return out
+
+
+def imagined(job: Job, wanted: list[tuple[str, str]]) -> list[Item]:
+    """Training and drawing for each (fold, generator), the longest trainings first."""
+    out, steps = [], job.plan.steps
+    for fold, g in sorted(wanted, key=lambda w: -steps.get(w[1].partition("~")[0], 0)):
+        where = {"folder": str(job.folder), "fold": fold, "generator": g}
+        out.append(Item(name=f"train {g} {fold}", function="augmind.pipeline:train", args=where, after=("features",)))
+        out.append(Item(name=f"draw {g} {fold}", function="augmind.pipeline:draw", args=where, after=(f"train {g} {fold}",)))
+    return out
+
+
+def choices(job: Job) -> list[Item]:
+    """The choice of the classical arm in every fold; a search makes it itself."""
+    root, views = {"folder": str(job.folder)}, tuple(f"views {t}" for t in needed_views(job))
+    out = []
+    for fold in job.folds:
+        for learner in job.plan.learners:
+            copies = views if space_of(learner) == "features" else ()
+            args = {**root, "fold": fold, "learner": learner}
+            out.append(Item(name=f"choose {learner} {fold}", function="augmind.teaching:choose", args=args, after=("features", *copies)))
+    return out
+
+
+def comparison(job: Job, before: tuple[str, ...], since: float | None) -> list[Item]:
+    """Every arm, fold, learner and seed, the report last. `before` names items of the same graph that are waited for."""
+    plan, root = job.plan, {"folder": str(job.folder)}
+    searched = imagined(job, chosen_variants(job)) if plan.trials else []
+    out = [replace(i, after=tuple(a for a in i.after if a != "features")) for i in searched]
+    ready = tuple(i.name for i in searched)
+    if plan.mode != "cv":
+        opened = tuple(n for n in before if n.startswith("choose "))
+        out.append(Item(name="sealed rows", function="augmind.compare:sealed_features", args=root, after=opened))
+        ready = (*ready, "sealed rows")
+    for fold in job.folds:
+        drawn = tuple(n for n in before if n.startswith("draw ") and n.endswith(f" {fold}"))
+        for learner in plan.learners:
+            choice = tuple(n for n in before if n == f"choose {learner} {fold}")
+            for arm in arms(job):
+                after = (*choice, *ready, *(drawn if "synthetic" in arm else ()))
+                for seed in range(plan.seeds):
+                    args = {**root, "fold": fold, "learner": learner, "arm": arm, "seed": seed}
+                    out.append(Item(name=f"teach {arm} {learner} {fold} {seed}", function="augmind.compare:teach", args=args, after=after))
+    last = (*before, *(i.name for i in out))
     out.append(Item(name="verdict and report", function="augmind.record:conclude", args={**root, "since": since}, after=last))
     return out
+
+
+def foreseen(job: Job) -> list[Item]:
+    """The work that is known when the plan is made, for the display; a search adds its own as it goes."""
+    first = [*preparations(job), *([] if job.plan.trials else choices(job))]
+    return [*first, *([] if job.plan.trials else comparison(job, tuple(i.name for i in first), None))]
+
+
+def chosen_variants(job: Job) -> list[tuple[str, str]]:
+    """Generators in other settings that some winner uses, with the fold that it won in."""
+    found: set[tuple[str, str]] = set()
+    for fold in job.folds:
+        for learner in job.plan.learners:
+            keys = map(job.key_of, policy_of(job, fold, learner, SEARCHED).generators)
+            found |= {(fold, key) for key in keys if key in job.plan.variants}
+    return sorted(found)
+
+
+def search(job: Job, workers: Workers, tell: Watch) -> None:
+    """All searches side by side, a batch of each at a time, so that every worker is busy."""
+    from .search.study import Search
+    from .search.winner import search_inputs
+
+    left = [(f, n) for f in job.folds for n in job.plan.learners]
+    left = [(f, n) for f, n in left if not job.store.done(job.store.path("search", search_inputs(job, f, n)))]
+    searches = [Search(job, fold, learner) for fold, learner in left]
+    while live := [s for s in searches if s.open]:
+        workers.run([item for s in live for item in s.pieces()], tell)
+        for s in live:
+            s.learn()
+    for s in searches:
+        s.conclude()
 
 
 def ignore(*_: object) -> None:
     """Listens to nothing."""
 
 
-def expand(config: Config, out: Path, *, dry_run: bool = False, watch: Watch = ignore, on_plan: Callable[[Plan], None] = ignore) -> Job:
-    """Does the whole job in a run folder, or what is left of it; with `dry_run` it stops at the plan."""
+def expand(config: Config, out: Path, *, until: Until = "report", watch: Watch = ignore, on_plan: Callable[[Plan], None] = ignore) -> Job:
+    """Does the whole job in a run folder, or what is left of it, `until` the plan, the end of the search or the report."""
     begun = time.time()
     job = open_folder(config, out)
 
@@ -155,13 +226,26 @@ def expand(config: Config, out: Path, *, dry_run: bool = False, watch: Watch = i
             plan = planned(job, config, facts)
             on_plan(plan)
             preflight(job, plan)
-            if dry_run:
+            if until == "plan":
                 return job
             try:
-                workers.run(items(job, begun), tell)
+                work(Job(job.folder), workers, tell, until, begun)
             finally:
                 spent(job.folder, time.time() - begun)
     return Job(job.folder)
+
+
+def work(job: Job, workers: Workers, tell: Watch, until: Until, begun: float) -> None:
+    """Everything after the plan. A search stands between what it needs and the comparison of what it found."""
+    if not job.plan.trials:
+        first = [*preparations(job), *choices(job)]
+        workers.run([*first, *comparison(job, tuple(i.name for i in first), begun)], tell)
+        return
+    workers.run(preparations(job), tell)
+    job = Job(job.folder)
+    search(job, workers, tell)
+    if until == "report":
+        workers.run(comparison(job, (), begun), tell)
 
 
 def spent(folder: Path, seconds: float) -> None:

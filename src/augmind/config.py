@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from .core.errors import UsageError, unknown
 from .core.registry import find, names
-from .core.tune import ranges
+from .core.seeds import stable_seed
+from .core.tune import place_of, placed, ranges
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -39,6 +40,9 @@ class Preset:
     views: int = 2
     rounds: int = 4
     ratio: float = 1.0
+    trials: int = 24
+    splits: int = 3
+    variants: int = 0
 
 
 PRESETS = {
@@ -49,6 +53,7 @@ PRESETS = {
         learners=("probe",),
         steps={"vae": 300, "gan": 300, "diffusion": 250, "cnn": 150, "finetune": 40},
         settings={"diffusion": {"points": 5}},
+        splits=2,
     ),
     "balanced": Preset(
         meaning="every learner, longer training: tens of minutes",
@@ -58,6 +63,8 @@ PRESETS = {
         steps={"vae": 1000, "gan": 1500, "diffusion": 1200, "cnn": 400, "finetune": 60},
         views=4,
         rounds=6,
+        trials=40,
+        variants=1,
     ),
     "thorough": Preset(
         meaning="the same with longer training and more seeds: up to an hour or more",
@@ -68,8 +75,12 @@ PRESETS = {
         settings={"diffusion": {"points": 8}},
         views=4,
         rounds=8,
+        trials=100,
+        variants=2,
     ),
 }
+COSTLY = ("steps", "batch", "width", "latent", "points")
+"""Fields of generators on which the cost of a training depends; a search leaves them alone."""
 GENERATORS = ("vae", "gan", "diffusion", "feature")
 SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
 
@@ -109,6 +120,11 @@ class Config(BaseModel):
     test: float | None = Field(None, gt=0, lt=1)
     margin: float = Field(0.0, ge=0, lt=1)
     steps: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    search: bool = False
+    trials: int | None = Field(None, ge=1, le=10_000)
+    sampler: Literal["tpe", "gp", "random"] = "tpe"
+    storage: str | None = None
+    warm: tuple[str, ...] = ()
     budget: Annotated[float | None, BeforeValidator(seconds)] = Field(None, gt=0)
     jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=0)
 
@@ -164,18 +180,38 @@ class Plan:
     share: float
     estimates: dict[str, float]
     notes: tuple[str, ...] = ()
+    trials: int = 0
+    """Policies that a search tries for each fold and learner; 0: no search."""
+    splits: int = 0
+    """Inner splits that a policy is scored on."""
+    sampler: str = "tpe"
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Other settings of generators that a search may choose, by key ("vae~1")."""
+    earlier: tuple[dict[str, Any], ...] = ()
+    """Policies that won in earlier runs, tried first."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, r: dict[str, Any]) -> "Plan":
-        tuples = ("shape", "learners", "generators", "screens", "notes")
+        tuples = ("shape", "learners", "generators", "screens", "notes", "earlier")
         values: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in r.items()}
         return cls(**values)
 
 
-def make_plan(config: Config, *, mode: str, folds: int, rows: int, test_rows: int, classes: int, shape: tuple[int, ...], imbalanced: bool) -> Plan:
+def make_plan(
+    config: Config,
+    *,
+    mode: str,
+    folds: int,
+    rows: int,
+    test_rows: int,
+    classes: int,
+    shape: tuple[int, ...],
+    imbalanced: bool,
+    earlier: tuple[dict[str, Any], ...] = (),
+) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
     preset = config.preset_values()
     notes: list[str] = []
@@ -203,17 +239,39 @@ def make_plan(config: Config, *, mode: str, folds: int, rows: int, test_rows: in
         ratio=config.ratio or preset.ratio,
         share=config.share,
         estimates={},
+        trials=(config.trials or preset.trials) if config.search else 0,
+        splits=min(preset.splits, preset.inner_folds) if config.search else 0,
+        sampler=config.sampler,
+        variants=other_settings(config, preset) if config.search else {},
+        earlier=earlier,
     )
     cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
     if config.budget:
         fixed = cost["fixed_seconds"]
         factor = min(20.0, max(0.02, (config.budget * 0.9 - fixed) / max(1.0, cost["seconds"] - fixed)))
-        plan = replace(plan, steps={k: within(k, round(v * factor)) for k, v in plan.steps.items()})
+        trials = plan.trials if config.trials else round(plan.trials * min(1.0, factor))
+        plan = replace(plan, steps={k: within(k, round(v * factor)) for k, v in plan.steps.items()}, trials=max(trials, bool(plan.trials)))
         notes.append(f"steps scaled by {factor:.2f} to fit the budget of {config.budget:g} s")
         cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
         if cost["seconds"] > config.budget * 1.1:
             notes.append(f"the budget of {config.budget:g} s is too small for this comparison; expect about {cost['seconds']:.0f} s")
     return replace(plan, estimates=cost, notes=tuple(notes))
+
+
+def other_settings(config: Config, preset: Preset) -> dict[str, dict[str, Any]]:
+    """Settings of generators beside their defaults, by key: every tunable field that costs nothing, half-way to a random place."""
+    out: dict[str, dict[str, Any]] = {}
+    for name in config.generators:
+        plugin = find("generators", name)
+        free = {n: r for n, r in ranges(plugin).items() if n not in COSTLY}
+        for i in range(preset.variants if free else 0):
+            places = [stable_seed(config.seed, "settings", name, i, n) % 10_000 / 10_000 for n in free]
+            settings = dict(preset.settings.get(name, {}))
+            for (field_name, allowed), u in zip(free.items(), places, strict=True):
+                default = place_of(allowed, plugin.__dataclass_fields__[field_name].default)
+                settings[field_name] = placed(allowed, u if allowed.options else (default + u) / 2)
+            out[f"{name}~{i + 1}"] = settings
+    return out
 
 
 def within(name: str, steps: int) -> int:
@@ -234,6 +292,10 @@ def estimate(plan: Plan, *, imbalanced: bool, jobs: int) -> dict[str, float]:
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n == "cnn" else 1.0) for n in plan.learners)
     probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
     fixed = (embed + probes) / max(1, jobs) + 12
+    if plan.trials:
+        generate *= 1 + plan.folds * plan.splits * (1 + len(plan.variants) / max(1, len(plan.generators))) / trainings
+        tries = plan.folds * plan.trials * (1 + plan.splits) / 2
+        learn += tries * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.7) * (size if n == "cnn" else 1.0) or 0.7 for n in plan.learners)
     stored = rows * (1 + trainings * plan.ratio * 2) * (values + 2 * 1280 * 4) + trainings * 20e6
     return {
         "seconds": round(fixed + (generate + learn) / max(1, jobs), 1),

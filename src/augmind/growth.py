@@ -118,14 +118,14 @@ def further(law: Law, n: int, gain: float) -> float:
 
 def best_learner(job: Job, fold: str) -> str:
     """The learner whose best classical arm scored highest on the inner folds of this fold."""
-    from .compare import chosen
+    from .teaching import chosen
 
     return max(job.plan.learners, key=lambda name: max(chosen(job, fold, name)[1].values()))
 
 
 def classical_of(job: Job, fold: str, learner: str) -> Classical:
     """What the classical arm of a fold does."""
-    from .compare import chosen
+    from .teaching import chosen
 
     return chosen(job, fold, learner)[0]
 
@@ -173,7 +173,7 @@ def nested(rows: Samples, seed: int) -> list[Bool[Tensor, " n"]]:
 
 def error_on(job: Job, learner: str, train: Samples, val: Samples, seed: int) -> float:
     """1 - balanced accuracy of the classical arm after training on these rows; all sizes of a seed train with the same one."""
-    from .compare import feed
+    from .teaching import feed
 
     run = replace(job.run(f"learning curve, {learner}, {len(train)} rows"), seed=stable_seed(job.config.seed, "growth", seed))
     plugin: Learner = make("learners", job.learner(learner))

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .config import Config, Plan
 from .core.errors import AugmindError, UsageError
+from .core.folds import inner_folds
 from .core.registry import find
 from .core.run import Finding, Run
+from .core.seeds import stable_seed
 from .core.store import Store, load_tensors, read_json, read_table, write_table
 from .core.types import Choice, Codec, Data, Samples, Spec
 from .data.dataset import Dataset, Row
@@ -126,10 +129,16 @@ class Job:
         return "all" if self.split.mode == "cv" else "0"
 
     def fold_rows(self, fold: str) -> Samples:
-        """The training rows of a fold."""
+        """The training rows of a fold: "0", "1", ...; "all"; or "0.1", what choices in fold 0 learn from in its inner split 1."""
         if fold == "all":
             return self.real
-        return self.pick(self.split.folds[int(fold)].train)
+        outer, _, inner = fold.partition(".")
+        rows = self.pick(self.split.folds[int(outer)].train)
+        return rows.take(self.inner_parts(rows, outer)[int(inner)][0]) if inner else rows
+
+    def inner_parts(self, rows: Samples, fold: str) -> list[tuple[Tensor, Tensor]]:
+        """(training, validation) positions among the training rows of a fold, for every choice that is made in it."""
+        return inner_folds(rows.y, rows.units, self.plan.inner_folds, stable_seed(self.config.seed, "inner", fold) % 2**31)
 
     def pick(self, ids: tuple[int, ...] | list[int]) -> Samples:
         where = {int(k): i for i, k in enumerate(self.real.key)}
@@ -154,8 +163,17 @@ class Job:
 
     # Choices of the plan
 
-    def generator(self, name: str) -> Choice:
-        return self.choice("generators", name, self.plan)
+    def generator(self, key: str) -> Choice:
+        """A planned generator by its key: its name, or "name~1" for the first of its other settings that a search may choose."""
+        choice = self.choice("generators", key.partition("~")[0], self.plan)
+        return Choice(name=choice.name, settings={**choice.settings, **self.plan.variants.get(key, {})})
+
+    def key_of(self, generator: Choice) -> str:
+        """The inverse of `generator`. Raises `AugmindError` for one that is not in the plan."""
+        for key in (*self.plan.generators, *self.plan.variants):
+            if self.generator(key) == generator:
+                return key
+        raise AugmindError(f"the plan of '{self.folder}' has no generator {generator}")
 
     def learner(self, name: str) -> Choice:
         choice = self.choice("learners", name, self.plan)

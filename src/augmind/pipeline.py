@@ -15,7 +15,7 @@ from .core.errors import Diverged, WrongSpec
 from .core.plugin import Generator
 from .core.registry import make
 from .core.store import load_tensors, read_json, save_tensors, write_json
-from .core.types import Data, Samples, as_features
+from .core.types import Data
 from .job import Job, write_rows
 from .shards import BLOCK, fill, read_shard, space_of
 
@@ -229,15 +229,3 @@ def by_yield(job: Job) -> list[str]:
 
 def shard_path(job: Job, fold: str, generator: str) -> Path:
     return job.need(job.store.path(f"draw-{generator}", draw_inputs(job, fold, generator)), f"rows of {generator} for fold {fold}")
-
-
-def synthetic(job: Job, fold: str, space: str, seed: int) -> Samples | None:
-    """The synthetic rows of one seed that a learner of this space can take; None if there are none."""
-    out: Samples | None = None
-    for generator in job.generators(space):
-        rows = read_shard(shard_path(job, fold, generator), generator, seed % parts(job, fold))
-        if rows is None or not len(rows):
-            continue
-        rows = as_features(rows) if space == "features" else rows
-        out = rows if out is None else out + rows
-    return out

@@ -9,27 +9,42 @@ from typing import Any
 import torch
 
 from .appraise import calibration, quality_of
-from .compare import ARMS, PRIMARY, arms, chosen, predictions, space_of
+from .compare import ARMS, SEARCHED, arms, policy_of, predictions, primary
 from .conduct import time_before, versions
 from .core.registry import find
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
-from .core.types import Choice, Classical, Knowledge, Policy
+from .core.types import Knowledge
 from .figures import table
 from .job import Job
 from .pipeline import shard_path, train_inputs, wanted_inputs
+from .searched import classical_trials, in_words, searches, without_use
+from .teaching import chosen
 from .verdict import Predictions, Verdict, difference, interval, verdict
 
 CHOSEN = "chosen in each fold"
 """The learner of the verdict: in every fold the one with the best inner score of its best classical arm."""
-LABELS = {"real": "real rows alone", "classical": "best classical", "synthetic": "synthetic", "synthetic+classical": "synthetic + classical"}
-KINDS = {arm: "synthetic" if "synthetic" in arm else arm for arm in ARMS}
+LABELS = {
+    "real": "real rows alone",
+    "classical": "best classical",
+    "synthetic": "synthetic",
+    "synthetic+classical": "synthetic + classical",
+    SEARCHED: "policy found by search",
+}
+KINDS = {arm: "synthetic" if "synthetic" in arm else arm for arm in ARMS} | {SEARCHED: "synthetic"}
 PER_CLASS, PER_REASON = 4, 8
 """Rows of the gallery."""
 
 
 def best_learner(job: Job, fold: str) -> str:
     """The learner whose best classical arm scored highest on the inner folds of this fold's training rows."""
-    return max(job.plan.learners, key=lambda n: max(chosen(job, fold, n)[1].values()))
+    return max(job.plan.learners, key=lambda n: max(inner_scores(job, fold, n).values()))
+
+
+def inner_scores(job: Job, fold: str, learner: str) -> dict[str, float]:
+    """What the classical arms scored on the inner folds, by name; in a search, what its policies without synthetic rows did."""
+    if job.plan.trials:
+        return {t["name"] or f"trial {t['number']}": t["value"] for t in classical_trials(job, fold, learner)}
+    return chosen(job, fold, learner)[1]
 
 
 def cells(job: Job, learner: str) -> list[Predictions]:
@@ -73,8 +88,8 @@ def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     known = {Knowledge.rows.name}
     for name in {best_learner(job, f) for f in job.folds} if learner == CHOSEN else {learner}:
         known.add(find("learners", name).knowledge.name)
-        if "synthetic" in arm:
-            known |= {find("generators", g).knowledge.name for g in job.generators(space_of(name))}
+        if arm == SEARCHED or "synthetic" in arm:
+            known |= {find("generators", g.name).knowledge.name for f in job.folds for g in policy_of(job, f, name, arm).generators}
     return sorted(known)
 
 
@@ -82,11 +97,8 @@ def policy_name(job: Job, learner: str, arm: str) -> str:
     """What the arm does to rows; where folds chose differently, all that were chosen."""
     if learner == CHOSEN:
         return ", ".join(f"{n} in fold {f}" for f in job.folds for n in [best_learner(job, f)])
-    names = Counter(chosen(job, f, learner)[0].name for f in job.folds) if "classical" in arm else Counter(["none"])
-    text = ", ".join(f"{n} ({k} of {len(job.folds)} folds)" if len(names) > 1 else n for n, k in names.most_common())
-    if "synthetic" in arm:
-        text += f"; {job.plan.share:.0%} of every batch from {', '.join(job.generators(space_of(learner)))}"
-    return text
+    names = Counter(in_words(policy_of(job, f, learner, arm)) for f in job.folds)
+    return ", or ".join(f"{n} ({k} of {len(job.folds)} folds)" if len(names) > 1 else n for n, k in names.most_common())
 
 
 def generator_record(job: Job, name: str) -> dict[str, Any]:
@@ -175,13 +187,14 @@ def health_record(job: Job) -> dict[str, Any]:
 
 def build(job: Job, since: float | None = None) -> dict[str, Any]:
     """The whole record, galleries aside; `since` is when this visit of the run folder began."""
-    primary = cells(job, CHOSEN)
+    found = cells(job, CHOSEN)
     notes = {"seeds": job.plan.seeds}
-    decided = verdict(primary, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, notes=notes)
+    decided = verdict(found, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, primary=primary(job), notes=notes)
+    decided = without_use(job, decided) if job.plan.trials else decided
     rows, told = [], []
     if len({best_learner(job, f) for f in job.folds}) > 1:
-        rows += measured(job, CHOSEN, primary)
-        told += arm_records(job, CHOSEN, primary)
+        rows += measured(job, CHOSEN, found)
+        told += arm_records(job, CHOSEN, found)
     for learner in job.plan.learners:
         found = cells(job, learner)
         rows += measured(job, learner, found)
@@ -190,7 +203,7 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     for fold in job.folds:
         best = best_learner(job, fold)
         for learner in job.plan.learners:
-            classical, scores = chosen(job, fold, learner)
+            classical, scores = policy_of(job, fold, learner, "classical").classical, inner_scores(job, fold, learner)
             choices.append({"fold": int(fold), "learner": learner, "classical": classical.name, "scores": scores, "chosen": learner == best})
     health = health_record(job)
     generators = [generator_record(job, g) for g in job.plan.generators]
@@ -213,29 +226,21 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     return {
         "name": job.about["name"], "command": command(job), "versions": versions(), "started": job.record["started"], "seconds": round(seconds, 1),
         "seed": job.config.seed, "preset": job.config.preset, "verdict": verdict_record(job, decided), "rows": rows, "arms": told,
-        "plan": job.plan.to_json(), "choices": choices, "generators": generators, "screens": screen_rows, "health": health,
+        "plan": job.plan.to_json(), "choices": choices, "search": searches(job, rows),
+        "generators": generators, "screens": screen_rows, "health": health,
         "findings": all_findings(job, generators, health, decided), "wanted": wanted_record(job), "reproduce": command(job),
         "next": [f"augmind export {folder} --to imagefolder --out DIR", f"augmind sample {folder} --label {quoted(job.spec.classes[0])} -n 50"],
     }  # fmt: skip
 
 
 def verdict_record(job: Job, v: Verdict) -> dict[str, Any]:
-    """The verdict as JSON, with the policy that it recommends."""
+    """The verdict as JSON, with the policy that it recommends: the one that most folds chose, of the learner that most chose."""
     folds = [(best_learner(job, f), f) for f in job.folds]
     learner = Counter(n for n, _ in folds).most_common(1)[0][0]
-    names = Counter(chosen(job, f, n)[0].name for n, f in folds if n == learner)
-    classical = next(c for n, f in folds if n == learner and (c := chosen(job, f, n)[0]).name == names.most_common(1)[0][0])
-    makers = tuple(job.generator(g) for g in job.generators(space_of(learner))) if v.use_synthetic else ()
-    policy = Policy(
-        learner=job.learner(learner),
-        classical=Classical(name="none") if v.arm == "real" else classical,
-        generators=makers,
-        screens=tuple(Choice(name=n) for n in job.plan.screens) if makers else (),
-        ratio=job.plan.ratio if makers else 0.0,
-        share=job.plan.share if makers else 0.0,
-    ).to_json()
+    policies = [policy_of(job, f, n, v.arm) for n, f in folds if n == learner]
+    policy = max(policies, key=policies.count).to_json()
     record = {k: w for k, w in asdict(v).items() if k != "findings"}
-    return record | {"interval": list(v.interval), "primary": "balanced_accuracy", "primary_arm": PRIMARY, "learner": learner, "policy": policy}
+    return record | {"interval": list(v.interval), "primary": "balanced_accuracy", "primary_arm": primary(job), "learner": learner, "policy": policy}
 
 
 def command(job: Job) -> str:

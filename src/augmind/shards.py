@@ -11,7 +11,7 @@ from .core.plugin import Generator, Screen
 from .core.registry import find, make
 from .core.run import Finding
 from .core.seeds import row_seeds
-from .core.store import load_tensors, save_tensors, write_json, write_table
+from .core.store import load_tensors, read_table, save_tensors, write_json, write_table
 from .core.types import Choice, Data, Samples
 from .job import Job
 from .screens.novelty import Novelty
@@ -23,7 +23,7 @@ BLOCK = 2048
 
 
 def space_of(generator: str) -> str:
-    return find("generators", generator).space
+    return find("generators", generator.partition("~")[0]).space
 
 
 def fitted_screens(job: Job, data: Data) -> dict[str, Screen]:
@@ -167,10 +167,17 @@ def write_shard(
     write_json(tmp / "facts.json", {"drawn": drawn, "kept": int(keep.sum()), "rejected": counts, "wanted": asked, "findings": findings})
 
 
-def read_shard(path: Path, generator: str, part: int | None = None) -> Samples | None:
-    """Kept rows of a shard with their features, all or one part; None if the generator was dropped."""
+def read_shard(path: Path, generator: str, part: int | None = None, cuts: dict[str, float] | None = None) -> Samples | None:
+    """Kept rows of a shard with their features, all or one part; None if the generator was dropped.
+
+    `cuts` are stricter cuts of some screens: rows that score less there are left out as well.
+    """
     if not (path / "rows.safetensors").exists():
         return None
     stored = load_tensors(path / "rows.safetensors")
     rows = Samples.synthetic(generator, stored.get("x", stored["z"]), stored["y"], stored["key"], z=stored["z"])
-    return rows.take(stored["keep"] if part is None else stored["part"] == part)
+    keep = stored["keep"] if part is None else stored["part"] == part
+    for screen, cut in (cuts or {}).items():
+        scores = read_table(path / "table.parquet", [f"score_{screen}"])[f"score_{screen}"]
+        keep = keep & (torch.tensor(scores, dtype=torch.float64) >= cut)
+    return rows.take(keep)

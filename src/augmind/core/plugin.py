@@ -159,6 +159,14 @@ class Learner(Plugin):
 class Transfer(Plugin):
     """How synthetic rows reach a learner: mixed into batches, as pretraining, ..."""
 
+    needs_synthetic: ClassVar[bool] = False
+    """Whether it does nothing where there are no synthetic rows."""
+
+    @classmethod
+    def suits(cls, learner: type[Learner]) -> bool:
+        """Whether it can train learners of this class."""
+        return issubclass(learner, Learner)
+
     @abstractmethod
     def train(self, learner: Learner, feed: "Feed", run: "Run") -> Learner: ...
 

@@ -1,8 +1,12 @@
 """Hyper-parameters as dataclass fields that carry their own search range."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+DIGITS = 3
+"""Significant digits of a setting that was searched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +35,28 @@ def tune(default: Any, low: float | int | None = None, high: float | int | None 
 def ranges(plugin: type) -> dict[str, Range]:
     """The search range of every tunable field of a plug-in."""
     return {f.name: f.metadata["range"] for f in dataclasses.fields(plugin) if "range" in f.metadata}
+
+
+def placed(allowed: Range, place: float) -> Any:
+    """The value at a place 0..1 of a range, to `DIGITS` significant digits; whole numbers where both ends are."""
+    if allowed.options:
+        return allowed.options[min(int(place * len(allowed.options)), len(allowed.options) - 1)]
+    low, high = cast(float, allowed.low), cast(float, allowed.high)
+    value = low * (high / low) ** place if allowed.log else low + (high - low) * place
+    if isinstance(low, int) and isinstance(high, int):
+        return round(value)
+    return min(max(rounded(value), low), high)
+
+
+def place_of(allowed: Range, value: Any) -> float:
+    """The inverse of `placed`, up to rounding."""
+    if allowed.options:
+        return (allowed.options.index(value) + 0.5) / len(allowed.options)
+    low, high = cast(float, allowed.low), cast(float, allowed.high)
+    place = math.log(value / low) / math.log(high / low) if allowed.log else (value - low) / (high - low)
+    return min(1.0, max(0.0, place))
+
+
+def rounded(value: float) -> float:
+    """To `DIGITS` significant digits, as people write numbers."""
+    return float(f"{value:.{DIGITS}g}")

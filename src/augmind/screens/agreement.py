@@ -10,6 +10,7 @@ from torch import Tensor
 from augmind.core.folds import inner_folds
 from augmind.core.plugin import Screen
 from augmind.core.run import Run
+from augmind.core.tune import tune
 from augmind.core.types import Data, Samples
 from augmind.nn.neighbours import nearest, standardise
 
@@ -34,7 +35,7 @@ class Agreement(Screen):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
     reason: ClassVar[str] = "looks like another class"
-    lost: float = 0.05
+    lost: float = tune(0.05, 0.05, 0.5, log=True)
     folds: int = 5
 
     @property

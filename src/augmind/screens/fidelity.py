@@ -9,6 +9,7 @@ from torch import Tensor
 
 from augmind.core.plugin import Screen
 from augmind.core.run import Run
+from augmind.core.tune import tune
 from augmind.core.types import Data, Samples
 from augmind.nn.neighbours import nearest, polar
 
@@ -25,7 +26,7 @@ class Fidelity(Screen):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
     reason: ClassVar[str] = "is unlike the real rows"
-    lost: float = 0.03
+    lost: float = tune(0.03, 0.03, 0.5, log=True)
     k: int = 3
 
     @property

@@ -32,7 +32,13 @@ class Pretrain(Transfer):
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
     axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
 
+    needs_synthetic: ClassVar[bool] = True
+
     part: float = tune(0.5, 0.1, 0.9)
+
+    @classmethod
+    def suits(cls, learner: type[Learner]) -> bool:
+        return hasattr(learner, "fit_from")
 
     def train(self, learner: Learner, feed: Feed, run: Run) -> Learner:
         if feed.synthetic is None or not len(feed.synthetic):

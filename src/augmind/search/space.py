@@ -1,0 +1,153 @@
+"""What a search may decide, assembled from the plug-ins' own fields, and the policy that each point of it stands for.
+
+The space is static: every trial names every parameter, so that relative samplers and importances see all of them. Numbers are
+places in 0..1 on the range of the field (`core.tune`); fields of one name share one parameter across the plug-ins of a kind.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from augmind.core.registry import find, names
+from augmind.core.tune import Range, place_of, placed, ranges, rounded
+from augmind.core.types import Choice, Classical, Policy, Spec
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+IMAGINE = "imagine"
+"""Whether a policy may use synthetic rows: half of the trials may and half may not, so that both sides are searched alike."""
+OFF = "off"
+LEAST_SHARE, MOST_SHARE = 0.05, 0.6
+LEAST_AMOUNT = 0.2
+"""Least part of the kept synthetic rows that is used."""
+KINDS = {"transform": "transforms", "mixing": "mixing", "transfer": "transfers"}
+Params = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The choices that one learner has on one dataset.
+
+    `generators` are keys of the plan (a generator's name, or "name~1" for its other settings); `ratio` is that of the plan. A
+    learner of feature space gets transforms with their own defaults, whose copies are embedded once, and no mixing.
+    """
+
+    learner: Choice
+    spec: Spec
+    classical: tuple[Classical, ...]
+    generators: dict[str, Choice]
+    screens: tuple[str, ...]
+    ratio: float
+    balances: tuple[str, ...]
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether the learner trains on batches, transformed afresh at every step."""
+        return find("learners", self.learner.name).space == "rows"
+
+    def options(self, field: str) -> tuple[str, ...]:
+        """Plug-ins that this data and learner can take, the one that does nothing first."""
+        if field == "mixing" and not self.by_steps:
+            return ("none",)
+        kind, learner = KINDS[field], find("learners", self.learner.name)
+        fit = [n for n in names(kind) if not find(kind, n).refuses(self.spec) and (field != "transfer" or find(kind, n).suits(learner))]
+        first = "mix" if field == "transfer" else "none"
+        return (first, *(n for n in fit if n != first))
+
+    def fields(self, field: str) -> dict[str, list[tuple[str, Range]]]:
+        """Tunable fields of the plug-ins of one kind: name -> (plug-in, range) of all that have it."""
+        out: dict[str, list[tuple[str, Range]]] = {}
+        if field == "transform" and not self.by_steps:
+            return out
+        for name in self.options(field):
+            for setting, allowed in ranges(find(KINDS[field], name)).items():
+                out.setdefault(setting, []).append((name, allowed))
+        return out
+
+    def cuts(self) -> dict[str, Range]:
+        """Screens whose cut may be made stricter."""
+        found = {n: ranges(find("screens", n)).get("lost") for n in self.screens}
+        return {n: r for n, r in found.items() if r is not None}
+
+    def makers(self) -> dict[str, tuple[str, ...]]:
+        """For every generator the settings that it was trained with, by key."""
+        out: dict[str, tuple[str, ...]] = {}
+        for key, choice in self.generators.items():
+            out[choice.name] = (*out.get(choice.name, ()), key)
+        return out
+
+    # From a trial to a policy
+
+    def suggest(self, trial: "Trial") -> Params:
+        """One value for every parameter of the space."""
+        params: Params = {IMAGINE: trial.suggest_categorical(IMAGINE, (False, True))}
+        params["balance"] = trial.suggest_categorical("balance", self.balances)
+        for field in KINDS:
+            params[field] = trial.suggest_categorical(field, self.options(field))
+            for setting in self.fields(field):
+                params[f"{field}.{setting}"] = trial.suggest_float(f"{field}.{setting}", 0.0, 1.0)
+        for maker, keys in self.makers().items():
+            params[f"generator.{maker}"] = trial.suggest_categorical(f"generator.{maker}", (OFF, *keys))
+        if self.generators:
+            params["share"] = trial.suggest_float("share", LEAST_SHARE, MOST_SHARE)
+            params["amount"] = trial.suggest_float("amount", LEAST_AMOUNT, 1.0)
+            for screen in self.cuts():
+                params[f"cut.{screen}"] = trial.suggest_float(f"cut.{screen}", 0.0, 1.0)
+        return params
+
+    def policy(self, params: Params) -> Policy:
+        """The policy that these parameters stand for; parameters that do not apply have no effect on it."""
+        classical = Classical(
+            name="searched",
+            transform=self._choice("transform", params),
+            mixing=self._choice("mixing", params),
+            balance=params["balance"],
+        )
+        classical = next((c for c in self.classical if dataclasses.replace(c, name="searched") == classical), classical)
+        transfer = self._choice("transfer", params)
+        used = [params[f"generator.{m}"] for m in self.makers()] if params[IMAGINE] else []
+        makers = tuple(self.generators[key] for key in used if key != OFF)
+        if not makers:
+            return Policy(learner=self.learner, classical=classical, transfer=self._without_partner(transfer), ratio=0.0, share=0.0)
+        screens = tuple(self._screen(n, params.get(f"cut.{n}", 0.0)) for n in self.screens)
+        ratio, share = rounded(params["amount"] * self.ratio), rounded(params["share"])
+        return Policy(learner=self.learner, classical=classical, generators=makers, screens=screens, transfer=transfer, ratio=ratio, share=share)
+
+    def _choice(self, field: str, params: Params) -> Choice:
+        name = params[field]
+        found = ranges(find(KINDS[field], name)) if f"{field}" != "transform" or self.by_steps else {}
+        default = {f.name: f.default for f in dataclasses.fields(find(KINDS[field], name))}
+        settings = {s: placed(r, params[f"{field}.{s}"]) for s, r in found.items()}
+        return Choice(name=name, settings={s: v for s, v in settings.items() if v != default[s]})
+
+    def _without_partner(self, transfer: Choice) -> Choice:
+        """A transfer that is about synthetic rows alone does nothing where there are none."""
+        plugin = find("transfers", transfer.name)
+        return Choice(name="mix") if plugin.needs_synthetic else transfer
+
+    def _screen(self, name: str, place: float) -> Choice:
+        allowed = self.cuts().get(name)
+        return Choice(name=name, settings={"lost": placed(allowed, place)} if allowed and place > 0 else {})
+
+    # From a policy to parameters, for the points that a search begins with
+
+    def params(self, policy: Policy) -> Params:
+        """Parameters whose policy this is; the others at the middle of their range."""
+        out: Params = {IMAGINE: bool(policy.generators), "balance": policy.classical.balance}
+        for field, choice in (("transform", policy.classical.transform), ("mixing", policy.classical.mixing), ("transfer", policy.transfer)):
+            out[field] = choice.name
+            made = find(KINDS[field], choice.name)(**choice.settings)
+            for setting, owners in self.fields(field).items():
+                own = dict(owners).get(choice.name)
+                out[f"{field}.{setting}"] = 0.5 if own is None else place_of(own, getattr(made, setting))
+        keys = {key for key, choice in self.generators.items() if choice in policy.generators}
+        for maker, own in self.makers().items():
+            out[f"generator.{maker}"] = next((k for k in own if k in keys), OFF)
+        if self.generators:
+            out["share"] = policy.share if policy.generators else 0.25
+            out["amount"] = policy.ratio / self.ratio if policy.generators else 1.0
+            settings = {c.name: c.settings for c in policy.screens}
+            for screen, allowed in self.cuts().items():
+                out[f"cut.{screen}"] = place_of(allowed, settings.get(screen, {}).get("lost", allowed.low))
+        return out

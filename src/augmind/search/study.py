@@ -1,0 +1,266 @@
+"""One search: Optuna proposes policies in batches, every rung of a batch is scored together, and results are told in order.
+
+A batch is as large whatever the number of workers, and its trials are scored by memoised pieces of work. So a search that was
+killed is replayed from its first trial in no time, asks for the very same policies, and goes on where it was.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from augmind.core.pool import Item
+from augmind.core.registry import find
+from augmind.core.store import write_json
+from augmind.core.types import Classical, Policy
+from augmind.job import Job
+from augmind.teaching import candidates, default_policy, space_of
+
+from .score import rungs, scored
+from .space import IMAGINE, Space
+from .winner import Trial, balanced, search_inputs, strongest, study_seed, winner
+
+if TYPE_CHECKING:
+    import optuna
+
+BATCH = 4
+"""Trials that are proposed and scored together."""
+START = 10
+"""Trials, those that a search begins with among them, before the sampler learns from results."""
+FILE = "study.db"
+DEFAULT = "default policy"
+
+
+@dataclass
+class Candidate:
+    """A trial under way."""
+
+    trial: "optuna.trial.Trial"
+    number: int
+    name: str
+    params: dict[str, Any]
+    policy: Policy
+    rights: list[Any] = field(default_factory=list)
+    state: str = "running"
+    why: str = ""
+
+    @property
+    def incumbent(self) -> bool:
+        return bool(self.name)
+
+
+def space(job: Job, learner: str) -> Space:
+    """The space of a learner under a plan."""
+    counts = job.real.counts(len(job.spec.classes))
+    uneven = bool(counts.max() > 1.5 * counts[counts > 0].min())
+    by_steps = space_of(learner) == "rows"
+    balances = ("none", "weights", *(("oversample",) if by_steps else ()), "logit_adjustment") if uneven else ("none",)
+    keys = [k for k in (*job.plan.generators, *job.plan.variants) if space_of(learner) == "features" or find_space(k) == "rows"]
+    return Space(
+        learner=job.learner(learner),
+        spec=job.spec,
+        classical=job.codec.classical,
+        generators={k: job.generator(k) for k in keys},
+        screens=job.plan.screens,
+        ratio=job.plan.ratio,
+        balances=balances,
+    )
+
+
+def find_space(key: str) -> str:
+    return find("generators", key.partition("~")[0]).space
+
+
+class Search:
+    """The search of one fold and learner. `pieces` gives the work that is due next, `learn` takes its results."""
+
+    def __init__(self, job: Job, fold: str, learner: str) -> None:
+        self.job, self.fold, self.learner = job, fold, learner
+        self.space, self.rungs = space(job, learner), rungs(job, learner)
+        self.batch: list[Candidate] = []
+        self.done: list[Candidate] = []
+        self.rung = 0
+        self.study = open_study(job, f"{job.about['fingerprint']} {learner} {fold}")
+        self.waiting = [(c.name, default_policy(job, learner, c, generators=False)) for c in candidates(job, learner)]
+        self.waiting += [(f"earlier run, {i + 1}", p) for i, p in enumerate(earlier(job, self.space))]
+        self.defaults_asked = not self.space.generators
+
+    @property
+    def open(self) -> bool:
+        return bool(self.batch) or len(self.done) < self.job.plan.trials or bool(self.waiting) or not self.defaults_asked
+
+    def pieces(self) -> list[Item]:
+        """The scores that are due now, one item for each policy that is new."""
+        if not self.batch:
+            self.batch, self.rung = self._ask(), 0
+        rung, root = self.rungs[self.rung], {"folder": str(self.job.folder), "fold": self.fold}
+        return [
+            Item(
+                name=f"try {self.learner} {self.fold} {c.number} {self.rung}",
+                function="augmind.search.score:score",
+                args={**root, "policy": c.policy.to_json(), "split": rung.split, "steps": rung.steps},
+            )
+            for c in self.batch
+            if c.state == "running"
+        ]
+
+    def _ask(self) -> list[Candidate]:
+        if not self.waiting and not self.defaults_asked:
+            self.defaults_asked = True
+            best = max(self.done, key=self._value).policy.classical
+            for name, classical in (("synthetic alone", Classical(name="none")), (DEFAULT, best)):
+                self.waiting.append((name, default_policy(self.job, self.learner, classical, generators=True)))
+        left = len(self.waiting) or self.job.plan.trials - len(self.done)
+        return [self._propose(len(self.done) + i) for i in range(min(BATCH, left))]
+
+    def _propose(self, number: int) -> Candidate:
+        name, policy = "", None
+        self.study.sampler = sampler(self.job, self.fold, self.learner, number, bool(self.space.generators))
+        if self.waiting:
+            name, policy = self.waiting.pop(0)
+            self.study.enqueue_trial(self.space.params(policy))
+        trial = self.study.ask()
+        params = self.space.suggest(trial)
+        policy = policy or self.space.policy(params)
+        trial.set_user_attr("policy", policy.to_json())
+        trial.set_user_attr("name", name)
+        return Candidate(trial, number, name, params, policy)
+
+    def learn(self) -> None:
+        """Takes the results of `pieces`, in the order of the trials; ends those that cannot win and goes to the next rung."""
+        import optuna
+
+        rung, live = self.rungs[self.rung], [c for c in self.batch if c.state == "running"]
+        for c in live:
+            result = scored(self.job, self.fold, c.policy, rung)
+            if result.failed:
+                c.state, c.why = "failed", result.failed
+                self.study.tell(c.trial, state=optuna.trial.TrialState.FAIL)
+                continue
+            c.rights.append((rung, result.right, result.y))
+            c.trial.report(self._value(c), step=self.rung + 1)
+        last = self.rung + 1 == len(self.rungs)
+        for c in live:
+            if c.state != "running":
+                continue
+            if last:
+                c.state = "complete"
+                self.study.tell(c.trial, self._value(c))
+            elif not c.incumbent and c.trial.should_prune():
+                c.state = "pruned"
+                self.study.tell(c.trial, state=optuna.trial.TrialState.PRUNED)
+        if last or all(c.state != "running" for c in self.batch):
+            self.done += self.batch
+            self.batch = []
+            self.job.run(f"search {self.learner} {self.fold}").event("progress", done=len(self.done), total=self.job.plan.trials, best=self.best())
+        self.rung += 1
+
+    def _value(self, c: Candidate) -> float:
+        """Balanced accuracy on what has been scored, whole trainings only where there are any."""
+        if not c.rights:
+            return 0.0
+        whole = [r for r in c.rights if r[0].steps == 1] or c.rights
+        return balanced(torch.cat([r[1] for r in whole]), torch.cat([r[2] for r in whole]))
+
+    def best(self) -> float:
+        """The highest value of a finished trial so far."""
+        return max((self._value(c) for c in self.done if c.state == "complete"), default=0.0)
+
+    def conclude(self) -> None:
+        """Writes what the search found; the last piece of work of a search."""
+        trials = [
+            Trial(number=c.number, name=c.name, policy=c.policy, params=c.params, value=self._value(c), right=pooled(c, 1), y=pooled(c, 2))
+            for c in self.done
+            if c.state == "complete"
+        ]
+        won, top = winner(trials), strongest(trials)
+        classical = strongest([t for t in trials if not t.policy.generators])
+
+        def told(t: Trial) -> dict[str, Any]:
+            return {"number": t.number, "name": t.name, "value": t.value, "policy": t.policy.to_json()}
+
+        record = {
+            "fold": self.fold, "learner": self.learner, "winner": told(won), "best": told(top), "classical": told(classical),
+            "importance": importance(self.study, self.job.config.seed), "rungs": [asdict(r) for r in self.rungs],
+            "trials": [
+                {"number": c.number, "name": c.name, "state": c.state, "why": c.why, "value": self._value(c), "rungs": len(c.rights),
+                 "params": c.params, "policy": c.policy.to_json()}
+                for c in self.done
+            ],
+        }  # fmt: skip
+        inputs = search_inputs(self.job, self.fold, self.learner)
+        self.job.store.stage("search", inputs, lambda tmp: write_json(tmp / "search.json", record))
+
+
+def pooled(c: Candidate, column: int) -> torch.Tensor:
+    return torch.cat([r[column] for r in c.rights if r[0].steps == 1])
+
+
+def sampler(job: Job, fold: str, learner: str, number: int, imagining: bool) -> "optuna.samplers.BaseSampler":
+    """The sampler of one trial. Odd trials may use synthetic rows, even ones may not."""
+    import optuna
+
+    seed = study_seed(job, fold, learner, number)
+    with quiet():
+        made: optuna.samplers.BaseSampler
+        if job.plan.sampler == "random":
+            made = optuna.samplers.RandomSampler(seed=seed)
+        elif job.plan.sampler == "gp":
+            made = optuna.samplers.GPSampler(seed=seed, n_startup_trials=START)
+        else:
+            made = optuna.samplers.TPESampler(seed=seed, n_startup_trials=START, constant_liar=True)
+        return optuna.samplers.PartialFixedSampler({IMAGINE: imagining and number % 2 == 1}, made)
+
+
+def open_study(job: Job, name: str) -> "optuna.Study":
+    """A fresh study in the run folder, or the shared one of `--storage`."""
+    import optuna
+    from sqlalchemy import event
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    shared = job.config.storage
+    with quiet():
+        if shared:
+            storage = optuna.storages.RDBStorage(shared)
+        else:
+            storage = optuna.storages.RDBStorage(f"sqlite:///{job.folder / FILE}")
+            event.listen(storage.engine, "connect", lambda connection, _: connection.execute("pragma synchronous=off"))
+            if name in optuna.get_all_study_names(storage):
+                optuna.delete_study(study_name=name, storage=storage)
+        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
+        return optuna.create_study(study_name=name, storage=storage, pruner=pruner, direction="maximize", load_if_exists=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna warns that parts of it are young; nothing that a person could act on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def importance(study: "optuna.Study", seed: int) -> dict[str, float]:
+    """Share of the variance of the value that each parameter explains (fANOVA, Hutter et al. 2014); empty where nothing varies."""
+    import optuna
+
+    complete = [t for t in study.get_trials(deepcopy=False) if t.state == optuna.trial.TrialState.COMPLETE]
+    if len(complete) < 4 or len({t.value for t in complete}) < 2:
+        return {}
+    with quiet():
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
+        return {k: float(v) for k, v in optuna.importance.get_param_importances(study, evaluator=evaluator).items()}
+
+
+def earlier(job: Job, own: Space) -> list[Policy]:
+    """Winners of earlier runs that this space can express, as more policies to begin with."""
+    out: list[Policy] = []
+    for record in job.plan.earlier:
+        policy = Policy.from_json(record)
+        with contextlib.suppress(KeyError, ValueError):
+            made = own.policy(own.params(policy))
+            if made not in out:
+                out.append(made)
+    return out

@@ -1,0 +1,96 @@
+"""Which policy wins a search: the best on inner folds, unless a simpler one is within noise of it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from augmind.core.seeds import stable_seed
+from augmind.core.store import read_json
+from augmind.core.types import Policy
+from augmind.job import Job
+from augmind.teaching import needed_views, view_inputs
+
+SIMPLE = ("a named classical arm", "classical, with settings of its own", "the default policy", "a policy of its own")
+"""Levels of simplicity, the simplest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A finished trial: `value` is the balanced accuracy on the inner validation rows, `right` (n,) says which were right.
+
+    `name` is set for the policies that every search begins with ("none", "flip", "the default policy", ...).
+    """
+
+    number: int
+    name: str
+    policy: Policy
+    params: dict[str, Any]
+    value: float
+    right: Tensor
+    y: Tensor
+
+    @property
+    def level(self) -> int:
+        """Its place in `SIMPLE`."""
+        return (2 if self.policy.generators else 0) + (not self.name)
+
+
+def balanced(right: Tensor, y: Tensor) -> float:
+    """Mean over classes of the share that is right."""
+    return float(torch.stack([right[y == k].mean() for k in y.unique()]).mean())
+
+
+def lead(a: Trial, b: Trial) -> tuple[float, float]:
+    """By how much a is better than b on the same rows, and the standard error of that: rows paired, stratified by class."""
+    d, classes = a.right - b.right, a.y.unique()
+    variance = sum(float(d[a.y == k].var(correction=1)) / int((a.y == k).sum()) for k in classes if int((a.y == k).sum()) > 1)
+    return balanced(d, a.y), variance**0.5 / len(classes)
+
+
+def winner(trials: list[Trial]) -> Trial:
+    """The one-standard-error rule (Breiman et al. 1984): of the simplest kind within one standard error of the best, the best.
+
+    Raises `ValueError` where there is no finished trial.
+    """
+    best = strongest(trials)
+
+    def within_noise(t: Trial) -> bool:
+        ahead, error = lead(best, t)
+        return ahead <= error
+
+    close = [t for t in trials if t is best or within_noise(t)]
+    least = min(t.level for t in close)
+    return strongest([t for t in close if t.level == least])
+
+
+def strongest(trials: list[Trial]) -> Trial:
+    """The highest value; of equals the earliest."""
+    return max(trials, key=lambda t: (t.value, -t.number))
+
+
+def search_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:
+    """What the outcome of a search depends on."""
+    plan = job.plan
+    about = {"trials": plan.trials, "splits": plan.splits, "sampler": plan.sampler, "variants": plan.variants, "generators": plan.generators}
+    views = [view_inputs(job, t) for t in needed_views(job)]
+    about |= {"learner": asdict(job.learner(learner)), "steps": plan.steps, "ratio": plan.ratio, "seed": job.config.seed, "earlier": plan.earlier}
+    return about | {"features": job.features_stage.name, "fold": fold, "views": views, "storage": job.config.storage}
+
+
+def search_record(job: Job, fold: str, learner: str) -> dict[str, Any]:
+    """What the search of one fold and learner found, as JSON."""
+    path = job.need(job.store.path("search", search_inputs(job, fold, learner)), f"search for {learner} in fold {fold}")
+    return read_json(path / "search.json")
+
+
+def found(job: Job, fold: str, learner: str) -> dict[str, Policy]:
+    """The policies of one fold and learner: "winner", and "classical", the best without synthetic rows."""
+    record = search_record(job, fold, learner)
+    return {name: Policy.from_json(record[name]["policy"]) for name in ("winner", "classical")}
+
+
+def study_seed(job: Job, fold: str, learner: str, number: int) -> int:
+    """A trial is proposed by a sampler of its own seed, so that a repeated search asks for the same."""
+    return stable_seed(job.config.seed, "search", fold, learner, number) % 2**31

@@ -1,0 +1,78 @@
+"""What a finished search has to say beside the comparison: its winners, what mattered, how optimistic it was."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from .compare import SEARCHED, policy_of
+from .core.types import Policy
+from .job import Job
+from .search.winner import search_record
+from .verdict import Verdict
+
+PRIMARY = "balanced_accuracy"
+
+
+def classical_trials(job: Job, fold: str, learner: str) -> list[dict[str, Any]]:
+    """Finished trials of a search that use no synthetic rows."""
+    trials = search_record(job, fold, learner)["trials"]
+    return [t for t in trials if t["state"] == "complete" and not t["policy"]["generators"]]
+
+
+def searches(job: Job, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One record a fold and learner: winner, rivals, importances, and the inner score less what the sealed rows gave."""
+    out = []
+    for fold in job.folds if job.plan.trials else ():
+        for learner in job.plan.learners:
+            record = search_record(job, fold, learner)
+            own = [r["value"] for r in rows if (r["arm"], r["learner"], r["fold"], r["metric"]) == (SEARCHED, learner, int(fold), PRIMARY)]
+            outer, inner = sum(own) / len(own), record["winner"]["value"]
+            states = Counter(t["state"] for t in record["trials"])
+            told = {k: record[k] for k in ("winner", "best", "classical", "importance", "trials")}
+            out.append(
+                {"fold": int(fold), "learner": learner, **told, "states": dict(states), "inner": inner, "outer": outer, "optimism": inner - outer}
+            )
+    return out
+
+
+def winners(job: Job) -> list[dict[str, Any]]:
+    """What each search found, in short."""
+    out = []
+    for fold in job.folds if job.plan.trials else ():
+        for learner in job.plan.learners:
+            record = search_record(job, fold, learner)
+            states = Counter(t["state"] for t in record["trials"])
+            told = {role: {**record[role], "words": in_words(Policy.from_json(record[role]["policy"]))} for role in ("winner", "classical", "best")}
+            counts = {"tried": sum(states.values()), "pruned": states["pruned"], "failed": states["failed"]}
+            out.append({"fold": int(fold), "learner": learner, **counts, **told, "importance": record["importance"]})
+    return out
+
+
+def in_words(policy: Policy) -> str:
+    """A policy in one line."""
+    c = policy.classical
+    parts = [c.name if c.name != "searched" else " + ".join(str(x) for x in (c.transform, c.mixing) if x.name != "none") or "none"]
+    if c.name == "searched" and c.balance != "none":
+        parts.append(f"balance by {c.balance}")
+    if policy.transfer.name != "mix":
+        parts.append(str(policy.transfer))
+    if policy.generators:
+        parts.append(f"{policy.share:.0%} of every batch from {', '.join(map(str, policy.generators))}")
+    return "; ".join(parts)
+
+
+def imagines(job: Job) -> bool:
+    """Whether any winner uses synthetic rows."""
+    return any(policy_of(job, f, n, SEARCHED).generators for f in job.folds for n in job.plan.learners)
+
+
+def without_use(job: Job, v: Verdict) -> Verdict:
+    """A verdict about a searched policy that uses no synthetic rows recommends that policy, or a simpler arm, and no synthetic rows."""
+    if imagines(job):
+        return v
+    tried = job.plan.trials
+    start = (
+        f"Do not use synthetic data here: of {tried} policies tried{' in each fold' if len(job.folds) > 1 else ''}, one without synthetic rows won"
+    )
+    gain = f"{round(100 * v.gain, 1) + 0.0:+.1f} points against {v.against} (95% interval {100 * v.interval[0]:+.1f} to {100 * v.interval[1]:+.1f})"
+    return replace(v, use_synthetic=False, sentence=f"{start}; it gave {gain}.")

@@ -1,0 +1,236 @@
+"""What a learner is taught from: transformed copies of rows, the classical arms and the choice among them, synthetic rows."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .config import INNER_ARMS, INNER_SPLITS
+from .core.feed import Feed
+from .core.plugin import Learner, Transfer
+from .core.registry import find, make, names
+from .core.run import Run
+from .core.seeds import stable_seed
+from .core.store import load_tensors, read_json, save_tensors, write_json
+from .core.types import Choice, Classical, Knowledge, Policy, Samples, as_features
+from .job import Job
+from .pipeline import parts, shard_path
+from .shards import read_shard
+
+BALANCES = ("weights", "oversample", "logit_adjustment")
+"""Treatments of imbalance; a learner that takes all rows at once sees no difference between the first two."""
+
+
+def space_of(learner: str) -> str:
+    return find("learners", learner).space
+
+
+# Transformed copies for learners of feature space
+
+
+def views(folder: str, transform: str) -> None:
+    """Features of `plan.views` transformed copies of every unsealed row, shared by all folds, arms and seeds."""
+    job = Job(Path(folder))
+
+    def work(tmp: Path) -> None:
+        run, out = job.run(f"views {transform}"), []
+        plugin = make("transforms", Choice(name=transform))
+        x = job.real.x
+        dummy = torch.zeros(len(x), 1)
+        for copy in range(job.plan.views):
+            blocks = []
+            for start in range(0, len(x), 256):
+                rows = job.spec.to_model(x[start : start + 256])
+                moved, _ = plugin.apply(rows, dummy[start : start + 256], stable_seed(job.config.seed, "view", transform, copy, start))
+                blocks.append(job.codec.embed(job.spec.to_store(moved)))
+            out.append(torch.cat(blocks))
+            run.progress(copy + 1, job.plan.views)
+        save_tensors(tmp / "z.safetensors", {"z": torch.stack(out)})
+
+    job.store.stage("views", view_inputs(job, transform), work)
+
+
+def view_inputs(job: Job, transform: str) -> dict[str, Any]:
+    return {"features": job.features_stage.name, "transform": transform, "views": job.plan.views, "seed": job.config.seed}
+
+
+def view_rows(job: Job, rows: Samples, transform: str) -> Samples | None:
+    """The transformed copies of these rows: all first copies, then all second ones, and so on."""
+    if transform == "none":
+        return None
+    z = load_tensors(job.need(job.store.path("views", view_inputs(job, transform)), f"views {transform}") / "z.safetensors")["z"]
+    where = {int(k): i for i, k in enumerate(job.real.key)}
+    at = torch.tensor([where[int(k)] for k in rows.key])
+    out: Samples | None = None
+    for copy in z:
+        more = rows.with_features(copy[at])
+        out = more if out is None else out + more
+    return out
+
+
+# Classical arms and their choice
+
+
+def candidates(job: Job, learner: str) -> list[Classical]:
+    """Classical arms that this learner can take; the quick preset, and balanced with a costly learner, try a short list."""
+    if space_of(learner) == "features":
+        return [c for c in job.codec.classical if c.mixing.name == "none"]
+    short = job.config.preset == "quick" or (job.config.preset == "balanced" and find("learners", learner).knowledge is not Knowledge.rows)
+    return list(job.codec.classical)[: INNER_ARMS if short else None]
+
+
+def needed_views(job: Job) -> list[str]:
+    """Transforms whose copies some learner of feature space will ask for; in a search, all that this data can take."""
+    learners = [n for n in job.plan.learners if space_of(n) == "features"]
+    found = {c.transform.name for n in learners for c in candidates(job, n)}
+    if job.plan.trials and learners:
+        found |= {t for t in names("transforms") if not find("transforms", t).refuses(job.spec)}
+    return sorted(found - {"none"})
+
+
+def views_used(job: Job, policy: Policy) -> str:
+    """The stage of transformed copies that a policy takes its views from; empty if it needs none."""
+    transform = policy.classical.transform.name
+    if space_of(policy.learner.name) == "rows" or transform == "none":
+        return ""
+    return job.store.path("views", view_inputs(job, transform)).name
+
+
+# What one arm is taught
+
+
+def feed(job: Job, learner: str, classical: Classical, real: Samples, extra: Samples | None, share: float | None = None) -> Feed:
+    """What a learner is taught from: real rows, their classical augmentation, synthetic rows as `share` of every batch."""
+    copies = None
+    if space_of(learner) == "features":
+        copies, real = view_rows(job, real, classical.transform.name), as_features(real)
+        copies = as_features(copies) if copies else None
+    return Feed(
+        real=real,
+        spec=job.spec,
+        codec=job.codec,
+        transform=make("transforms", classical.transform),
+        mixing=make("mixing", classical.mixing),
+        balance=classical.balance,
+        synthetic=extra,
+        share=job.plan.share if share is None else share,
+        views=copies,
+    )
+
+
+def default_policy(job: Job, learner: str, classical: Classical, generators: bool) -> Policy:
+    """A classical arm, with or without the rows of every planned generator that this learner can take."""
+    makers = tuple(job.generator(g) for g in job.generators(space_of(learner))) if generators else ()
+    return Policy(
+        learner=job.learner(learner),
+        classical=classical,
+        generators=makers,
+        screens=tuple(Choice(name=n) for n in job.plan.screens) if makers else (),
+        ratio=job.plan.ratio if makers else 0.0,
+        share=job.plan.share if makers else 0.0,
+    )
+
+
+def shards_of(job: Job, fold: str, policy: Policy) -> dict[str, Path]:
+    """The finished shards that a policy draws on, by generator key."""
+    return {key: shard_path(job, fold, key) for key in map(job.key_of, policy.generators)}
+
+
+def synthetic(job: Job, fold: str, policy: Policy, seed: int) -> Samples | None:
+    """The synthetic rows of one seed under a policy; None if there are none.
+
+    Of each class and generator the first `policy.ratio` / `plan.ratio` of the kept rows that also pass the policy's own cuts.
+    """
+    space, out = space_of(policy.learner.name), None
+    cuts = {c.name: make("screens", c).cut for c in policy.screens if c.settings}
+    for key, path in shards_of(job, fold, policy).items():
+        rows = read_shard(path, key, seed % parts(job, fold), cuts)
+        if rows is None or not len(rows):
+            continue
+        rows = rows.take(first_of_each(rows.y, policy.ratio / job.plan.ratio))
+        rows = as_features(rows) if space == "features" else rows
+        out = rows if out is None else out + rows
+    return out
+
+
+def first_of_each(y: Tensor, part: float) -> Tensor:
+    """A mask of the first `part` of the rows of every class, one row at least."""
+    keep = torch.zeros(len(y), dtype=torch.bool)
+    for k in y.unique():
+        rows = (y == k).nonzero()[:, 0]
+        keep[rows[: max(1, round(part * len(rows)))]] = True
+    return keep
+
+
+def taught(job: Job, fold: str, policy: Policy, real: Samples, seed: int, run: Run, steps: float = 1.0) -> Learner:
+    """The learner of a policy, trained on these real rows and the policy's synthetic rows, for a part of its `steps`."""
+    name = policy.learner.name
+    extra = synthetic(job, fold, policy, seed) if policy.generators else None
+    learner: Learner = make("learners", policy.learner)
+    if steps < 1:
+        learner = replace(learner, steps=max(1, round(steps * job.plan.steps[name])))
+    transfer: Transfer = make("transfers", policy.transfer)
+    return transfer.train(learner, feed(job, name, policy.classical, real, extra, policy.share), run)
+
+
+# The choice of the best classical arm
+
+
+def balanced_accuracy(p: Tensor, y: Tensor) -> float:
+    """Mean recall over the classes present in `y`."""
+    right = (p.argmax(1) == y).double()
+    return float(torch.stack([right[y == k].mean() for k in y.unique()]).mean())
+
+
+def choose_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:
+    arms = [c.name for c in candidates(job, learner)]
+    return {"features": job.features_stage.name, "fold": fold, "learner": asdict(job.learner(learner)), "arms": arms, "views": job.plan.views,
+            "inner": job.plan.inner_folds, "seed": job.config.seed}  # fmt: skip
+
+
+def choose(folder: str, fold: str, learner: str) -> None:
+    """Scores the classical arms on inner folds of a fold's training rows and keeps the best; on imbalanced data then its balance."""
+    job = Job(Path(folder))
+
+    def work(tmp: Path) -> None:
+        rows = job.fold_rows(fold)
+        parts = job.inner_parts(rows, fold)
+        if space_of(learner) == "rows":
+            parts = parts[:INNER_SPLITS]
+        arms = candidates(job, learner)
+        scores = {arm.name: inner_score(job, fold, learner, arm, rows, parts) for arm in arms}
+        best = max(arms, key=lambda arm: scores[arm.name])
+        counts = rows.counts(len(job.spec.classes))
+        if counts.max() > 1.5 * counts[counts > 0].min():
+            ways = BALANCES if space_of(learner) == "rows" else [b for b in BALANCES if b != "oversample"]
+            balanced = [replace(best, name=f"{best.name}+{b}", balance=b) for b in ways]
+            scores |= {arm.name: inner_score(job, fold, learner, arm, rows, parts) for arm in balanced}
+            best = max([best, *balanced], key=lambda arm: scores[arm.name])
+        write_json(tmp / "choice.json", {"fold": fold, "learner": learner, "classical": asdict(best), "scores": scores})
+
+    job.store.stage("choose", choose_inputs(job, fold, learner), work)
+
+
+def inner_score(job: Job, fold: str, learner: str, arm: Classical, rows: Samples, parts: list[tuple[Tensor, Tensor]]) -> float:
+    """Balanced accuracy of a classical arm on the pooled inner validation rows."""
+    p, y = [], []
+    for i, (train, val) in enumerate(parts):
+        run = replace(job.run(f"choose {learner}, fold {fold}: {arm.name}"), seed=stable_seed(job.config.seed, "choose", fold, i))
+        plugin: Learner = make("learners", job.learner(learner))
+        plugin.fit(feed(job, learner, arm, rows.take(train), None), run)
+        p.append(plugin.predict(rows.take(val)))
+        y.append(rows.y[val])
+    return balanced_accuracy(torch.cat(p), torch.cat(y))
+
+
+def choice_path(job: Job, fold: str, learner: str) -> Path:
+    return job.need(job.store.path("choose", choose_inputs(job, fold, learner)), f"choice of the classical arm for {learner}, fold {fold}")
+
+
+def chosen(job: Job, fold: str, learner: str) -> tuple[Classical, dict[str, float]]:
+    """The best classical arm of a fold with the inner scores of all."""
+    record = read_json(choice_path(job, fold, learner) / "choice.json")
+    c = record["classical"]
+    return Classical(**{**c, "transform": Choice(**c["transform"]), "mixing": Choice(**c["mixing"])}), record["scores"]
