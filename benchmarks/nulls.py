@@ -1,7 +1,7 @@
 """Error rates and power of the verdict's test, on simulated and on trained comparisons.
 
     python -m benchmarks.nulls             all parts, about 13 minutes on one busy core
-    python -m benchmarks.nulls real        one part: holdout, cv, methods, real, once, shared, power, arms or groups
+    python -m benchmarks.nulls real        one part: holdout, cv, methods, real, once, shared, power, arms, groups or growth
 
 "use it" is the share of comparisons whose 95 % interval lies above zero; under a null it may not exceed 5 % and aims at 2.5 %.
 """
@@ -16,6 +16,7 @@ from scipy.stats import binomtest, norm, t
 from augmind.core.seeds import stable_seed
 from augmind.fairness import Widening, by_group, compared, widening
 from augmind.figures import Predictions
+from augmind.growth import fit_law, further, worth
 from augmind.spread import Spread, spread
 
 BALANCED = (1, 1, 1)
@@ -379,7 +380,28 @@ def widened(draw: np.random.Generator, levels: tuple[float, ...], rows: int, har
     return wider
 
 
-PARTS = {f.__name__: f for f in (holdout, cv, methods, real, once, shared, power, arms, groups)}
+def growth(replicates: int = 200) -> Iterator[str]:
+    """How often the interval of "this gain equals so many more real rows" holds the true number."""
+    yield "Worth of a gain in real rows: error = 2 n ** -b at 100, 200, 400 rows, 3 seeds; gain of 2 points, standard error 0.5"
+    for exponent in (0.2, 0.4, 0.6):
+        truth = fit_law(np.array([100.0, 200, 400]), 2 * np.array([100.0, 200, 400]) ** -exponent)
+        rows = further(truth, 400, 0.02)
+        for noise in (0.03, 0.1):
+            draw, held, silent, said = rng("growth", exponent, noise), 0, 0, []
+            for _ in range(replicates):
+                points = [
+                    {"rows": n, "seed": s, "error": float(truth.error(n) * np.exp(noise * draw.normal()))} for s in range(3) for n in (100, 200, 400)
+                ]
+                found = worth(points, 400, float(max(1e-4, 0.02 + 0.005 * draw.normal())), 0.005)
+                silent += found.rows is None
+                if found.rows is not None:
+                    said.append(found.rows)
+                    held += (found.low or 0.0) <= rows <= (found.high or np.inf)
+            told = f"held {share(held, len(said))}  median {np.median(said):5.0f}" if said else "never told"
+            yield f"  exponent {exponent}  noise {noise:4.2f}  true {rows:5.0f} rows   {told}   not told {100 * silent / replicates:.0f} %"
+
+
+PARTS = {f.__name__: f for f in (holdout, cv, methods, real, once, shared, power, arms, groups, growth)}
 
 
 def main() -> None:
