@@ -305,8 +305,9 @@ def test_finetuning_starts_from_adapters_of_the_same_rank(tmp_path):
     assert all((body(model)[k] - v).abs().max() < 1e-4 for k, v in body(old).items())
     restored = learner("finetune", lora=4, start=file, steps=1).restore(data, model.state())
     assert torch.equal(restored.predict(data.val), model.predict(data.val))
-    with pytest.raises(UsageError, match="lora=4"):
-        learner("finetune", start=file).fit(feed(data), Run(folder=tmp_path))
+    for settings, said in (({}, "lora=4"), ({"lora": 4, "backbone": "other"}, "belong to the backbone 'lite0@96'")):
+        with pytest.raises(UsageError, match=said):
+            learner("finetune", start=file, **settings).fit(feed(data), Run(folder=tmp_path))
 
 
 def test_adapters_may_be_put_on_a_body_from_elsewhere_and_are_stored_with_it(tmp_path):

@@ -85,7 +85,11 @@ class Finetune(Starting):
     def _carry(self, donor: Donor, backbone: Backbone) -> None:
         """Puts the donor's body into the backbone: all tensors, or the adapters where it holds those alone."""
         own, given = backbone.module.state_dict(), part(donor.state, "body/")
-        wanted = adapters(own) if given.keys() == adapters(given).keys() else own
+        bare = given.keys() == adapters(given).keys()
+        theirs = donor.settings.get("backbone", type(self).backbone)
+        if bare and theirs.partition("@")[0] != self.backbone.partition("@")[0]:
+            raise UsageError(f"start: the adapters of '{donor.path}' belong to the backbone '{theirs}'", help=f"use backbone={theirs}")
+        wanted = adapters(own) if bare else own
         backbone.module.load_state_dict(own | transplant(wanted, given, donor.path))
 
     def _features(self, x: Tensor) -> Float[Tensor, "n d"]:
