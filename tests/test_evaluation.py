@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import augmind
-from augmind.core.store import load_tensors, read_json, tensor_meta
+from augmind.core.store import load_tensors, read_json
 from augmind.growth import curve, curve_inputs, growth_record
 from augmind.job import Job
 from augmind.modalities.image.codec import ImageCodec
@@ -39,10 +39,8 @@ def test_the_curve_of_a_run_is_made_once_and_never_of_its_test_rows(run):
 def test_a_restored_model_gives_the_answers_it_gave_when_it_was_taught(run):
     from augmind.compare import test_rows as tested
 
-    path = model_path(run, "0", "cnn", "classical")
-    model = restored(run, path, "0")
-    stored = load_tensors(path / "predictions.safetensors")
-    assert tensor_meta(path / "model.safetensors")["arm"] == "classical"
+    model = restored(run, "0", "cnn", "classical")
+    stored = load_tensors(model_path(run, "0", "cnn", "classical") / "predictions.safetensors")
     assert torch.allclose(model.predict(tested(run, "0", with_features=False)), stored["p"], atol=1e-3)
 
 

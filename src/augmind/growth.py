@@ -13,12 +13,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .core.folds import assign, inner_folds
-from .core.plugin import Learner
-from .core.registry import make
+from .core.folds import assign
 from .core.seeds import stable_seed
 from .core.store import read_json, write_json
-from .core.types import Classical, Samples
+from .core.types import Samples
 from .figures import PRIMARY, figures
 from .job import Job
 
@@ -118,23 +116,26 @@ def further(law: Law, n: int, gain: float) -> float:
 
 def best_learner(job: Job, fold: str) -> str:
     """The learner whose best classical arm scored highest on the inner folds of this fold."""
+    return max(job.plan.learners, key=lambda name: max(inner_scores(job, fold, name)))
+
+
+def inner_scores(job: Job, fold: str, learner: str) -> list[float]:
+    """Of the classical arms, or of the policies of a search that use no synthetic rows."""
+    if job.plan.trials:
+        from .searched import classical_trials
+
+        return [t["value"] for t in classical_trials(job, fold, learner)]
     from .teaching import chosen
 
-    return max(job.plan.learners, key=lambda name: max(chosen(job, fold, name)[1].values()))
-
-
-def classical_of(job: Job, fold: str, learner: str) -> Classical:
-    """What the classical arm of a fold does."""
-    from .teaching import chosen
-
-    return chosen(job, fold, learner)[0]
+    return list(chosen(job, fold, learner)[1].values())
 
 
 def curve_inputs(job: Job, fold: str = "0") -> dict[str, Any]:
-    learner = best_learner(job, fold)
-    classical = asdict(classical_of(job, fold, learner))
-    return {"features": job.features_stage.name, "fold": fold, "learner": asdict(job.learner(learner)), "classical": classical,
-            "views": job.plan.views, "inner": job.plan.inner_folds, "parts": PARTS, "seeds": SEEDS, "seed": job.config.seed}  # fmt: skip
+    from .compare import policy_of
+
+    policy = policy_of(job, fold, best_learner(job, fold), "classical").to_json()
+    return {"features": job.features_stage.name, "fold": fold, "policy": policy, "views": job.plan.views, "inner": job.plan.inner_folds,
+            "parts": PARTS, "seeds": SEEDS, "seed": job.config.seed}  # fmt: skip
 
 
 def curve(folder: str) -> None:
@@ -143,7 +144,7 @@ def curve(folder: str) -> None:
 
     def work(tmp: Path) -> None:
         learner, rows, points = best_learner(job, "0"), job.fold_rows("0"), []
-        splits = inner_folds(rows.y, rows.units, job.plan.inner_folds, stable_seed(job.config.seed, "inner", "0") % 2**31)
+        splits = job.inner_parts(rows, "0")
         run = job.run(f"learning curve, {learner}")
         for seed in range(SEEDS):
             train, val = splits[seed % len(splits)]
@@ -173,11 +174,11 @@ def nested(rows: Samples, seed: int) -> list[Bool[Tensor, " n"]]:
 
 def error_on(job: Job, learner: str, train: Samples, val: Samples, seed: int) -> float:
     """1 - balanced accuracy of the classical arm after training on these rows; all sizes of a seed train with the same one."""
-    from .teaching import feed
+    from .compare import policy_of
+    from .teaching import taught
 
     run = replace(job.run(f"learning curve, {learner}, {len(train)} rows"), seed=stable_seed(job.config.seed, "growth", seed))
-    plugin: Learner = make("learners", job.learner(learner))
-    plugin.fit(feed(job, learner, classical_of(job, "0", learner), train, None), run)
+    plugin = taught(job, "0", policy_of(job, "0", learner, "classical"), train, seed, run)
     return 1 - figures(val.y.numpy(), plugin.predict(val).double().numpy(), job.spec.classes)[PRIMARY]
 
 

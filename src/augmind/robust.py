@@ -18,8 +18,8 @@ from torch import Tensor
 from .core.plugin import Learner
 from .core.registry import find, make
 from .core.seeds import row_seeds, stable_seed, stream
-from .core.store import load_tensors, save_tensors, tensor_meta
-from .core.types import Choice, Samples
+from .core.store import load_tensors, save_tensors
+from .core.types import Samples
 from .job import Job
 from .spread import spread
 
@@ -54,11 +54,12 @@ def robust_inputs(job: Job, fold: str, learner: str, arms: Sequence[str]) -> dic
     return {"taught": taught, "corruptions": list(corruptions(job)), "severities": SEVERITIES, "rows": ROWS, "seed": job.config.seed}
 
 
-def restored(job: Job, path: Path, fold: str) -> Learner:
+def restored(job: Job, fold: str, learner: str, arm: str) -> Learner:
     """The model that `teach` kept."""
-    file = path / "model.safetensors"
-    plugin: Learner = make("learners", Choice(**tensor_meta(file)["learner"]))
-    return plugin.restore(job.data(job.fold_rows(fold).take([])), load_tensors(file))
+    from .compare import policy_of
+
+    plugin: Learner = make("learners", policy_of(job, fold, learner, arm).learner)
+    return plugin.restore(job.data(job.fold_rows(fold).take([])), load_tensors(model_path(job, fold, learner, arm) / "model.safetensors"))
 
 
 def robust(folder: str, fold: str, learner: str, arms: list[str]) -> None:
@@ -70,7 +71,7 @@ def robust(folder: str, fold: str, learner: str, arms: list[str]) -> None:
     def work(tmp: Path) -> None:
         known, features = corruptions(job), find("learners", learner).space == "features"
         rows = some(test_rows(job, fold, with_features=features), max(1, ROWS // len(job.folds)), stable_seed(job.config.seed, fold))
-        models = {arm: restored(job, model_path(job, fold, learner, arm), fold) for arm in arms}
+        models = {arm: restored(job, fold, learner, arm) for arm in arms}
         answers = {arm: [right(model, rows)] for arm, model in models.items()}
         run = job.run(f"robustness, {learner}, fold {fold}")
         for i, (name, corrupt) in enumerate(known.items()):
