@@ -143,7 +143,7 @@ def fairness() -> dict[str, Any]:
 def growth() -> dict[str, Any]:
     draw = random.Random("growth")
     points = [
-        {"part": part, "rows": round(89 * part) + seed % 2, "seed": seed, "error": 1.9 * (89 * part) ** -0.42 * (1 + draw.gauss(0, 0.04))}
+        {"rows": round(89 * part) + seed % 2, "seed": seed, "error": 1.9 * (89 * part) ** -0.42 * (1 + draw.gauss(0, 0.04))}
         for seed in range(3)
         for part in (0.25, 0.5, 1.0)
     ]

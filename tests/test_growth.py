@@ -26,6 +26,8 @@ def test_errors_that_rise_or_vanish_stay_within_bounds():
     rising = fit_law(rows, np.array([0.1, 0.2, 0.3]))
     assert rising.exponent == 0 and rising.error(1e9) == pytest.approx(rising.error(10))
     assert fit_law(rows, np.array([0.5, 0.01, 0.0])).exponent == STEEPEST
+    one = fit_law(np.array([50.0, 50.0]), np.array([0.2, 0.2]))
+    assert (one.exponent, one.error(1000)) == pytest.approx((0, 0.2))
 
 
 def test_a_gain_is_worth_as_many_rows_as_the_law_says():

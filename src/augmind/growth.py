@@ -49,10 +49,11 @@ class Law:
 
 
 def fit_law(rows: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"]) -> Law:
-    """Least squares in logarithms, the exponent in 0..`STEEPEST`."""
+    """Least squares in logarithms, the exponent in 0..`STEEPEST`; flat where all sizes are one."""
     x, y = np.log(rows), np.log(np.maximum(errors, FLOOR))
     x0, y0 = x.mean(), y.mean()
-    exponent = float(np.clip(-((x - x0) * (y - y0)).sum() / ((x - x0) ** 2).sum(), 0.0, STEEPEST))
+    spread = ((x - x0) ** 2).sum()
+    exponent = float(np.clip(-((x - x0) * (y - y0)).sum() / spread, 0.0, STEEPEST)) if spread > 0 else 0.0
     return Law(scale=float(np.exp(y0 + exponent * x0)), exponent=exponent)
 
 
@@ -148,9 +149,9 @@ def curve(folder: str) -> None:
         run = job.run(f"learning curve, {learner}")
         for seed in range(SEEDS):
             train, val = splits[seed % len(splits)]
-            for part, keep in zip(PARTS, nested(rows.take(train), seed), strict=True):
-                error = error_on(job, learner, rows.take(train).take(keep), rows.take(val), seed)
-                points.append({"part": part, "rows": int(keep.sum()), "seed": seed, "error": error})
+            sizes = {int(keep.sum()): keep for keep in nested(rows.take(train), seed)}
+            for n, keep in sizes.items():
+                points.append({"rows": n, "seed": seed, "error": error_on(job, learner, rows.take(train).take(keep), rows.take(val), seed)})
                 run.progress(len(points), SEEDS * len(PARTS))
         write_json(tmp / "curve.json", {"learner": learner, "fold": "0", "validation": len(splits[0][1]), "points": points})
 
@@ -160,10 +161,10 @@ def curve(folder: str) -> None:
 def nested(rows: Samples, seed: int) -> list[Bool[Tensor, " n"]]:
     """Masks of a quarter, a half and all rows, each inside the next, alike in their classes, no unit parted.
 
-    A class that a smaller part would lose keeps its first unit.
+    A class that a smaller part would lose keeps its first unit; with few units, parts may be alike.
     """
     quarter = assign(rows.y, rows.units, [0.25] * 4, stable_seed("growth", seed))
-    masks = [quarter < 1, quarter < 2, quarter < 4]
+    masks = [quarter < round(4 * part) for part in PARTS]
     for mask in masks:
         for k in rows.y.unique():
             own = rows.y == k
