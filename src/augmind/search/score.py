@@ -27,7 +27,8 @@ class Rung:
 def rungs(job: Job, learner: str) -> list[Rung]:
     """What a trial goes through, cheapest first; a learner that trains by steps shows a quarter of its training before."""
     whole = [Rung(split=i) for i in range(job.plan.splits)]
-    return [Rung(split=0, steps=CHEAP), *whole] if space_of(learner) == "rows" else whole
+    by_steps = space_of(learner) == "rows" and learner in job.plan.steps
+    return [Rung(split=0, steps=CHEAP), *whole] if by_steps else whole
 
 
 def inner(fold: str, rung: Rung) -> str:

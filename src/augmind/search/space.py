@@ -116,10 +116,11 @@ class Space:
 
     def _choice(self, field: str, params: Params) -> Choice:
         name = params[field]
-        found = ranges(find(KINDS[field], name)) if f"{field}" != "transform" or self.by_steps else {}
+        found = ranges(find(KINDS[field], name)) if field != "transform" or self.by_steps else {}
         default = {f.name: f.default for f in dataclasses.fields(find(KINDS[field], name))}
+        at_default = {s: placed(r, place_of(r, default[s])) for s, r in found.items()}
         settings = {s: placed(r, params[f"{field}.{s}"]) for s, r in found.items()}
-        return Choice(name=name, settings={s: v for s, v in settings.items() if v != default[s]})
+        return Choice(name=name, settings={s: v for s, v in settings.items() if v != at_default[s]})
 
     def _without_partner(self, transfer: Choice) -> Choice:
         """A transfer that is about synthetic rows alone does nothing where there are none."""

@@ -43,10 +43,13 @@ def balanced(right: Tensor, y: Tensor) -> float:
 
 
 def lead(a: Trial, b: Trial) -> tuple[float, float]:
-    """By how much a is better than b on the same rows, and the standard error of that: rows paired, stratified by class."""
+    """By how much a is better than b on the same rows, and the standard error of that: rows paired, stratified by class.
+
+    One row's worth of disagreement is added to the error, so that two policies that differ in a row or two are within noise.
+    """
     d, classes = a.right - b.right, a.y.unique()
     variance = sum(float(d[a.y == k].var(correction=1)) / int((a.y == k).sum()) for k in classes if int((a.y == k).sum()) > 1)
-    return balanced(d, a.y), variance**0.5 / len(classes)
+    return balanced(d, a.y), (variance / len(classes) ** 2 + len(d) ** -2) ** 0.5
 
 
 def winner(trials: list[Trial]) -> Trial:

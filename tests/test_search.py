@@ -1,0 +1,204 @@
+"""The search: its space says what it means, simple policies win ties, planted truths are found, an interrupted search is replayed."""
+
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from scipy.stats import sem
+
+import augmind
+from augmind.core import registry
+from augmind.core.errors import UsageError
+from augmind.core.registry import make
+from augmind.core.store import read_json
+from augmind.core.tune import Range, place_of, placed
+from augmind.core.types import Choice, Classical, Policy, Spec
+from augmind.modalities.image.codec import ImageCodec
+from augmind.search.space import IMAGINE, OFF, Space
+from augmind.search.winner import Trial, lead, winner
+from runs import noised, plant, plant_search, scattered
+
+SPEC = Spec(kind="continuous", shape=(1, 12, 12), classes=("a", "b"))
+MAKERS = {"vae": Choice(name="vae"), "vae~1": Choice(name="vae", settings={"beta": 0.5}), "gan": Choice(name="gan")}
+OPTIONS = {"preset": "quick", "seeds": 2, "jobs": 0, "search": True, "learner": ("nearest",), "generators": ()}
+
+
+def space(learner="cnn", generators=MAKERS, balances=("none", "weights")):
+    return Space(
+        learner=Choice(name=learner),
+        spec=SPEC,
+        classical=ImageCodec.classical,
+        generators=generators,
+        screens=("agreement", "fidelity", "novelty"),
+        ratio=2.0,
+        balances=balances,
+    )
+
+
+@pytest.mark.parametrize(
+    ("allowed", "value"),
+    [(Range(low=1e-4, high=1.0, log=True), 0.01), (Range(low=-2.0, high=2.0), 1.5), (Range(low=1, high=9), 4), (Range(options=("a", "b", "c")), "b")],
+)
+def test_a_place_on_a_range_and_its_value_are_inverse(allowed, value):
+    assert placed(allowed, place_of(allowed, value)) == value
+    ends = placed(allowed, 0.0), placed(allowed, 1.0)
+    assert all(allowed.allows(v) for v in ends) and ends[0] != ends[1]
+
+
+@pytest.mark.parametrize("learner", ["probe", "cnn"])
+def test_every_point_of_the_space_is_a_policy_that_can_be_made(learner):
+    own, study = space(learner), optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    seen = set()
+    for _ in range(40):
+        trial = study.ask()
+        params = own.suggest(trial)
+        policy = own.policy(params)
+        make("transforms", policy.classical.transform), make("mixing", policy.classical.mixing), make("transfers", policy.transfer)
+        assert Policy.from_json(policy.to_json()) == policy
+        assert bool(policy.generators) == (params[IMAGINE] and any(params[f"generator.{m}"] != OFF for m in ("vae", "gan")))
+        assert policy.ratio <= 2.0 and (policy.share > 0) == bool(policy.generators)
+        for screen in policy.screens:
+            assert make("screens", screen).cut >= make("screens", Choice(name=screen.name)).cut
+        seen.add(policy.classical.transform.name)
+        if learner == "probe":
+            assert policy.classical.mixing.name == "none" and not policy.classical.transform.settings and policy.transfer.name != "pretrain"
+    assert {"none", "flip_crop", "randaugment"} <= seen
+
+
+def test_a_policy_is_found_again_from_its_parameters():
+    own = space()
+    for classical in ImageCodec.classical:
+        for makers in ((), (MAKERS["vae~1"], MAKERS["gan"])):
+            told = {"screens": tuple(Choice(name=s) for s in own.screens), "ratio": 2.0, "share": 0.25} if makers else {"ratio": 0.0, "share": 0.0}
+            policy = Policy(learner=own.learner, classical=classical, generators=makers, **told)
+            assert own.policy(own.params(policy)) == policy
+
+
+def trial(number, right, name="", generators=()):
+    policy = Policy(learner=Choice(name="probe"), classical=Classical(name="none"), generators=tuple(Choice(name=g) for g in generators))
+    right = torch.tensor(right, dtype=torch.float64)
+    y = torch.arange(len(right)) % 2
+    return Trial(number=number, name=name, policy=policy, params={}, value=float(right.mean()), right=right, y=y)
+
+
+def test_the_error_of_a_lead_is_that_of_the_paired_mean():
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(0, 2, 60) for _ in range(2))
+    one, two = trial(0, a), trial(1, b)
+    ahead, error = lead(one, two)
+    d = (a - b).astype(float)
+    assert ahead == pytest.approx(d.mean())
+    assert error == pytest.approx(math.hypot(sem(d[0::2]) / 2, sem(d[1::2]) / 2, 1 / 60))
+
+
+def test_of_policies_within_one_standard_error_the_simplest_kind_wins():
+    base = [1] * 70 + [0] * 30
+    one_more, many_more = [1] * 71 + [0] * 29, [1] * 90 + [0] * 10
+    none, vae = trial(0, base, "none"), trial(1, one_more, generators=("vae",))
+    assert winner([none, vae]) is none
+    assert winner([none, trial(1, many_more, generators=("vae",))]).number == 1
+    better, arm = trial(2, one_more, "flip"), trial(0, base, "none")
+    assert winner([arm, better]) is better
+    default, tuned = trial(3, many_more, "default policy", ("vae",)), trial(4, [1] * 91 + [0] * 9, generators=("vae",))
+    assert winner([none, default, tuned]) is default
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """Third-party transforms and a learner, and generators of fresh rows and of noise, found by entry point."""
+    plant_search(tmp_path / "site")
+    for truth in ("noised", "noise"):
+        plant(tmp_path / "site", truth)
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{tmp_path / 'site'}")
+    clear = (registry.names.cache_clear, registry.find.cache_clear)
+    for forget in clear:
+        forget()
+    yield
+    for forget in clear:
+        forget()
+    for module in ("planted_search", "planted_noised", "planted_noise"):
+        sys.modules.pop(module, None)
+
+
+def record_of(run):
+    (path,) = (run.folder / "stages").glob("search-*/search.json")
+    return read_json(path)
+
+
+@pytest.mark.usefixtures("planted")
+def test_the_best_transform_is_found_and_the_harmful_one_is_not_recommended(tmp_path):
+    data = scattered(tmp_path / "digits.npz", train=12, test=40)
+    run = augmind.expand(data, tmp_path / "r", **OPTIONS, trials=20)
+    found = record_of(run)
+    assert found["winner"]["policy"]["classical"]["transform"]["name"] == "anywhere"
+    worst = [t for t in found["trials"] if t["policy"]["classical"]["transform"]["name"] == "swap"]
+    assert worst and all(t["value"] < found["winner"]["value"] - 0.2 for t in worst)
+    assert found["importance"] and max(found["importance"], key=found["importance"].get).startswith("transform")
+    names = [t["name"] for t in found["trials"]]
+    assert names[0] == "none" and all(names[:4]) and not any(names[4:]) and len(names) == 20
+    told = run.record["search"][0]
+    arms = {a["arm"]: a["metrics"]["balanced_accuracy"]["mean"] for a in run.record["arms"]}
+    assert told["optimism"] == pytest.approx(found["winner"]["value"] - arms["searched"])
+    assert arms["searched"] > arms["real"] + 0.1
+    assert not run.verdict["use_synthetic"] and "one without synthetic rows won" in run.verdict["sentence"]
+
+
+class Stopped(Exception):
+    """Stands for a kill between two pieces of work."""
+
+
+@pytest.mark.usefixtures("planted")
+def test_an_interrupted_search_is_replayed_and_ends_with_the_same_trials_for_any_number_of_workers(tmp_path):
+    data = scattered(tmp_path / "digits.npz", train=8, test=20)
+    options = {**OPTIONS, "trials": 12, "seeds": 1}
+    whole = augmind.expand(data, tmp_path / "whole", **options, until="search")
+    done = 0
+
+    def watch(item, state):
+        nonlocal done
+        done += state == "done" and item.name.startswith("try ")
+        if done > 11:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        augmind.expand(data, tmp_path / "cut", **options, until="search", watch=watch)
+    assert not list((tmp_path / "cut" / "stages").glob("search-*"))
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut" / "stages").glob("score-*")}
+    again = augmind.expand(data, tmp_path / "cut", **options, until="search")
+    after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cut" / "stages").glob("score-*")}
+    assert before and before.items() <= after.items()
+    parallel = augmind.expand(data, tmp_path / "two", **{**options, "jobs": 2}, until="search")
+    assert record_of(whole) == record_of(again) == record_of(parallel)
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_generator_of_fresh_rows_is_chosen_and_one_of_noise_is_not(tmp_path):
+    data = noised(tmp_path / "digits.npz", train=8, test=40)
+    options = {**OPTIONS, "generators": ("planted_noised", "planted_noise"), "ratio": 6.0, "seeds": 3, "trials": 12}
+    run = augmind.expand(data, tmp_path / "r", **options)
+    found = record_of(run)
+    used = {g["name"] for g in found["winner"]["policy"]["generators"]}
+    assert "planted_noised" in used, found["winner"]
+    imagining = [bool(t["params"]["imagine"]) for t in found["trials"] if not t["name"]]
+    assert abs(sum(imagining) - len(imagining) / 2) <= 1
+    assert run.verdict["use_synthetic"] and run.verdict["arm"] == "searched", run.verdict["sentence"]
+    assert not found["classical"]["policy"]["generators"]
+    shutil.rmtree(run.folder)
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_search_begins_with_the_winners_of_earlier_runs(tmp_path):
+    data = scattered(tmp_path / "digits.npz", train=8, test=20)
+    first = augmind.expand(data, tmp_path / "first", **{**OPTIONS, "trials": 10, "seeds": 1})
+    again = augmind.expand(data, tmp_path / "again", **{**OPTIONS, "trials": 10, "seed": 1, "warm": (str(first.folder),)}, until="search")
+    names = {t["name"]: t["policy"]["classical"] for t in record_of(again)["trials"]}
+    assert names["earlier run, 1"] == read_json(first.folder / "policy.json")["classical"]
+    with pytest.raises(UsageError, match="holds no policy"):
+        augmind.expand(data, tmp_path / "no", **{**OPTIONS, "warm": (str(tmp_path),)})
