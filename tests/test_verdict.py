@@ -399,7 +399,7 @@ def test_a_margin_lets_an_equal_arm_pass_but_not_a_worse_one():
 def test_one_seed_never_recommends_on_one_test_set_but_folds_may():
     gain = {"real": 0.6, "classical": 0.6, "synthetic+classical": 0.95}
     v = decide(gain, seeds=1)
-    assert not v.use_synthetic and "one seed" in v.sentence and v.arm == "real" and "AM601" in {f.code for f in v.findings}
+    assert not v.use_synthetic and "one seed" in v.sentence and v.arm == "classical" and "AM601" in {f.code for f in v.findings}
     assert decide(gain, seeds=1, folds=5, mode="cv").use_synthetic
 
 
@@ -407,7 +407,7 @@ def test_identical_predictions_are_no_gain_with_a_finite_interval():
     own = of(cells({"a": 0.8}), "a")
     arms = ("real", "classical", "synthetic+classical")
     v = verdict([dataclasses.replace(c, arm=arm) for arm in arms for c in own], mode="holdout", classes=CLASSES)
-    assert not v.use_synthetic and v.gain == 0 and v.p == 1 and v.arm == "real"
+    assert not v.use_synthetic and v.gain == 0 and v.p == 1 and v.arm == "classical"
     assert v.interval[0] < 0 < v.interval[1] and 0 < v.certifiable < 0.02
     assert [f.code for f in v.findings] == ["AM604", "AM604"] and "+0.0 points" in v.sentence
 

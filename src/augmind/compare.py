@@ -15,7 +15,7 @@ from .core.seeds import stable_seed
 from .core.store import load_tensors, save_tensors
 from .core.types import Classical, Policy, Samples
 from .job import Job
-from .search.winner import found
+from .search.winner import classical_trials, found
 from .teaching import chosen, default_policy, shards_of, space_of, taught
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
@@ -31,6 +31,18 @@ def primary(job: Job) -> str:
 def arms(job: Job) -> tuple[str, ...]:
     """The arms of a run: without generators there is nothing synthetic to compare."""
     return (ARMS if job.plan.generators else ARMS[:2]) + ((SEARCHED,) if job.plan.trials else ())
+
+
+def best_learner(job: Job, fold: str) -> str:
+    """The learner whose best classical arm scored highest on the inner folds of this fold's training rows."""
+    return max(job.plan.learners, key=lambda n: max(inner_scores(job, fold, n).values()))
+
+
+def inner_scores(job: Job, fold: str, learner: str) -> dict[str, float]:
+    """What the classical arms scored on the inner folds, by name; in a search, what its policies without synthetic rows did."""
+    if job.plan.trials:
+        return {t["name"] or f"trial {t['number']}": t["value"] for t in classical_trials(job, fold, learner)}
+    return chosen(job, fold, learner)[1]
 
 
 # The sealed rows

@@ -19,6 +19,7 @@ from .core.registry import make
 from .core.store import disk_errors, make_folder, read_json, write_json
 from .data.stamp import stamp
 from .job import Job
+from .robust import tested_corrupted
 from .teaching import needed_views, space_of
 
 Watch = Callable[[Item, str], None]
@@ -146,10 +147,12 @@ def choices(job: Job) -> list[Item]:
     return out
 
 
-def comparison(job: Job, before: tuple[str, ...], since: float | None) -> list[Item]:
-    """Every arm, fold, learner and seed, the report last. `before` names items of the same graph that are waited for."""
+def comparison(job: Job, before: tuple[str, ...], since: float | None, searched: list[Item]) -> list[Item]:
+    """Every arm, fold, learner and seed, the report last. `before` names items of the same graph that are waited for.
+
+    `searched` holds the work for generators in other settings that a search chose.
+    """
     plan, root = job.plan, {"folder": str(job.folder)}
-    searched = imagined(job, chosen_variants(job)) if plan.trials else []
     out = [replace(i, after=tuple(a for a in i.after if a != "features")) for i in searched]
     ready = tuple(i.name for i in searched)
     if plan.mode != "cv":
@@ -165,6 +168,13 @@ def comparison(job: Job, before: tuple[str, ...], since: float | None) -> list[I
                 for seed in range(plan.seeds):
                     args = {**root, "fold": fold, "learner": learner, "arm": arm, "seed": seed}
                     out.append(Item(name=f"teach {arm} {learner} {fold} {seed}", function="augmind.compare:teach", args=args, after=after))
+    settled = tuple(n for n in before if (n.startswith("choose ") and n.endswith(" 0")) or n.startswith("views "))
+    out.append(Item(name="learning curve", function="augmind.growth:curve", args=root, after=settled))
+    if tested_corrupted(job):
+        for fold, learner in [(f, n) for f in job.folds for n in plan.learners]:
+            taught = tuple(f"teach {arm} {learner} {fold} 0" for arm in arms(job))
+            args = {**root, "fold": fold, "learner": learner, "arms": list(arms(job))}
+            out.append(Item(name=f"robust {learner} {fold}", function="augmind.robust:robust", args=args, after=taught))
     last = (*before, *(i.name for i in out))
     out.append(Item(name="verdict and report", function="augmind.record:conclude", args={**root, "since": since}, after=last))
     return out
@@ -172,8 +182,16 @@ def comparison(job: Job, before: tuple[str, ...], since: float | None) -> list[I
 
 def foreseen(job: Job) -> list[Item]:
     """The work that is known when the plan is made, for the display; a search adds its own as it goes."""
-    first = [*preparations(job), *([] if job.plan.trials else choices(job))]
-    return [*first, *([] if job.plan.trials else comparison(job, tuple(i.name for i in first), None))]
+    first = [*preparations(job), *(tries(job) if job.plan.trials else choices(job))]
+    return [*first, *comparison(job, tuple(i.name for i in first), None, [])]
+
+
+def tries(job: Job) -> list[Item]:
+    """As many scores as a search can take at most, by name."""
+    from .search.score import rungs
+
+    cells = [(n, f, t, r) for n in job.plan.learners for f in job.folds for t in range(job.plan.trials) for r in range(len(rungs(job, n)))]
+    return [Item(name=f"try {n} {f} {t} {r}", function="augmind.search.score:score", args={"learner": n}) for n, f, t, r in cells]
 
 
 def chosen_variants(job: Job) -> list[tuple[str, str]]:
@@ -239,13 +257,13 @@ def work(job: Job, workers: Workers, tell: Watch, until: Until, begun: float) ->
     """Everything after the plan. A search stands between what it needs and the comparison of what it found."""
     if not job.plan.trials:
         first = [*preparations(job), *choices(job)]
-        workers.run([*first, *comparison(job, tuple(i.name for i in first), begun)], tell)
+        workers.run([*first, *comparison(job, tuple(i.name for i in first), begun, [])], tell)
         return
     workers.run(preparations(job), tell)
     job = Job(job.folder)
     search(job, workers, tell)
     if until == "report":
-        workers.run(comparison(job, (), begun), tell)
+        workers.run(comparison(job, (), begun, imagined(job, chosen_variants(job))), tell)
 
 
 def spent(folder: Path, seconds: float) -> None:

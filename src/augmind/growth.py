@@ -115,24 +115,8 @@ def further(law: Law, n: int, gain: float) -> float:
 # The curve of a run
 
 
-def best_learner(job: Job, fold: str) -> str:
-    """The learner whose best classical arm scored highest on the inner folds of this fold."""
-    return max(job.plan.learners, key=lambda name: max(inner_scores(job, fold, name)))
-
-
-def inner_scores(job: Job, fold: str, learner: str) -> list[float]:
-    """Of the classical arms, or of the policies of a search that use no synthetic rows."""
-    if job.plan.trials:
-        from .searched import classical_trials
-
-        return [t["value"] for t in classical_trials(job, fold, learner)]
-    from .teaching import chosen
-
-    return list(chosen(job, fold, learner)[1].values())
-
-
 def curve_inputs(job: Job, fold: str = "0") -> dict[str, Any]:
-    from .compare import policy_of
+    from .compare import best_learner, policy_of
 
     policy = policy_of(job, fold, best_learner(job, fold), "classical").to_json()
     return {"features": job.features_stage.name, "fold": fold, "policy": policy, "views": job.plan.views, "inner": job.plan.inner_folds,
@@ -141,6 +125,8 @@ def curve_inputs(job: Job, fold: str = "0") -> dict[str, Any]:
 
 def curve(folder: str) -> None:
     """Errors of the best learner's classical arm in fold 0 by number of real rows, on inner validation rows: `curve.json`."""
+    from .compare import best_learner
+
     job = Job(Path(folder))
 
     def work(tmp: Path) -> None:

@@ -36,6 +36,7 @@ class Display:
         self.tasks: dict[str, TaskID] = {}
         self.weights: dict[str, float] = {}
         self.done: set[str] = set()
+        self.best = ""
         self.said = self.started = time.monotonic()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
@@ -71,11 +72,13 @@ class Display:
         """Called by the pool when a piece starts or ends."""
         if state != "started":
             self.done.add(item.name)
+        elif not item.name.startswith("try ") and any(n.startswith("try ") for n in self.done):
+            self.done |= {n for n in self.weights if n.startswith("try ")}
         if self.live:
             self._show(item, state)
         elif not self.quiet and state != "started" and time.monotonic() - self.said > QUIET_SECONDS:
             self.said = time.monotonic()
-            self.console.print(f"{len(self.done)} of {len(self.weights)} done, last: {item.name}; {self.eta()}", style="dim", markup=False)
+            self.console.print(f"{len(self.done)} of {len(self.weights)} done, last: {item.name}; {self.best}{self.eta()}", style="dim", markup=False)
 
     def _show(self, item: Item, state: str) -> None:
         if state == "started":
@@ -83,7 +86,7 @@ class Display:
         elif item.name in self.tasks:
             self.columns.remove_task(self.tasks.pop(item.name))
         if self.total is not None:
-            self.columns.update(self.total, completed=len(self.done & set(self.weights)), note=self.eta())
+            self.columns.update(self.total, completed=len(self.done & set(self.weights)), note=self.best + self.eta())
 
     def _follow(self) -> None:
         """Reads new lines of `events.jsonl` and moves the bars."""
@@ -106,6 +109,9 @@ class Display:
         except ValueError:
             return
         label = event.get("label", "")
+        if event["event"] == "progress" and label.startswith("search "):
+            self.best = f"best so far {100 * event['best']:.1f}; "
+            return
         names = [n for n in self.tasks if matches(n, label)]
         if event["event"] == "progress" and names:
             extra = {k: v for k, v in event.items() if k not in ("time", "event", "label", "done", "total") and isinstance(v, int | float)}
@@ -133,6 +139,8 @@ def weight(item: Item, plan: Plan) -> float:
         return 0.5 + seconds
     if kind == "teach":
         return 0.6 + seconds
+    if kind == "try":
+        return 0.7 + seconds
     if kind == "choose":
         return 3.0 + 8 * seconds
     return {"features": 3.0, "draw": 5.0, "views": 3.0, "quality": 3.0}.get(kind, 2.0)

@@ -9,17 +9,19 @@ from typing import Any
 import torch
 
 from .appraise import calibration, quality_of
-from .compare import ARMS, SEARCHED, arms, policy_of, predictions, primary
+from .compare import ARMS, SEARCHED, arms, best_learner, inner_scores, policy_of, predictions, primary
 from .conduct import time_before, versions
 from .core.registry import find
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
 from .core.types import Knowledge
-from .figures import table
+from .fairness import fairness_record
+from .figures import confusions, table
+from .growth import growth_record
 from .job import Job
 from .pipeline import shard_path, train_inputs, wanted_inputs
-from .searched import classical_trials, in_words, searches, without_use
-from .teaching import chosen
-from .verdict import Predictions, Verdict, difference, interval, verdict
+from .robust import robust_record, tested_corrupted
+from .searched import in_words, searches, without_use
+from .verdict import Predictions, Verdict, differences, intervals, verdict
 
 CHOSEN = "chosen in each fold"
 """The learner of the verdict: in every fold the one with the best inner score of its best classical arm."""
@@ -31,20 +33,9 @@ LABELS = {
     SEARCHED: "policy found by search",
 }
 KINDS = {arm: "synthetic" if "synthetic" in arm else arm for arm in ARMS} | {SEARCHED: "synthetic"}
+METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "precision", "recall", "roc_auc", "pr_auc", "ece", "log_loss")
 PER_CLASS, PER_REASON = 4, 8
 """Rows of the gallery."""
-
-
-def best_learner(job: Job, fold: str) -> str:
-    """The learner whose best classical arm scored highest on the inner folds of this fold's training rows."""
-    return max(job.plan.learners, key=lambda n: max(inner_scores(job, fold, n).values()))
-
-
-def inner_scores(job: Job, fold: str, learner: str) -> dict[str, float]:
-    """What the classical arms scored on the inner folds, by name; in a search, what its policies without synthetic rows did."""
-    if job.plan.trials:
-        return {t["name"] or f"trial {t['number']}": t["value"] for t in classical_trials(job, fold, learner)}
-    return chosen(job, fold, learner)[1]
 
 
 def cells(job: Job, learner: str) -> list[Predictions]:
@@ -61,25 +52,23 @@ def cells(job: Job, learner: str) -> list[Predictions]:
 
 
 def measured(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
-    """One row per arm, fold, seed and metric."""
-    return [{"learner": learner, **row} for row in table(found, job.spec.classes)]
+    """One row per arm, fold, seed and metric; with --group also one per group."""
+    groups = {r.id: r.group for r in job.rows} if job.config.group else None
+    return [{"learner": learner, **row} for row in table(found, job.spec.classes, groups)]
 
 
 def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
     """Means with intervals and paired differences, per arm."""
-    by_arm = {arm: [c for c in found if c.arm == arm] for arm in arms(job)}
+    shown = differences(found, mode=job.split.mode, primary=primary(job))
     out = []
-    for arm, own in by_arm.items():
-        metrics = {}
-        for metric in ("balanced_accuracy", "accuracy", "macro_f1", "recall", "ece", "log_loss"):
-            mean, low, high = interval(own, metric, mode=job.split.mode, classes=job.spec.classes)
-            metrics[metric] = {"mean": mean, "low": low, "high": high}
-        differences = {}
-        for other in ("real", "classical"):
-            d = difference(own, by_arm[other], mode=job.split.mode) if other != arm else None
-            differences[f"difference_{other}"] = asdict(d) if d else None
+    for arm in arms(job):
+        own = [c for c in found if c.arm == arm]
+        metrics = intervals(own, METRICS, mode=job.split.mode, classes=job.spec.classes)
+        against = {rival: shown.get(f"{arm} vs {rival}") for rival in ("real", "classical")}
         about = {"learner": learner, "arm": arm, "kind": KINDS[arm], "label": LABELS[arm], "knowledge": knowledge(job, learner, arm)}
-        out.append({**about, "policy": policy_name(job, learner, arm), "metrics": metrics, **differences})
+        about["policy"] = policy_name(job, learner, arm)
+        about["metrics"] = {name: dict(zip(("mean", "low", "high"), values, strict=True)) for name, values in metrics.items()}
+        out.append(about | {f"difference_{rival}": asdict(d) if d else None for rival, d in against.items()})
     return out
 
 
@@ -125,9 +114,12 @@ def wanted_record(job: Job) -> dict[str, Any]:
     return out
 
 
-def all_findings(job: Job, generators: list[dict[str, Any]], health: dict[str, Any], verdict: Verdict) -> list[dict[str, Any]]:
+def all_findings(
+    job: Job, generators: list[dict[str, Any]], health: dict[str, Any], verdict: Verdict, fairness: dict[str, Any] | None
+) -> list[dict[str, Any]]:
     """Coded remarks of all stages, each once, the worst first."""
     found = [*job.about["findings"], *job.split.to_json()["findings"], *health.get("findings", []), *(asdict(f) for f in verdict.findings)]
+    found += fairness["findings"] if fairness else []
     for g in generators:
         found += g["findings"]
         if g["status"] == "dropped":
@@ -191,6 +183,7 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     notes = {"seeds": job.plan.seeds}
     decided = verdict(found, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, primary=primary(job), notes=notes)
     decided = without_use(job, decided) if job.plan.trials else decided
+    extra = further_figures(job, found, decided)
     rows, told = [], []
     if len({best_learner(job, f) for f in job.folds}) > 1:
         rows += measured(job, CHOSEN, found)
@@ -226,11 +219,22 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     return {
         "name": job.about["name"], "command": command(job), "versions": versions(), "started": job.record["started"], "seconds": round(seconds, 1),
         "seed": job.config.seed, "preset": job.config.preset, "verdict": verdict_record(job, decided), "rows": rows, "arms": told,
-        "plan": job.plan.to_json(), "choices": choices, "search": searches(job, rows),
+        "plan": job.plan.to_json(), "choices": choices, "search": searches(job, rows), **extra,
         "generators": generators, "screens": screen_rows, "health": health,
-        "findings": all_findings(job, generators, health, decided), "wanted": wanted_record(job), "reproduce": command(job),
+        "findings": all_findings(job, generators, health, decided, extra["fairness"]), "wanted": wanted_record(job), "reproduce": command(job),
         "next": [f"augmind export {folder} --to imagefolder --out DIR", f"augmind sample {folder} --label {quoted(job.spec.classes[0])} -n 50"],
     }  # fmt: skip
+
+
+def further_figures(job: Job, found: list[Predictions], decided: Verdict) -> dict[str, Any]:
+    """Confusion, groups, what the gain is worth in real rows, and robustness, of the learner chosen in each fold."""
+    d = decided.differences.get(f"{primary(job)} vs classical")
+    return {
+        "confusion": confusions(found, job.spec.classes),
+        "fairness": fairness_record(job, found, decided.arm),
+        "growth": growth_record(job, d and d.estimate, d and d.se),
+        "robustness": robust_record(job, {f: best_learner(job, f) for f in job.folds}, arms(job)) if tested_corrupted(job) else None,
+    }
 
 
 def verdict_record(job: Job, v: Verdict) -> dict[str, Any]:
@@ -256,6 +260,8 @@ def command(job: Job) -> str:
             parts.append(flag)
         elif isinstance(value, dict):
             parts += [flag, *(quoted(f"{k}={v}") for k, v in value.items())]
+        elif name == "warm":
+            parts += [flag, *map(quoted, value)]
         elif isinstance(value, tuple):
             parts += [flag, quoted(",".join(value))]
         else:

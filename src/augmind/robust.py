@@ -62,6 +62,11 @@ def restored(job: Job, fold: str, learner: str, arm: str) -> Learner:
     return plugin.restore(job.data(job.fold_rows(fold).take([])), load_tensors(model_path(job, fold, learner, arm) / "model.safetensors"))
 
 
+def tested_corrupted(job: Job) -> bool:
+    """Whether the run judges its models on corrupted test rows too."""
+    return job.config.preset != "quick" and bool(corruptions(job))
+
+
 def robust(folder: str, fold: str, learner: str, arms: list[str]) -> None:
     """Which corrupted test rows of a fold every arm's model answers rightly: `robust.safetensors`, column 0 the rows as they are."""
     from .compare import test_rows

@@ -13,12 +13,6 @@ from .verdict import Verdict
 PRIMARY = "balanced_accuracy"
 
 
-def classical_trials(job: Job, fold: str, learner: str) -> list[dict[str, Any]]:
-    """Finished trials of a search that use no synthetic rows."""
-    trials = search_record(job, fold, learner)["trials"]
-    return [t for t in trials if t["state"] == "complete" and not t["policy"]["generators"]]
-
-
 def searches(job: Job, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One record a fold and learner: winner, rivals, importances, and the inner score less what the sealed rows gave."""
     out = []

@@ -227,7 +227,7 @@ def verdict(
 
     Both must hold, each at the full level: whichever rival is the better one, a false recommendation has at most the error of
     one test (intersection-union). `margin` (in 0..1) lets an arm pass whose loss is shown to be smaller than that. Otherwise
-    the recommended arm is "classical", or "real" where "classical" did not do better. One seed on one training set never
+    the recommended arm is "classical", or "real" where the interval shows that "classical" does harm. One seed on one training set never
     recommends synthetic rows. All other arms are exploratory: their p are Holm-corrected and cannot change the verdict.
 
     `primary` must be fixed before the test rows are opened. Raises `UsageError` for a rival as the primary arm.
@@ -245,7 +245,7 @@ def verdict(
     exploratory = {name: d for name, d in shown.items() if name.endswith(f" vs {rivals[0]}") and name.partition(" vs ")[0] not in (primary, *RIVALS)}
     fallback = rivals[0]
     if len(rivals) == 2:
-        fallback = "classical" if shown["classical vs real"].estimate > 0 else "real"
+        fallback = "real" if shown["classical vs real"].high < 0 else "classical"
     settled: dict[str, Any] = {"level": level, "margin": margin, "differences": shown, "notes": dict(notes or {})}
     told = arm_findings(by_arm, primary, main, exploratory, level)
     settled["findings"] = (*row_findings(by_arm[rivals[0]], mode, classes), *told)

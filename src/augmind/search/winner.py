@@ -94,6 +94,12 @@ def found(job: Job, fold: str, learner: str) -> dict[str, Policy]:
     return {name: Policy.from_json(record[name]["policy"]) for name in ("winner", "classical")}
 
 
+def classical_trials(job: Job, fold: str, learner: str) -> list[dict[str, Any]]:
+    """Finished trials of a search that use no synthetic rows."""
+    trials = search_record(job, fold, learner)["trials"]
+    return [t for t in trials if t["state"] == "complete" and not t["policy"]["generators"]]
+
+
 def study_seed(job: Job, fold: str, learner: str, number: int) -> int:
     """A trial is proposed by a sampler of its own seed, so that a repeated search asks for the same."""
     return stable_seed(job.config.seed, "search", fold, learner, number) % 2**31
