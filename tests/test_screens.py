@@ -10,7 +10,9 @@ from torch.nn.functional import pad
 from augmind.core.registry import find, names
 from augmind.core.run import Run
 from augmind.core.types import Data, Samples, Spec, as_features
+from augmind.data.neighbours import neighbours, rule_for
 from augmind.testing import ToyCodec, toy_data
+from rows import patterns
 
 DEFAULT = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
 
@@ -139,6 +141,73 @@ def test_copies_of_training_rows_are_rejected_and_fresh_rows_are_not(data, tmp_p
         assert share(data.train.key[positions] == originals.key) >= 0.95, how
         assert distances.median() < screen.nearest(data.val)[1].median(), how
     assert share(screen.score(data.val) < screen.cut) <= 0.05
+
+
+def few_digits(rows, seed=0):
+    """So many training digits in all, of whatever class, and fresh ones. On 8 x 8 cells many digits nearly are others, shifted by one."""
+    data = digits(10, seed, fresh=10)
+    return dataclasses.replace(data, train=data.train.take(torch.randperm(100, generator=torch.Generator().manual_seed(seed))[:rows]))
+
+
+def few_patterns(rows, seed=0, fresh=100):
+    """Grids of 28 x 28, a quarter of whose variance is that of their class."""
+    y = torch.arange(rows + fresh) % 4
+    common, own = (patterns(n, (1, 28, 28), seed=s).float() - 128 for n, s in ((4, 1000 + seed), (len(y), seed)))
+    x = as_bytes(128 + 0.5 * common[y] + 0.75**0.5 * own)
+    spec = Spec(kind="continuous", shape=(1, 28, 28), classes=tuple("0123"))
+    samples = Samples.real(x, y, z=ToyCodec(spec).embed(x))
+    return Data(train=samples.take(range(rows)), val=samples.take(range(rows, rows + fresh)), spec=spec, codec=ToyCodec(spec))
+
+
+def paired(data, x):
+    """Which rows the rule of `augmind.data` pairs with a training row when each is laid among the training rows."""
+    rows = (torch.cat([data.train.x, one[None]]) for one in x)
+    found = (neighbours(r, data.spec, data.codec).pairs(rule_for(data.spec)) for r in rows)
+    return torch.tensor([any(j == len(data.train) for _, j, _ in pairs) for pairs in found])
+
+
+@pytest.mark.parametrize("rows", [24, 48])
+@pytest.mark.parametrize(("how", "least"), [("noise 20", 0.95), ("noise 40", 0.85), ("mixed 3 : 1", 0.9)])
+def test_of_few_rows_too_near_duplicates_are_rejected(rows, how, least, tmp_path):
+    near, rejected = 0, 0
+    for seed in range(3):
+        data, rng = few_digits(rows, seed), torch.Generator().manual_seed(seed)
+        x = data.train.x.float()
+        if how == "mixed 3 : 1":
+            x = 0.75 * x + 0.25 * x[torch.randperm(rows, generator=rng)]
+        else:
+            x = x + float(how.split()[1]) * torch.randn(x.shape, generator=rng)
+        copies = redrawn(data, as_bytes(x), data.train.y)
+        flagged = paired(data, copies.x)
+        near, rejected = near + int(flagged.sum()), rejected + int((flagged & ~passed("novelty", data, copies, tmp_path)).sum())
+    assert near >= 2 * rows and rejected >= least * near
+
+
+@pytest.mark.parametrize("rows", [24, 48])
+def test_of_few_rows_fresh_ones_pass(rows, tmp_path):
+    for make, least in ((few_patterns, 0.95), (few_digits, 0.9)):
+        fresh = [passed("novelty", d, d.val, tmp_path) for d in (make(rows, seed) for seed in range(4))]
+        assert share(torch.cat(fresh)) >= least
+
+
+def test_what_scores_nothing_is_a_near_duplicate_by_the_rule_of_the_data(tmp_path):
+    data = few_digits(24, 3)
+    rng = torch.Generator().manual_seed(0)
+    x = torch.cat([data.val.x, *(as_bytes(data.train.x.float() + sd * torch.randn(data.train.x.shape, generator=rng)) for sd in (20, 40, 60))])
+    rows = redrawn(data, x, torch.zeros(len(x), dtype=torch.long))
+    screen = find("screens", "novelty")().fit(data, Run(folder=tmp_path))
+    zero = screen.score(rows) == 0
+    assert zero.sum() >= 40 and paired(data, x)[zero].all()
+
+
+def test_a_copy_of_a_row_that_the_data_holds_nearly_twice_is_found(tmp_path):
+    data = few_digits(24)
+    twins = as_bytes(data.train.x.float() + 6 * torch.randn(data.train.x.shape, generator=torch.Generator().manual_seed(0)))
+    y, unit = data.train.y.repeat(2), torch.arange(24).repeat(2)
+    x = torch.cat([data.train.x, twins])
+    data = dataclasses.replace(data, train=Samples.real(x, y, z=x.flatten(1).float() * 16 / 255, unit=unit))
+    third = as_bytes(data.train.x[:24].float() + 20 * torch.randn(data.train.x[:24].shape, generator=torch.Generator().manual_seed(1)))
+    assert share(passed("novelty", data, redrawn(data, third, y[:24]), tmp_path)) <= 0.05
 
 
 def test_copies_are_found_whatever_label_they_carry_and_in_features_alone(tmp_path):

@@ -12,6 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d, affine_grid, avg_pool2d, gr
 from augmind.core.plugin import Screen
 from augmind.core.run import Run
 from augmind.core.types import Data, Samples, Spec
+from augmind.nn.likeness import Copies
 from augmind.nn.neighbours import blocks, nearest, polar
 
 from ._conformal import Conformal
@@ -36,7 +37,9 @@ class Novelty(Screen):
     features (`neighbours.polar`) and, where rows are grids, in the rows themselves: correlation of small standardised grids,
     the highest over shifted, slightly turned and slightly scaled views of the codec's near copies (mirrored, ...) of the
     training row. Each ratio becomes the share of training rows that are no farther, relatively, from the rest (`Conformal`,
-    leave-one-out), and the score is twice the lesser share: at a cut of 0.02, 2 % of fresh rows would be lost.
+    leave-one-out), and the score is twice the lesser share: at a cut of 0.02, 2 % of fresh rows would be lost. Among n training rows
+    no share is much less than 1 / n, so few rows alone condemn nothing but the plainest copy. Therefore a grid that the dataset's own
+    rule calls a near duplicate of a training row (`likeness.Copies`) scores 0, whatever its share.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
@@ -56,6 +59,7 @@ class Novelty(Screen):
             self.views_ = torch.stack([view for v in data.codec.variants(train.x) for view in views(fine(v, data.spec))])
             own, spread = plain(fine(train.x, data.spec))
             self.flat_ = FLAT * float(spread.median())
+            self.copies_ = Copies(data.codec.variants(train.x), train.units, data.spec)
             if self.assessable:
                 shown = spread > self.flat_
                 self.by_rows_ = _calibrated(self._grid_neighbours(own, self.k_, itself=True)[0][shown], train.y[shown])
@@ -65,13 +69,19 @@ class Novelty(Screen):
 
     @property
     def assessable(self) -> bool:
-        """Whether there are training rows enough, three, to tell near from nearer; without them every score is 1."""
+        """Whether there are training rows enough, three, to tell near from nearer; without them only near duplicates are rejected."""
         return self.k_ > 1
 
     def score(self, synthetic: Samples, kept: Samples | None = None) -> Float[Tensor, " n"]:
         assert synthetic.z is not None
-        if not self.assessable:
-            return torch.ones(len(synthetic))
+        share = self._share(synthetic) if self.assessable else torch.ones(len(synthetic))
+        if self.views_ is None or synthetic.x.ndim != 4:
+            return share
+        return share.masked_fill(self.copies_.among(synthetic.x), 0.0)
+
+    def _share(self, synthetic: Samples) -> Float[Tensor, " n"]:
+        """The share of training rows that are no farther from the rest, by features and, for grids, by the rows themselves."""
+        assert synthetic.z is not None
         by_features = self.by_features_.share(relative(nearest(polar(synthetic.z), self.z_, self.k_)[0]))
         if self.views_ is None or synthetic.x.ndim != 4:
             return by_features
