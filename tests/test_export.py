@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -91,6 +92,45 @@ def test_webdataset_shards_hold_file_class_and_columns(bundle, tmp_path):
         record, label = members["vae-001.json"], members["vae-001.cls"]
         assert record and json.loads(record.read())["label"] == "../../dog"
         assert label and int(label.read()) == 1
+
+
+def scores(out: Path, to: str, cache: Path) -> list[float | None]:
+    """The scores of the training rows in the order of the export, None where there is none."""
+    import datasets
+
+    if to == "npz":
+        with np.load(out / "dataset.npz") as found:
+            return [None if np.isnan(s) else float(s) for s in found["train_score_agreement"]]
+    found = datasets.load_dataset(str(out), cache_dir=str(cache))["train"]
+    if to == "webdataset":
+        return [None if r["score_agreement"] == -1 else r["score_agreement"] for r in found["json"]]
+    return found["score_agreement"][:]
+
+
+@pytest.mark.parametrize("to", ["imagefolder", "parquet", "webdataset", "npz"])
+def test_scores_are_read_back_as_they_were_given(to, bundle, tmp_path):
+    given = [0.25, 0.0, 0.8125]
+    bundle.splits["train"][1].columns["score_agreement"] = given
+    found = scores(export(bundle, tmp_path / "out", to), to, tmp_path / "cache")
+    assert sorted(s for s in found if s is not None) == sorted(given) and found.count(None) == 9
+
+
+def test_every_file_is_on_the_disk_before_the_folder_has_its_name(bundle, tmp_path, monkeypatch):
+    synced, found = set[int](), list[tuple[set[int], set[int]]]()
+    real, rename = os.fsync, os.replace
+
+    def told(handle: int) -> None:
+        synced.add(os.fstat(handle).st_ino)
+        real(handle)
+
+    def renamed(source: Path, target: Path) -> None:
+        found.append(({p.stat().st_ino for p in Path(source).rglob("*")}, set(synced)))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", told)
+    monkeypatch.setattr(os, "replace", renamed)
+    export(bundle, tmp_path / "out", "imagefolder")
+    assert found and all(files and files <= known for files, known in found)
 
 
 def test_webdataset_opens_with_datasets(bundle, tmp_path):

@@ -64,12 +64,20 @@ def make_folder(path: Path) -> None:
         raise MachineError(f"cannot write '{path}': {error.strerror}", help="choose a folder that you may write to", code="ENV-003") from error
 
 
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Brings a file, or the list of what a folder holds, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_below(folder: Path) -> None:
+    """Brings every file and folder below a folder, and itself, to the disk."""
+    for root, _, names in os.walk(folder, topdown=False):
+        for path in (*(Path(root) / name for name in names), Path(root)):
+            sync(path)
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -83,7 +91,7 @@ def atomic_write(path: Path, data: bytes) -> None:
                 f.flush()
                 os.fsync(f.fileno())
             os.replace(tmp, path)
-            sync_folder(path.parent)
+            sync(path.parent)
         except BaseException:
             tmp.unlink(missing_ok=True)
             raise
@@ -271,7 +279,7 @@ class Store:
                 work(tmp)
                 files = {str(p.relative_to(tmp)): file_digest(p) for p in sorted(tmp.rglob("*")) if p.is_file()}
                 os.replace(tmp, final)
-                sync_folder(final.parent)
+                sync(final.parent)
             except BaseException:
                 shutil.rmtree(tmp, ignore_errors=True)
                 raise

@@ -1,6 +1,7 @@
 """Datasets out: an image folder, Parquet, WebDataset shards or one `.npz`, each with a card that tells how it was made.
 
-Everything is written beside the target and renamed into place, so an interrupted export leaves nothing half-made.
+Everything is written beside the target, to the disk itself, and renamed into place: an interrupted export leaves nothing
+half-made.
 """
 
 import csv
@@ -20,7 +21,7 @@ import numpy as np
 from torch import Tensor
 
 from augmind.core.errors import UsageError, unknown
-from augmind.core.store import disk_errors, make_folder, sync_folder
+from augmind.core.store import disk_errors, make_folder, sync, sync_below
 from augmind.core.types import Codec, Spec
 
 from .card import card
@@ -28,6 +29,8 @@ from .card import card
 SHARD_ROWS = 1000
 """Rows of one WebDataset shard."""
 BLOCK = 500
+ABSENT = {"string": "", "float32": -1.0}
+"""What stands for a missing value of an Arrow type where a format has none; -1 for the others."""
 RESERVED = r"con|prn|aux|nul|com\d|lpt\d"
 """Names that Windows keeps for devices."""
 
@@ -84,10 +87,11 @@ def export(bundle: Bundle, out: Path, to: str) -> Path:
             policy = bundle.record["verdict"]["policy"]
             (tmp / "policy.json").write_text(json.dumps(policy, indent=1, ensure_ascii=False) + "\n", "utf-8")
             (tmp / "README.md").write_text(card(bundle.name, bundle.spec, counts(bundle), bundle.record, to), "utf-8")
+            sync_below(tmp)
             if out.is_dir():
                 out.rmdir()
             os.replace(tmp, out)
-            sync_folder(out.parent)
+            sync(out.parent)
         finally:
             shutil.rmtree(tmp, ignore_errors=True)
     return out
@@ -177,7 +181,7 @@ def parquet(bundle: Bundle, out: Path) -> None:
 def webdataset(bundle: Bundle, out: Path) -> None:
     """SPLIT-000000.tar and so on; each row is NAME.png, NAME.cls (class index) and NAME.json (all columns).
 
-    What a row does not have is "" or -1 there: readers take the types of columns from the first rows.
+    What a row does not have is "" or -1 there, -1.0 for a score: readers take the types of columns from the first rows.
     """
     for split in bundle.splits:
         shard: tarfile.TarFile | None = None
@@ -186,7 +190,7 @@ def webdataset(bundle: Bundle, out: Path) -> None:
                 if shard:
                     shard.close()
                 shard = tarfile.open(out / f"{split}-{i // SHARD_ROWS:06d}.tar", "w")  # noqa: SIM115
-            absent = {k: "" if kind == "string" else -1 for k, kind in schema_of(columns).items()}
+            absent = {k: ABSENT.get(kind, -1) for k, kind in schema_of(columns).items()}
             record = json.dumps({k: absent[k] if v is None else v for k, v in columns.items()}, ensure_ascii=False).encode()
             index = str(bundle.spec.classes.index(columns["label"])).encode()
             for suffix, data in ((bundle.codec.suffix, blob), (".cls", index), (".json", record)):
