@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .appraise import calibration, quality_of
-from .compare import ARMS, SEARCHED, arms, best_learner, inner_scores, policy_of, predictions, primary
+from .compare import SEARCHED, arms, best_learner, inner_scores, policy_of, predictions, primary
 from .conduct import time_before, versions
 from .core.registry import find
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
@@ -20,7 +20,7 @@ from .growth import growth_record
 from .job import Job
 from .pipeline import shard_path, train_inputs, wanted_inputs
 from .robust import robust_record, tested_corrupted
-from .searched import in_words, searches, without_use
+from .searched import imagines, in_words, searches, without_use
 from .verdict import Predictions, Verdict, differences, intervals, verdict
 
 CHOSEN = "chosen in each fold"
@@ -32,7 +32,6 @@ LABELS = {
     "synthetic+classical": "synthetic + classical",
     SEARCHED: "policy found by search",
 }
-KINDS = {arm: "synthetic" if "synthetic" in arm else arm for arm in ARMS} | {SEARCHED: "synthetic"}
 METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "precision", "recall", "roc_auc", "pr_auc", "ece", "log_loss")
 PER_CLASS, PER_REASON = 4, 8
 """Rows of the gallery."""
@@ -57,6 +56,13 @@ def measured(job: Job, learner: str, found: list[Predictions]) -> list[dict[str,
     return [{"learner": learner, **row} for row in table(found, job.spec.classes, groups)]
 
 
+def kind_of(job: Job, arm: str) -> str:
+    """How the report marks an arm: "real", "classical" or "synthetic"."""
+    if arm == SEARCHED:
+        return "synthetic" if imagines(job) else "classical"
+    return "synthetic" if "synthetic" in arm else arm
+
+
 def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
     """Means with intervals and paired differences, per arm."""
     shown = differences(found, mode=job.split.mode, primary=primary(job))
@@ -65,7 +71,7 @@ def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[s
         own = [c for c in found if c.arm == arm]
         metrics = intervals(own, METRICS, mode=job.split.mode, classes=job.spec.classes)
         against = {rival: shown.get(f"{arm} vs {rival}") for rival in ("real", "classical")}
-        about = {"learner": learner, "arm": arm, "kind": KINDS[arm], "label": LABELS[arm], "knowledge": knowledge(job, learner, arm)}
+        about = {"learner": learner, "arm": arm, "kind": kind_of(job, arm), "label": LABELS[arm], "knowledge": knowledge(job, learner, arm)}
         about["policy"] = policy_name(job, learner, arm)
         about["metrics"] = {name: dict(zip(("mean", "low", "high"), values, strict=True)) for name, values in metrics.items()}
         out.append(about | {f"difference_{rival}": asdict(d) if d else None for rival, d in against.items()})

@@ -8,7 +8,7 @@ from .compare import SEARCHED, policy_of
 from .core.types import Policy
 from .job import Job
 from .search.winner import search_record
-from .verdict import Verdict
+from .verdict import Verdict, points
 
 PRIMARY = "balanced_accuracy"
 
@@ -64,9 +64,8 @@ def without_use(job: Job, v: Verdict) -> Verdict:
     """A verdict about a searched policy that uses no synthetic rows recommends that policy, or a simpler arm, and no synthetic rows."""
     if imagines(job):
         return v
-    tried = job.plan.trials
-    start = (
-        f"Do not use synthetic data here: of {tried} policies tried{' in each fold' if len(job.folds) > 1 else ''}, one without synthetic rows won"
-    )
-    gain = f"{round(100 * v.gain, 1) + 0.0:+.1f} points against {v.against} (95% interval {100 * v.interval[0]:+.1f} to {100 * v.interval[1]:+.1f})"
+    where = " in each fold" if len(job.folds) > 1 else ""
+    start = f"Do not use synthetic data here: of {job.plan.trials} policies tried{where}, one without synthetic rows won"
+    low, high = v.interval
+    gain = f"{points(v.gain)} points against {v.against} ({100 * v.level:g}% interval {points(low)} to {points(high)})"
     return replace(v, use_synthetic=False, sentence=f"{start}; it gave {gain}.")

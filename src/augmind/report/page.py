@@ -12,6 +12,7 @@ from .learning import learning_view
 from .plots import SHAPES, number_line
 from .results import learners, level_of, primary_of, results_view, title_of
 from .robustness import robust_view
+from .search import search_view
 from .words import DASH, anything, clean, duration, entries, interval, items, number, plain, probability, scale_of, table, whole
 
 KIND_NAMES = {"real": "real rows alone", "classical": "classical", "control": "same knowledge, nothing generated", "synthetic": "with synthetic rows"}
@@ -215,6 +216,7 @@ def render(record: dict[str, Any]) -> str:
             results=results_view(record),
             confusion=confusion_view(record),
             learning=learning_view(record),
+            search=search_view(record),
             robust=robust_view(record),
             fairness=fairness_view(record),
             made=generation_view(record),

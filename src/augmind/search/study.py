@@ -14,7 +14,7 @@ import torch
 
 from augmind.core.pool import Item
 from augmind.core.registry import find
-from augmind.core.store import write_json
+from augmind.core.store import digest, write_json
 from augmind.core.types import Classical, Policy
 from augmind.job import Job
 from augmind.teaching import candidates, default_policy, space_of
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 BATCH = 4
 """Trials that are proposed and scored together."""
+ATTEMPTS = 10
+"""Proposals of a sampler that repeats itself before one of them is scored again."""
 START = 10
 """Trials, those that a search begins with among them, before the sampler learns from results."""
 FILE = "study.db"
@@ -83,6 +85,7 @@ class Search:
         self.batch: list[Candidate] = []
         self.done: list[Candidate] = []
         self.rung = 0
+        self.tried: set[str] = set()
         self.study = open_study(job, f"{job.about['fingerprint']} {learner} {fold}")
         self.waiting = [(c.name, default_policy(job, learner, c, generators=False)) for c in candidates(job, learner)]
         self.waiting += [(f"earlier run, {i + 1}", p) for i, p in enumerate(earlier(job, self.space))]
@@ -117,14 +120,24 @@ class Search:
         return [self._propose(len(self.done) + i) for i in range(min(BATCH, left))]
 
     def _propose(self, number: int) -> Candidate:
-        name, policy = "", None
-        self.study.sampler = sampler(self.job, self.fold, self.learner, number, bool(self.space.generators))
-        if self.waiting:
-            name, policy = self.waiting.pop(0)
-            self.study.enqueue_trial(self.space.params(policy))
-        trial = self.study.ask()
-        params = self.space.suggest(trial)
-        policy = policy or self.space.policy(params)
+        """The next policy to begin with, or one of the sampler that was not tried before, if it has any."""
+        import optuna
+
+        name, policy, trial, params = "", None, None, {}
+        for attempt in range(ATTEMPTS):
+            self.study.sampler = sampler(self.job, self.fold, self.learner, number, attempt, bool(self.space.generators))
+            if self.waiting:
+                name, policy = self.waiting.pop(0)
+                self.study.enqueue_trial(self.space.params(policy))
+            trial = self.study.ask()
+            params = self.space.suggest(trial)
+            policy = policy or self.space.policy(params)
+            if name or attempt + 1 == ATTEMPTS or digest(policy.to_json()) not in self.tried:
+                break
+            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            policy = None
+        assert trial is not None and policy is not None
+        self.tried.add(digest(policy.to_json()))
         trial.set_user_attr("policy", policy.to_json())
         trial.set_user_attr("name", name)
         return Candidate(trial, number, name, params, policy)
@@ -199,11 +212,11 @@ def pooled(c: Candidate, column: int) -> torch.Tensor:
     return torch.cat([r[column] for r in c.rights if r[0].steps == 1])
 
 
-def sampler(job: Job, fold: str, learner: str, number: int, imagining: bool) -> "optuna.samplers.BaseSampler":
+def sampler(job: Job, fold: str, learner: str, number: int, attempt: int, imagining: bool) -> "optuna.samplers.BaseSampler":
     """The sampler of one trial. Odd trials may use synthetic rows, even ones may not."""
     import optuna
 
-    seed = study_seed(job, fold, learner, number)
+    seed = study_seed(job, fold, learner, number, attempt)
     with quiet():
         made: optuna.samplers.BaseSampler
         if job.plan.sampler == "random":

@@ -100,6 +100,6 @@ def classical_trials(job: Job, fold: str, learner: str) -> list[dict[str, Any]]:
     return [t for t in trials if t["state"] == "complete" and not t["policy"]["generators"]]
 
 
-def study_seed(job: Job, fold: str, learner: str, number: int) -> int:
+def study_seed(job: Job, fold: str, learner: str, number: int, attempt: int) -> int:
     """A trial is proposed by a sampler of its own seed, so that a repeated search asks for the same."""
-    return stable_seed(job.config.seed, "search", fold, learner, number) % 2**31
+    return stable_seed(job.config.seed, "search", fold, learner, number, attempt) % 2**31
