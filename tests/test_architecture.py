@@ -54,6 +54,10 @@ HEAVY = {
     "matplotlib",
     "cleanlab",
     "torchmetrics",
+    "optuna",
+    "sqlalchemy",
+    "peft",
+    "imblearn",
 }
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 LONGEST = 400
