@@ -7,8 +7,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .api import Finished, expand, inspect, load, resume, runs
     from .core.errors import AugmindError
+    from .policy import load_policy
+    from .resample import Resampler
 
-__all__ = ["AugmindError", "Finished", "expand", "inspect", "load", "resume", "runs"]
+HOMES = {"AugmindError": "augmind.core.errors", "Resampler": "augmind.resample", "load_policy": "augmind.policy"}
+"""Modules of the public names; the others are in `augmind.api`."""
+
+__all__ = ["AugmindError", "Finished", "Resampler", "expand", "inspect", "load", "load_policy", "resume", "runs"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,8 +22,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'augmind' has no attribute '{name}'")
     import importlib
 
-    home = importlib.import_module("augmind.core.errors" if name == "AugmindError" else "augmind.api")
-    return getattr(home, name)
+    return getattr(importlib.import_module(HOMES.get(name, "augmind.api")), name)
 
 
 def __dir__() -> list[str]:
