@@ -15,9 +15,10 @@ from .compare import SEARCHED, arms, policy_of
 from .config import Config, Plan, make_plan
 from .core.errors import DataError, MachineError, UsageError, unknown
 from .core.pool import Item, Workers
-from .core.registry import make
-from .core.store import disk_errors, make_folder, read_json, write_json
+from .core.registry import find, make
+from .core.store import atomic_write, disk_errors, make_folder, read_json, write_json
 from .data.stamp import stamp
+from .donor import donors
 from .job import Job
 from .robust import tested_corrupted
 from .teaching import needed_views, space_of
@@ -27,7 +28,10 @@ Until = Literal["plan", "search", "report"]
 
 
 def open_folder(config: Config, out: Path) -> Job:
-    """A new or continued run folder. Raises `UsageError` if the folder belongs to another dataset or configuration."""
+    """A new or continued run folder; until work has begun, settings may be corrected and rows added.
+
+    Raises `UsageError` if the folder belongs to another dataset or configuration, `DataError` if the data changed since the work began.
+    """
     path = out / "config.json"
     source = Path(config.data).expanduser()
     data = str(source.resolve()) if source.exists() else config.data
@@ -37,9 +41,10 @@ def open_folder(config: Config, out: Path) -> Job:
         refuse_other(out, read_json(path), record)
         return Job(out)
     if path.is_file():
-        refuse_other(out, read_json(path), {**record, "config": read_json(path)["config"]})
+        old = read_json(path)
+        refuse_other(out, old, {**record, "config": old["config"], "stamp": old["stamp"]})
         (out / "plan.json").unlink(missing_ok=True)
-        write_json(path, record | {"started": read_json(path)["started"]})
+        write_json(path, record | {"started": old["started"]})
         return Job(out)
     if out.exists() and (not out.is_dir() or any(p.name != "events.jsonl" for p in out.iterdir())):
         raise UsageError(f"'{out}' exists and is not a run folder", help="give another --out, or an empty folder")
@@ -80,11 +85,29 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
     plan = make_plan(config, earlier=earlier_policies(config.warm), **known)
+    if config.start:
+        plan = replace(plan, starts=begun_from(job, config, plan.learners))
     for kind, chosen in (("generators", plan.generators), ("learners", plan.learners)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
+
+
+def begun_from(job: Job, config: Config, learners: tuple[str, ...]) -> dict[str, str]:
+    """The models that learners begin from, copied into the run folder, where they stay as they are.
+
+    Raises `UsageError` where no learner of the plan can begin from what was given.
+    """
+    able = tuple(n for n in learners if "start" in find("learners", n).__dataclass_fields__)
+    if not able:
+        raise UsageError(f"--start: none of the learners {', '.join(learners)} can begin from a saved model", help="use --learner cnn or finetune")
+    out: dict[str, str] = {}
+    for name, file in donors(config.start or "", able).items():
+        copy = job.folder / "start" / f"{name}.safetensors"
+        atomic_write(copy, Path(file).read_bytes())
+        out[name] = str(copy.resolve())
+    return out
 
 
 def earlier_policies(folders: tuple[str, ...]) -> tuple[dict[str, Any], ...]:

@@ -112,6 +112,8 @@ class Config(BaseModel):
     generators: tuple[str, ...] = GENERATORS
     learner: tuple[str, ...] | None = None
     backbone: str = "lite0"
+    start: str | None = None
+    labels: str | None = None
     want: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     ratio: float | None = Field(None, gt=0, le=20)
     share: float = Field(0.25, gt=0, le=0.9)
@@ -189,6 +191,8 @@ class Plan:
     """Other settings of generators that a search may choose, by key ("vae~1")."""
     earlier: tuple[dict[str, Any], ...] = ()
     """Policies that won in earlier runs, tried first."""
+    starts: dict[str, str] = field(default_factory=dict)
+    """Saved models that learners begin from, by learner."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

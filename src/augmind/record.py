@@ -11,7 +11,8 @@ import torch
 from .appraise import calibration, quality_of
 from .compare import SEARCHED, arms, best_learner, inner_scores, policy_of, predictions, primary
 from .conduct import time_before, versions
-from .core.registry import find
+from .core.plugin import Learner
+from .core.registry import find, make
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
 from .core.types import Knowledge
 from .fairness import fairness_record
@@ -82,10 +83,15 @@ def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     """Where what this arm knows comes from."""
     known = {Knowledge.rows.name}
     for name in {best_learner(job, f) for f in job.folds} if learner == CHOSEN else {learner}:
-        known.add(find("learners", name).knowledge.name)
+        known |= {k.name for k in knows(make("learners", job.learner(name)))}
         if arm == SEARCHED or "synthetic" in arm:
             known |= {find("generators", g.name).knowledge.name for f in job.folds for g in policy_of(job, f, name, arm).generators}
     return sorted(known)
+
+
+def knows(learner: Learner) -> frozenset[Knowledge]:
+    """Where what a learner knows comes from; one that begins from a saved model says so."""
+    return getattr(learner, "knows", frozenset({learner.knowledge}))
 
 
 def policy_name(job: Job, learner: str, arm: str) -> str:

@@ -80,6 +80,9 @@ def expand(
     want: Annotated[list[str] | None, Parameter(group=WORK, consume_multiple=True, negative="")] = None,
     steps: Annotated[list[str] | None, Parameter(group=WORK, consume_multiple=True, negative="")] = None,
     ratio: Annotated[float | None, Parameter(group=WORK)] = None,
+    share: Annotated[float | None, Parameter(group=WORK)] = None,
+    start: Names = None,
+    labels: Names = None,
     jobs: Annotated[int | None, Parameter(group=WORK)] = None,
     seed: Annotated[int | None, Parameter(group=WORK)] = None,
     label: Annotated[str | None, Parameter(group=DATA)] = None,
@@ -129,13 +132,20 @@ def expand(
     learner
         Which downstream models, by comma: probe, cnn, finetune.
     backbone
-        The pretrained network: lite0, a Hub id or a folder with safetensors.
+        The pretrained network: lite0, a name (resnet18, resnet50, convnext-tiny, vit-small, vit-base, dinov2-small, dinov2-base, vgg11,
+        vgg16), a Hub id or a folder with safetensors.
     want
         How many synthetic rows of which class to hand over: spoons=500 forks=200.
     steps
         Training steps of generators and learners, instead of the preset's: vae=1000 diffusion=2000.
     ratio
         Synthetic rows per real row otherwise.
+    share
+        Part of every training batch that is synthetic (default 0.25).
+    start
+        A finished run, or a model.safetensors of one, whose learner (cnn, finetune) every training begins from.
+    labels
+        How the classes of --start are called here where names differ: "old=new, old2=new2".
     jobs
         Worker processes (default: one a core).
     seed
@@ -187,6 +197,9 @@ def expand(
         "want": numbers("--want", want),
         "steps": numbers("--steps", steps),
         "ratio": ratio,
+        "share": share,
+        "start": start,
+        "labels": labels,
         "jobs": jobs,
         "seed": seed,
         "drop_rare": drop_rare or None,

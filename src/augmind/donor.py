@@ -1,0 +1,37 @@
+"""Where a training begins that does not begin from nothing: the models of an earlier run, or one saved model."""
+
+from pathlib import Path
+
+from .core.errors import AugmindError, UsageError
+from .core.store import read_json, tensor_meta
+
+ADVICE = "give the folder of a finished run with the same learner, or one of its model.safetensors"
+
+
+def donors(start: str, learners: tuple[str, ...]) -> dict[str, str]:
+    """For each of these learners that `start` holds a model of, the file.
+
+    Of a run the model of the arm that its verdict recommends (first fold, first seed) is taken, else that of real rows alone.
+    Raises `UsageError` where there is none.
+    """
+    path = Path(start)
+    files = sorted((path / "stages").glob("teach-*/model.safetensors")) if path.is_dir() else [path]
+    wanted = (read_json(path / "report.json")["verdict"]["arm"], "real") if (path / "report.json").is_file() else ("",)
+    found: dict[str, tuple[int, str]] = {}
+    for file in files:
+        meta = about(file)
+        name, arm = meta.get("learner", {}).get("name", ""), meta.get("arm", "")
+        rank = wanted.index(arm) if arm in wanted else len(wanted)
+        if name in learners and meta.get("fold", "0") == "0" and rank < found.get(name, (len(wanted) + 1, ""))[0]:
+            found[name] = rank, str(file.resolve())
+    if not found:
+        raise UsageError(f"--start '{start}' holds no model of {' or '.join(learners)}", help=ADVICE)
+    return {name: file for name, (_, file) in found.items()}
+
+
+def about(file: Path) -> dict:
+    """What a saved model says of itself. Raises `UsageError` for a file that is none."""
+    try:
+        return tensor_meta(file)
+    except (OSError, AugmindError) as error:
+        raise UsageError(f"--start '{file}' is no saved model", help=ADVICE) from error
