@@ -186,6 +186,26 @@ def test_few_groups_lower_the_number_of_folds():
     assert len(s.folds) == 3 and "AM120" in codes(s)
 
 
+@pytest.mark.parametrize("wish", [{}, {"test": 0.4}])
+def test_two_groups_leave_none_to_choose_on_and_three_do(wish):
+    """What is learnt from is parted once more, for choices: that must not fail after the plan was shown."""
+    with pytest.raises(DataError, match=r"all 60 rows are of two groups .* three are needed") as error:
+        split(toy(60, groups=[i // 3 % 2 for i in range(60)]), folds=5, group_aware=True, **wish)
+    assert "leave --group out" in error.value.help
+    d = toy(60, groups=[i // 3 % 3 for i in range(60)])
+    group = dict(zip(d.samples.key.tolist(), d.samples.group.tolist(), strict=True))
+    for fold in split(d, folds=5, group_aware=True, **wish).folds:
+        kept = d.samples.take([i for i, k in enumerate(d.samples.key.tolist()) if k in fold.train])
+        assert len({group[i] for i in fold.train}) == 2 and len(inner_folds(kept.y, kept.group, 3, 0)) == 2
+
+
+def test_one_group_beside_a_given_test_split_is_refused():
+    d = toy(60, splits=["test" if i >= 40 else "train" for i in range(60)], groups=[int(i >= 40) for i in range(60)])
+    with pytest.raises(DataError, match="beside the given test split are of one"):
+        split(d, folds=5, group_aware=True)
+    assert split(d, folds=5).mode == "given"
+
+
 def test_impossible_wishes_are_refused():
     d = toy(60)
     with pytest.raises(DataError, match="no groups"):
@@ -227,6 +247,7 @@ def test_a_split_is_sound_or_refused(labels, units, folds, test, seed):
         assert fold.test and sorted(fold.train + fold.test) == list(range(len(y)))
         assert not {kin[i] for i in fold.train if i in kin} & {kin[i] for i in fold.test if i in kin}
         assert all(sum(y[i] == k for i in fold.train) >= 2 for k in range(len(names)))
+        assert len({kin.get(i, -1 - i) for i in fold.train}) >= 2
     if s.mode == "cv":
         assert sorted(i for f in s.folds for i in f.test) == list(range(len(y)))
 

@@ -59,8 +59,9 @@ def split(dataset: Dataset, *, folds: int, test: float | None = None, seed: int 
     `test` is a fraction and forces a held-out part. Without it a given test split is respected; else 25% are held out of
     2,000 rows or more, and fewer are cross-validated with `folds` folds. Deterministic in `seed`.
 
-    Every training part has two rows of every class or more. Raises `DataError` for a class too small for that and for
-    groups that cannot be parted, `UsageError` for a fraction or a number of folds that makes no sense.
+    Every training part has two rows of every class or more, and rows that may be parted once more, for the choices that are made
+    on it: with groups, three are needed. Raises `DataError` for a class too small for that and for groups that cannot be parted,
+    `UsageError` for a fraction or a number of folds that makes no sense.
     Findings: AM120 fewer folds than asked, AM121 near duplicates left out of training, AM122 groups across the given split,
     AM123 a class without test rows, AM124 the given split was not used, AM125 cross-validation instead of a held-out part.
     """
@@ -120,10 +121,24 @@ class Table:
                 help="add other rows of it, or drop the class" + (", or leave --group out" if self.group_aware else ""),
             )
 
+        if len(self.unit.unique()) < 3:
+            raise DataError(
+                f"all {len(self.rows):,} rows are of two {self.things()}; three are needed: one to test on and two to learn from",
+                help="add other rows" + (", name a column with more groups, or leave --group out" if self.group_aware else ""),
+            )
+
+    def things(self) -> str:
+        """What may not be parted, in words."""
+        return "groups (those that near duplicates link count as one)" if self.group_aware else "sets of near duplicates"
+
+    def parted(self, train: Tensor) -> bool:
+        """Whether these rows are of two units or more."""
+        return len(self.unit[train].unique()) > 1
+
     def rich(self, part: Tensor, fold: int) -> bool:
-        """Whether the rows outside this fold have two of every class, and the fold has a row."""
-        train = self.y[part != fold]
-        return bool((part == fold).any()) and int(torch.bincount(train, minlength=len(self.classes)).min()) >= 2
+        """Whether the rows outside this fold have two of every class and may be parted, and the fold has a row."""
+        train = part != fold
+        return bool((part == fold).any()) and self.parted(train) and int(torch.bincount(self.y[train], minlength=len(self.classes)).min()) >= 2
 
     def fold(self, part: Tensor, fold: int) -> Fold:
         ids = self.dataset.samples.key
@@ -156,7 +171,7 @@ class Table:
 
     def impossible(self, what: str) -> DataError:
         return DataError(
-            f"{what}: no division leaves two rows of every class to learn from without parting rows that belong together",
+            f"{what}: no division leaves two rows of every class, of two {self.things()} or more, to learn from",
             help="add rows of the small classes, or ask for fewer folds" + (", or leave --group out" if self.group_aware else ""),
         )
 
@@ -178,6 +193,9 @@ def given_fold(table: Table) -> tuple[list[Fold], list[Finding]]:
     if few:
         hint = "add rows of it, drop such classes with --drop-rare, or ask for a new split with --test 0.25"
         raise DataError(f"{listed(few)} to learn from beside the given test split; 2 are needed", help=hint)
+    if not table.parted(train):
+        hint = "add other rows to it, or ask for a new split with --test 0.25" + (", or leave --group out" if table.group_aware else "")
+        raise DataError(f"all rows to learn from beside the given test split are of one of the {table.things()}; two are needed", help=hint)
     ids = table.dataset.samples.key
     fold = Fold(train=tuple(sorted(ids[train].tolist())), test=tuple(sorted(ids[test].tolist())))
     return [fold], findings + table.untested(test)
