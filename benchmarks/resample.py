@@ -1,11 +1,11 @@
 """Balancing tables: nothing, class weights, SMOTE and augmind's sampler beside each other, everything inside the folds.
 
-    python -m benchmarks.resample [--repeats 5] [--sets wine cancer ...] [--models logistic forest]
+    python -m benchmarks.resample [--repeats 5] [--sets wine cancer ...] [--ways none SMOTE ...]
 
 scikit-learn's own data, the minority cut down to a tenth of the other classes. Per set and model: mean balanced accuracy in
 points over `repeats` x 5-fold stratified cross-validation, the paired difference to SMOTE with its 95 % interval (corrected
-resampled t test of Nadeau and Bengio, 2003: folds share training rows), and seconds of resampling a fold. At --repeats 5 about
-an hour on one core, nearly all of it the training of the vae.
+resampled t test of Nadeau and Bengio, 2003: folds share training rows), and seconds of resampling a fold. The vae trains for 7 to
+12 s a fold on one core, so --repeats 5 takes about half an hour; --ways leaves it out.
 """
 
 import argparse
@@ -55,23 +55,24 @@ WAYS: dict[str, Callable[[int], object] | None] = {
 }
 
 
-def scores(x: np.ndarray, y: np.ndarray, models: list[str], repeats: int) -> tuple[dict[tuple[str, str], list[float]], dict[str, list[float]], int]:
+def scores(x: np.ndarray, y: np.ndarray, ways: list[str], repeats: int) -> tuple[dict[tuple[str, str], list[float]], dict[str, list[float]], int]:
     """Points by (model, way), a fold each; seconds of resampling by way; how many folds drew a warning from a sampler."""
-    found: dict[tuple[str, str], list[float]] = {(m, w): [] for m in models for w in WAYS}
-    seconds: dict[str, list[float]] = {w: [] for w in WAYS}
+    found: dict[tuple[str, str], list[float]] = {(m, w): [] for m in MODELS for w in ways}
+    seconds: dict[str, list[float]] = {w: [] for w in ways}
     warned = 0
     for fold, (train, test) in enumerate(RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=repeats, random_state=0).split(x, y)):
         scaler = StandardScaler().fit(x[train])
         rows, held = scaler.transform(x[train]), scaler.transform(x[test])
-        for way, sampler in WAYS.items():
+        for way in ways:
+            sampler = WAYS[way]
             began = time.perf_counter()
             with warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
                 new_x, new_y = sampler(fold).fit_resample(rows, y[train]) if sampler else (rows, y[train])
             warned += bool(said)
             seconds[way].append(time.perf_counter() - began)
-            for model in models:
-                fitted = MODELS[model]("balanced" if way == "class_weight" else None).fit(new_x, new_y)
+            for model, make in MODELS.items():
+                fitted = make("balanced" if way == "class_weight" else None).fit(new_x, new_y)
                 found[model, way].append(100 * balanced_accuracy_score(y[test], fitted.predict(held)))
     return found, seconds, warned
 
@@ -86,12 +87,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     args = parser.parse_args()
+    ways = ["SMOTE", *(w for w in args.ways if w != "SMOTE")]
     print("| set | model | way | balanced accuracy | against SMOTE | seconds a fold |\n|---|---|---|---|---|---|")
     for name in args.sets:
         x, y = SETS[name]()
-        found, seconds, warned = scores(x, y, args.models, args.repeats)
+        found, seconds, warned = scores(x, y, ways, args.repeats)
         for (model, way), values in found.items():
             mean, half = interval(np.array(values) - np.array(found[model, "SMOTE"]))
             difference = "" if way == "SMOTE" else f"{mean:+.1f} ± {half:.1f}"

@@ -27,7 +27,7 @@ from .shards import BLOCK, MOST_DRAWN, Judged, judge
 try:
     from imblearn.over_sampling.base import BaseOverSampler
 except ImportError as error:
-    raise MachineError("augmind.Resampler needs imbalanced-learn, which is not installed", help="pip install 'augmind[resample]'") from error
+    raise MachineError("augmind.Resampler needs imbalanced-learn, which is not installed", help="pip install imbalanced-learn") from error
 
 ROUNDS = 8
 """Turns of drawing, in each of which what still lacks is drawn."""
