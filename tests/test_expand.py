@@ -6,11 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import augmind
+from augmind import pipeline
 from augmind.core import registry
-from augmind.core.errors import AugmindError, DataError, UsageError
+from augmind.core.errors import AugmindError, DataError, NothingLeft, UsageError
 from augmind.core.store import read_json, read_table
+from augmind.generators.vae import Vae
+from augmind.job import Job
+from augmind.shards import fill, read_shard
 from runs import TINY, arrays, folder, plant
 
 
@@ -64,10 +69,7 @@ def test_every_drawn_row_has_its_origin_scores_and_reason(run):
 
 
 def test_a_row_can_be_drawn_again_alone_from_its_origin(run):
-    import torch
-
     from augmind.core.store import load_tensors
-    from augmind.job import Job
     from augmind.pipeline import shard_path, trained
 
     job = Job(run.folder)
@@ -132,9 +134,18 @@ def test_a_run_refuses_other_data_and_other_settings(run, data, tmp_path):
         augmind.expand(other, run.folder, **TINY)
     with pytest.raises(UsageError, match="begun with other settings"):
         augmind.expand(data, run.folder, **{**TINY, "seeds": 3})
-    changed = tmp_path / "changed"
-    shutil.copytree(data, changed)
-    augmind.expand(changed, tmp_path / "r", **TINY, dry_run=True)
+
+
+def test_data_may_be_corrected_until_work_has_begun(data, tmp_path):
+    """One class, then a second in the same folder, by the same command; once features are there, changes are refused."""
+    changed = folder(tmp_path / "changed", classes=1)
+    with pytest.raises(DataError, match="one class only"):
+        augmind.expand(changed, tmp_path / "r", **TINY, dry_run=True)
+    folder(tmp_path / "changed", classes=3)
+    assert read_json(augmind.expand(changed, tmp_path / "r", **TINY, dry_run=True).folder / "plan.json")["classes"] == 3
+    next(changed.rglob("*.png")).unlink()
+    assert read_json(augmind.expand(changed, tmp_path / "r", **TINY, dry_run=True).folder / "plan.json")["rows"] == 23
+    pipeline.features(str(tmp_path / "r"))
     next(changed.rglob("*.png")).unlink()
     with pytest.raises(DataError, match="changed since"):
         augmind.expand(changed, tmp_path / "r", **TINY, dry_run=True)
@@ -202,3 +213,26 @@ def test_fresh_real_rows_are_found_to_help_and_noise_is_not(tmp_path):
     noise = augmind.expand(source, tmp_path / "noise", **options, learner=("probe",), generators=("planted_noise",))
     assert not noise.verdict["use_synthetic"] and "Do not use synthetic data here" in noise.verdict["sentence"]
     assert noise.record["generators"][0]["kept"] < 0.1 * noise.record["generators"][0]["drawn"]
+
+
+@pytest.mark.usefixtures("planted")
+def test_sample_asks_the_good_generator_for_what_another_cannot_give(tmp_path):
+    source = arrays(tmp_path / "digits.npz", train=8, test=10)
+    options = {**TINY, "seeds": 1, "ratio": 0.3, "learner": ("probe",)}
+    run = augmind.expand(source, tmp_path / "r", **options, generators=("planted_fresh", "planted_noise"))
+    for n, out in ((9, "many"), (1, "one")):
+        assert run.sample("3", n, tmp_path / out) == n == len(list((tmp_path / out).rglob("planted_fresh-*.png")))
+    with pytest.raises(NothingLeft, match="none of the rows drawn for '3'"):
+        run.sample("3", 2, tmp_path / "none", "planted_noise")
+    assert "sample" in run.table()["drawn_for"] and not (tmp_path / "none").exists()
+
+
+def test_a_shard_of_nothing_drawn_is_empty(data, tmp_path):
+    job = Job(augmind.expand(data, tmp_path / "r", **TINY, dry_run=True).folder)
+    pipeline.features(str(job.folder))
+    job, none = Job(job.folder), torch.zeros(3, dtype=torch.long)
+    (tmp_path / "shard").mkdir()
+    fill(job, tmp_path / "shard", Vae(), job.data(job.real), "vae", none, ("nothing",), rounds=2, label="nothing")
+    rows = read_shard(tmp_path / "shard", "vae")
+    assert rows is not None and len(rows) == 0 and read_json(tmp_path / "shard" / "facts.json")["drawn"] == 0
+    assert read_table(tmp_path / "shard" / "table.parquet")["score_novelty"] == []

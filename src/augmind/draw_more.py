@@ -5,43 +5,51 @@ from pathlib import Path
 import torch
 
 from .core.errors import UsageError
+from .core.plugin import Generator
 from .core.store import read_json
-from .data.export import Bundle, export
+from .data.export import Bundle, Table, export
 from .handover import shard_table
 from .job import Job
-from .pipeline import seen_by, trained
+from .pipeline import by_yield, seen_by, trained
 from .shards import fill
 
 ROUNDS = 8
+PASSES = 2
+"""How often every generator is asked: at first for its share of the rows, then for all that are still missing."""
 
 
 def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = None) -> int:
     """Writes up to `n` screened rows of one class as files into `out`; returns how many.
 
-    The rows differ from all that the run drew before with `sample`, and are the same for the same history.
+    The generator that kept most of what it drew for the comparison is asked first. The rows differ from all that the run drew
+    before with `sample`, and are the same for the same history.
     """
-    usable = {g: p for g in job.generators("rows") if generator in (None, g) and (p := trained(job, job.final, g)[0]) is not None}
+    usable = {g: p for g in by_yield(job) if generator in (None, g) and (p := trained(job, job.final, g)[0]) is not None}
     if not usable:
         raise UsageError(f"'{job.folder}' has no usable generator", help="see the findings in its report")
-    counter, left, tables = draws_before(job), n, []
-    for i, (name, plugin) in enumerate(usable.items()):
-        want = torch.zeros(len(job.spec.classes), dtype=torch.long)
-        want[job.spec.classes.index(label)] = -(-left // (len(usable) - i))
-        data = seen_by(job, job.final, name)
-        inputs = {"train": name, "label": label, "n": int(want.sum()), "draw": counter + i}
-        names = ("sample", name, label, counter + i)
-
-        def work(tmp: Path, plugin=plugin, data=data, name=name, want=want, names=names) -> None:
-            fill(job, tmp, plugin, data, name, want, names, rounds=ROUNDS, label=f"sample {name}")
-
-        stage = job.store.stage("sample", inputs, work)
-        left -= read_json(stage / "facts.json")["kept"]
-        tables.append(shard_table(job, stage, name))
-    tables = [t for t in tables if len(t.x)]
+    tables: list[Table] = []
+    for turn in range(PASSES):
+        for i, (name, plugin) in enumerate(usable.items()):
+            left = n - sum(len(t.names) for t in tables)
+            if left:
+                tables.append(drawn(job, name, plugin, label, left if turn else -(-left // (len(usable) - i))))
+    tables = [t for t in tables if t.names]
     if tables:
         record = read_json(job.folder / "report.json")
         export(Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits={"": tables}, record=record), out, "imagefolder")
-    return n - left
+    return sum(len(t.names) for t in tables)
+
+
+def drawn(job: Job, name: str, plugin: Generator, label: str, n: int) -> Table:
+    """Up to `n` new rows of one class by one generator."""
+    data, before = seen_by(job, job.final, name), draws_before(job)
+    want = torch.zeros(len(job.spec.classes), dtype=torch.long)
+    want[job.spec.classes.index(label)] = n
+
+    def work(tmp: Path) -> None:
+        fill(job, tmp, plugin, data, name, want, ("sample", name, label, before), rounds=ROUNDS, label=f"sample {name}")
+
+    return shard_table(job, job.store.stage("sample", {"train": name, "label": label, "n": n, "draw": before}, work), name)
 
 
 def draws_before(job: Job) -> int:

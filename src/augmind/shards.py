@@ -40,16 +40,16 @@ class Judged:
     rejected: list[str] = field(default_factory=list)
     scores: dict[str, list[float]] = field(default_factory=dict)
 
-    def all(self) -> Samples:
-        out = self.rows[0]
-        for more in self.rows[1:]:
-            out = out + more
+    def all(self) -> Samples | None:
+        """Every row, or None if nothing was drawn."""
+        out: Samples | None = None
+        for more in self.rows:
+            out = more if out is None else out + more
         return out
 
     def kept(self) -> Samples | None:
-        if not self.rows:
-            return None
-        return self.all().take(torch.tensor([r == "" for r in self.rejected], dtype=torch.bool))
+        rows = self.all()
+        return None if rows is None else rows.take(torch.tensor([r == "" for r in self.rejected], dtype=torch.bool))
 
 
 def judge(screens: dict[str, Screen], rows: Samples, judged: Judged) -> None:
@@ -128,7 +128,7 @@ def write_shard(
     job: Job, tmp: Path, judged: Judged, screens: dict[str, Screen], data: Data, want: Tensor, drawn: int, generator: str, count: int
 ) -> None:
     """The first rows of each class up to what was wanted are kept; what passed beyond that is marked "surplus"."""
-    rows, left = judged.all(), want.clone()
+    rows, left = judged.all() or no_rows(data, generator), want.clone()
     for i, (label, why) in enumerate(zip(rows.y.tolist(), judged.rejected, strict=True)):
         if not why and left[label] > 0:
             left[label] -= 1
@@ -153,7 +153,7 @@ def write_shard(
         "nearest_row": data.train.key[position].tolist(),
         "nearest_distance": distance.tolist(),
     }
-    table |= {f"score_{name}": scores for name, scores in judged.scores.items()}
+    table |= {f"score_{name}": judged.scores.get(name, []) for name in screens}
     write_table(tmp / "table.parquet", table)
     counts = {name: judged.rejected.count(name) for name in (*screens, "surplus")}
     kept = rows.take(keep).counts(len(want))
@@ -165,6 +165,12 @@ def write_shard(
         findings.append(asdict(Finding("AM220", "info", text, short)))
     asked = {classes[k]: {"asked": int(want[k]), "got": int(kept[k])} for k in range(len(want))}
     write_json(tmp / "facts.json", {"drawn": drawn, "kept": int(keep.sum()), "rejected": counts, "wanted": asked, "findings": findings})
+
+
+def no_rows(data: Data, generator: str) -> Samples:
+    """No row of a generator, in the shape of its rows."""
+    none = data.train.take([])
+    return Samples.synthetic(generator, none.x, none.y, none.key, z=none.z)
 
 
 def read_shard(path: Path, generator: str, part: int | None = None, cuts: dict[str, float] | None = None) -> Samples | None:
