@@ -35,8 +35,8 @@ def open_folder(config: Config, out: Path) -> Job:
     path = out / "config.json"
     source = Path(config.data).expanduser()
     data = str(source.resolve()) if source.exists() else config.data
-    record = {"config": config.model_dump(mode="json", exclude={"jobs"}), "data": data, "stamp": stamp(config.data), "augmind": __version__}
-    record["config"]["data"] = data
+    record = {"config": config.model_dump(mode="json", exclude={"jobs"}), "data": data, "augmind": __version__}
+    record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
     if path.is_file() and worked_on(Job(out)):
         refuse_other(out, read_json(path), record)
         return Job(out)

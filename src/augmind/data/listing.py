@@ -50,6 +50,20 @@ def table_entries(path: Path, columns: Columns, *, root: Path, split: str = "") 
     return entries_of(open_table(path), columns, home=path.parent, root=root, split=split)
 
 
+def named_files(path: Path, column: str | None) -> list[Path]:
+    """The files that a table names as its pictures, there or not; none if it holds the pictures themselves."""
+    table = open_table(path)
+    picture = _pictures(table, column)
+    values = table.values(picture) if table.texts(picture) else []
+    return [_placed(path.parent, v) for v in values if isinstance(v, str) and v and "://" not in v and "\0" not in v]
+
+
+def _placed(home: Path, value: str) -> Path:
+    """The file of a path in a table; a Windows path is one too."""
+    path = home / value
+    return home / PureWindowsPath(value).as_posix() if "\\" in value and not path.exists() else path
+
+
 def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path | None, split: str = "") -> Found:
     """The rows of any table; `split` is theirs where no column says otherwise. Without `home`, no picture may be a path."""
     picture, label = _roles(table, columns)
@@ -94,9 +108,7 @@ def _fetch(table: Table, column: str, i: int, home: Path | None, root: Path | No
     if home is None or root is None:
         return CannotRead(f"'{printable(value)}' is a path, and this dataset has no files beside it")
     try:
-        path = home / value
-        if "\\" in value and not path.exists():
-            path = home / PureWindowsPath(value).as_posix()
+        path = _placed(home, value)
         if not path.resolve().is_relative_to(root.resolve()):
             return CannotRead(f"'{printable(value)}' lies outside the dataset's folder")
         return path if path.is_file() else CannotRead(f"no such file '{printable(value)}'")
@@ -106,9 +118,12 @@ def _fetch(table: Table, column: str, i: int, home: Path | None, root: Path | No
 
 def _roles(table: Table, columns: Columns) -> tuple[str, str]:
     """The columns of pictures and labels: as the user says, by their usual names, by their type."""
+    return _pictures(table, columns.picture), _named(table, columns.label, "label", LABEL_NAMES)
+
+
+def _pictures(table: Table, column: str | None) -> str:
     typed = table.pictures()
-    picture = _named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture", PICTURE_NAMES)
-    return picture, _named(table, columns.label, "label", LABEL_NAMES)
+    return _named(table, column or (typed[0] if len(typed) == 1 else None), "picture", PICTURE_NAMES)
 
 
 def _named(table: Table, wanted: str | None, role: str, usual: tuple[str, ...]) -> str:

@@ -3,15 +3,22 @@
 import os
 from pathlib import Path
 
+from augmind.core.errors import DataError
 from augmind.core.store import digest
 
+from .listing import TABLES, named_files
 
-def stamp(source: str) -> str:
-    """A hash of names, sizes and modification times below a path; of the name itself for what is no path (a Hub id)."""
+
+def stamp(source: str, column: str | None = None) -> str:
+    """A hash of names, sizes and modification times below a path; of the name itself for what is no path (a Hub id).
+
+    A table stands for itself and for the files that it names in its column of pictures, which is `column` if that is given.
+    """
     path = Path(source).expanduser()
     if path.is_file():
         info = path.stat()
-        return digest(path.name, info.st_size, info.st_mtime_ns)
+        own = (path.name, info.st_size, info.st_mtime_ns)
+        return digest(*own, *([beside] if (beside := states(path, column)) else []))
     if not path.is_dir():
         return digest(source)
     files: list[tuple[str, int, int]] = []
@@ -22,3 +29,21 @@ def stamp(source: str) -> str:
             info = file.lstat()
             files.append((str(file.relative_to(path)), info.st_size, info.st_mtime_ns))
     return digest(files)
+
+
+def states(table: Path, column: str | None) -> list[tuple[int, int]]:
+    """Size and time of every file that a table names, -1 for a missing one; empty for what cannot be read as a table."""
+    if table.suffix.lower() not in TABLES:
+        return []
+    try:
+        return [state(file) for file in named_files(table, column)]
+    except (DataError, OSError):
+        return []
+
+
+def state(file: Path) -> tuple[int, int]:
+    try:
+        info = file.stat()
+    except (OSError, ValueError):
+        return -1, -1
+    return info.st_size, info.st_mtime_ns
