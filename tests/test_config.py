@@ -3,7 +3,8 @@
 import pytest
 
 from augmind.config import PRESETS, config, make_plan, seconds
-from augmind.core.errors import UsageError
+from augmind.core.errors import DataError, UsageError
+from augmind.data.load import load
 
 SIZES = {"mode": "cv", "folds": 3, "rows": 200, "test_rows": 0, "classes": 10, "shape": (1, 28, 28), "imbalanced": False}
 
@@ -30,6 +31,29 @@ def test_wrong_wishes_are_refused_in_one_sentence(options, says, helps):
     with pytest.raises(UsageError) as caught:
         config(data="x", **options)
     assert says in str(caught.value) and helps in caught.value.help and "\n" not in str(caught.value)
+
+
+def test_one_name_stands_for_a_list_of_one():
+    assert config(data="x", generators="vae", learner="probe, cnn").model_dump(include={"generators", "learner"}) == {
+        "generators": ("vae",),
+        "learner": ("probe", "cnn"),
+    }
+    assert config(data="x", generators=["vae", "gan"]).generators == ("vae", "gan")
+
+
+@pytest.mark.parametrize("size", [8, 256, 7, 257])
+def test_a_size_is_allowed_by_the_configuration_if_it_is_by_the_loader(size, tmp_path):
+    found = []
+    for ask in (lambda: config(data="x", size=size), lambda: load(tmp_path / "none", size=size)):
+        try:
+            ask()
+        except UsageError:
+            found.append("refused")
+        except DataError:
+            found.append("allowed")
+        else:
+            found.append("allowed")
+    assert found == ["refused" if size in (7, 257) else "allowed"] * 2
 
 
 def test_a_plan_survives_json_and_does_not_depend_on_jobs():

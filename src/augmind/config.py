@@ -12,6 +12,7 @@ from .core.errors import UsageError, unknown
 from .core.registry import find, names
 from .core.seeds import stable_seed
 from .core.tune import place_of, placed, ranges
+from .modalities.image.decode import SIZES
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -93,6 +94,14 @@ FEATURE_SECONDS = 0.0045
 """Embedding one row on one thread with the default backbone."""
 
 
+def several(names: Any) -> Any:
+    """ "vae,gan" as ("vae", "gan"); anything else as it is."""
+    return tuple(part.strip() for part in names.split(",") if part.strip()) if isinstance(names, str) else names
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(several)]
+
+
 class Config(BaseModel):
     """Everything that decides a run. `jobs` and `budget` aside, equal configurations give equal results."""
 
@@ -103,14 +112,14 @@ class Config(BaseModel):
     column: str | None = None
     group: str | None = None
     split: str | None = None
-    size: int | None = Field(None, ge=8, le=512)
+    size: int | None = Field(None, ge=SIZES.start, le=SIZES.stop - 1)
     max_bad: float = Field(0.2, ge=0, le=1)
     drop_rare: bool = False
     download: bool = False
     preset: Literal["quick", "balanced", "thorough"] = "balanced"
     seed: int = Field(0, ge=0, lt=2**31)
-    generators: tuple[str, ...] = GENERATORS
-    learner: tuple[str, ...] | None = None
+    generators: Names = GENERATORS
+    learner: Names | None = None
     backbone: str = "lite0"
     start: str | None = None
     labels: str | None = None
