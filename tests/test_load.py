@@ -20,6 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
+import augmind
 from augmind.core.errors import AugmindError, DataError, UsageError
 from augmind.core.seeds import stable_seed
 from augmind.data.arrays import array_entries
@@ -27,6 +28,7 @@ from augmind.data.hub import saved_entries
 from augmind.data.listing import table_entries
 from augmind.data.load import load, sort_labels
 from augmind.data.sources import Columns
+from augmind.data.stamp import stamp
 from augmind.modalities.image.decode import CannotRead, Picture, choose_grid, from_array, read
 from augmind.modalities.image.workers import Pool
 
@@ -855,13 +857,66 @@ def test_arrays_with_rows_that_are_not_finite_and_other_labels(tmp_path):
 
 def test_settings_out_of_range_are_refused(tmp_path):
     root = classes(tmp_path / "data")
-    refused(root, "size 3", "4 to 256", UsageError, size=3)
-    refused(root, "size (8, 1000)", "4 to 256", UsageError, size=(8, 1000))
+    refused(root, "size 7", "8 to 256", UsageError, size=7)
+    refused(root, "size (8, 1000)", "8 to 256", UsageError, size=(8, 1000))
     refused(root, "max_bad=2", "", UsageError, max_bad=2.0)
     refused(root, "--label x names a column", "give a table", UsageError, label="x")
 
 
+def test_unknown_options_are_refused_in_python(tmp_path):
+    root = classes(tmp_path / "data")
+    with pytest.raises(UsageError, match="unknown option of load 'colum'") as caught:
+        augmind.load(root, colum="x")
+    assert "did you mean 'column'" in caught.value.help
+    with pytest.raises(UsageError, match="takes no options, and size"):
+        augmind.inspect(augmind.load(root), size=20)
+
+
+def test_a_missing_path_is_to_be_checked_before_the_hub_is_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(classes(tmp_path / "data").parent)
+    with pytest.raises(DataError, match="there is no file or folder 'nope'") as caught:
+        load("nope")
+    way = caught.value.help
+    assert way.startswith("check the path: '.' exists, 'nope' in it does not.") and "Hugging Face Hub" in way
+    command = way.partition("network: ")[2].partition(" (")[0].split()
+    assert command == ["augmind", "expand", "nope", "--download"]
+    with pytest.raises(DataError) as caught:
+        load("dat")
+    assert caught.value.help.startswith("check the path: did you mean 'data'?")
+
+
 # ---------------------------------------------------------------- sizes and findings
+
+
+def test_a_dataset_is_shown_in_one_line(tmp_path):
+    write(classes(tmp_path / "data") / "cat" / "bad.png", b"no")
+    assert repr(load(tmp_path / "data")) == "<Dataset 'data': 6 rows of 3 x 12 x 10 in 2 classes, 1 set aside>"
+
+
+def test_labels_that_may_mean_none_are_said(tmp_path):
+    root = classes(tmp_path / "data", 4)
+    lines = [f"{p.relative_to(root)},{('NA', 'None', p.parent.name, p.parent.name)[i % 4]}" for i, p in enumerate(sorted(root.rglob("*.png")))]
+    (root / "list.csv").write_text("\n".join(["path,label", *lines]))
+    data = load(root / "list.csv")
+    assert data.spec.classes == ("NA", "None", "cat", "dog")
+    found = [f for f in data.findings if f.code == "AM118"]
+    assert [(f.level, f.about["classes"]) for f in found] == [("warning", ["NA"]), ("warning", ["None"])]
+    assert found[0].text.startswith("2 rows have the label 'NA', which was taken as a class")
+    assert not [f for f in load(classes(tmp_path / "other")).findings if f.code == "AM118"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_rows_set_aside_are_counted_in_good_english_and_no_picture_is_called_none(many, tmp_path):
+    root = classes(tmp_path / "data", 6)
+    for i in range(1 + many):
+        write(root / "cat" / f"bad{i}.png", b"no")
+        write(root / f"loose{i}.png", png(noise(i)))
+        write(root / "cat" / f"notes{i}.txt", b"text")
+    text = {f.code: f.text for f in load(root).findings}
+    assert text["AM102"].startswith("2 rows could not be read" if many else "1 row could not be read")
+    assert text["AM103"].startswith("2 rows have no label and were set aside" if many else "1 row has no label and was set aside")
+    assert text["AM104"].startswith("2 files are no rows and were set aside" if many else "1 file is no row and was set aside")
+    assert "loose0.png" in text["AM103"] and "are no pictures" not in text["AM104"]
 
 
 def test_pictures_of_many_sizes_come_to_one_grid_and_it_is_said(tmp_path):
@@ -890,5 +945,39 @@ def test_conversions_and_small_classes_are_said(tmp_path):
     texts = {f.code: [g.text for g in findings if g.code == f.code] for f in findings}
     assert texts["AM106"] == ["pictures were converted: 1 CMYK to RGB, 1 more than 8 bits to 8 bits, 1 turned upright as EXIF says"]
     assert "4000 of 65535" in texts["AM107"][0]
-    assert [t[:30] for t in texts["AM108"]] == ["1 classes have one row only: r", "class 'lost' has no readable r", "classes ['Cat', 'cat'] differ "]
+    assert [t[:30] for t in texts["AM108"]] == ["1 class has one row only: rare", "class 'lost' has no readable r", "classes ['Cat', 'cat'] differ "]
     assert "6 sizes" not in texts["AM105"][0] and "resized" in texts["AM105"][0]
+
+
+# ---------------------------------------------------------------- the stamp
+
+
+@pytest.mark.parametrize("pack", [as_csv, as_jsonl, as_json_columns])
+def test_the_stamp_of_a_table_is_also_that_of_the_files_it_names(pack, tmp_path):
+    root = classes(tmp_path / "data")
+    rows = [(f"data/{f}", label) for f, label in listing(root)]
+    table = pack(tmp_path, rows[:-1], tmp_path)
+    known = stamp(str(table))
+    assert known == stamp(str(table))
+    write(tmp_path / rows[-1][0], png(noise("a row that the table does not name")))
+    assert stamp(str(table)) == known
+    write(tmp_path / rows[0][0], png(noise("changed")))
+    changed = stamp(str(table))
+    assert changed != known
+    (tmp_path / rows[1][0]).unlink()
+    assert stamp(str(table)) not in (known, changed)
+
+
+def test_the_stamp_looks_into_the_column_that_is_named(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.png", png(noise(name)))
+    (tmp_path / "t.csv").write_text("path,other,label\na.png,b.png,x\n")
+    plain, other = stamp(str(tmp_path / "t.csv")), stamp(str(tmp_path / "t.csv"), "other")
+    write(tmp_path / "b.png", png(noise("changed")))
+    assert stamp(str(tmp_path / "t.csv")) == plain and stamp(str(tmp_path / "t.csv"), "other") != other
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "path,label\n\\\\x\\y,1\nhttp://x/y.png,2\n" + "z" * 5000 + ".png,3\n"])
+def test_the_stamp_of_a_useless_table_is_no_error(text, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    assert stamp(str(tmp_path / "t.csv")) == stamp(str(tmp_path / "t.csv"))

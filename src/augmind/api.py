@@ -9,6 +9,7 @@ run.export("bigger/", to="imagefolder")
 import re
 import webbrowser
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,10 @@ def load(data: str | Path, **options: Any) -> "Dataset":
     """
     from .data.load import load as read
 
+    known = set(signature(read).parameters) - {"source"}
+    for name in options:
+        if name not in known:
+            raise unknown("option of load", name, known)
     return read(str(data), **options)
 
 
@@ -43,6 +48,8 @@ def inspect(data: "str | Path | Dataset", **options: Any) -> "Health":
     from .data.clean import clean
     from .data.health import health
 
+    if options and not isinstance(data, str | Path):
+        raise UsageError(f"a dataset that is loaded takes no options, and {next(iter(options))} was given", help="give them to augmind.load")
     dataset = load(data, **options) if isinstance(data, str | Path) else data
     return health(clean(dataset))
 

@@ -151,7 +151,7 @@ def drop_rare(dataset: Dataset) -> Dataset:
         raise DataError(f"under two classes have {least} rows or more; too few rows: {few}", help="add rows to these classes")
     gone = {names[k] for k in range(len(names)) if k not in keep}
     left = {int(i) for i, y in zip(dataset.samples.key, dataset.samples.y, strict=True) if int(y) not in keep}
-    reason = f"its class has fewer than {least} rows and was dropped"
+    reason = f"its class has fewer than {least} rows{' beside the given test split' if least == 2 else ''} and was dropped"
     rows = [dataclasses.replace(r, status="unlabelled", reason=reason) if r.id in left else r for r in dataset.rows]
     text = f"{len(gone)} class{'es' * (len(gone) > 1)} dropped for want of rows: {', '.join(sorted(gone))}"
     dataset = dataset.with_rows(rows, (Finding("AM117", "warning", text, {"classes": sorted(gone), "rows": sorted(left)}),))

@@ -32,7 +32,7 @@ class Row:
     """Rows with the same number >= 0 are exact or near duplicates of each other and must not be split apart."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Dataset:
     """`samples` holds the rows whose status is "ok", in the order of their ids; `samples.key` is the row id."""
 
@@ -44,6 +44,11 @@ class Dataset:
     fingerprint: str
     """Content hash of all rows: another dataset has another one."""
     findings: tuple[Finding, ...] = ()
+
+    def __repr__(self) -> str:
+        shape, aside = " x ".join(map(str, self.spec.shape)), len(self.rows) - len(self.samples)
+        about = f"{len(self.samples):,} rows of {shape} in {len(self.spec.classes):,} classes" + (f", {aside:,} set aside" if aside else "")
+        return f"<Dataset {self.name!r}: {about}>"
 
     def row(self, id: int) -> Row:
         return self.rows[id]

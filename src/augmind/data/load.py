@@ -16,7 +16,7 @@ from torch import Tensor
 from augmind.core.errors import DataError, MachineError, UsageError
 from augmind.core.store import digest
 from augmind.core.types import Samples, Spec
-from augmind.modalities.image.decode import CannotRead, Grid, Picture, choose_grid, from_array
+from augmind.modalities.image.decode import SIZES, CannotRead, Grid, Picture, choose_grid, from_array
 from augmind.modalities.image.workers import Pool
 
 from .archive import ENDINGS as ARCHIVES
@@ -28,9 +28,6 @@ from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
 from .listing import TABLES, table_entries
 from .remarks import remarks
 from .sources import LAYOUT, Columns, Entry, Found, printable
-
-SIZES = range(4, 257)
-"""Sides that a user may ask for."""
 
 
 def load(
@@ -50,7 +47,7 @@ def load(
               Arrow) with paths or bytes, an archive (.zip, .tar, .tar.gz, .tgz) of either, an .npz file, a folder made by
               `datasets.save_to_disk`, or an id of the Hugging Face Hub
     label, column, group, split   columns of a table: of classes, of pictures, of subjects or sites, of splits
-    size      side of a square, or (height, width), in 4..256; None: see `choose_grid`
+    size      side of a square, or (height, width), in 8..256; None: see `choose_grid`
     max_bad   the share of rows that may be unreadable before the whole dataset is refused
     download  whether the network may be used for an id of the Hub
 
@@ -133,12 +130,10 @@ def _absent(source: str, path: Path, columns: Columns, download: bool) -> Found:
         parent = parent.parent
     missing = path.relative_to(parent).parts[0]
     near = difflib.get_close_matches(missing, sorted(p.name for p in parent.iterdir()), n=1)
-    hints = [f"did you mean '{parent / near[0]}'?"] if near else []
+    way = f"check the path: did you mean '{parent / near[0]}'?" if near else f"check the path: '{parent}' exists, '{missing}' in it does not."
     if hub:
-        hints.append(
-            f"for the dataset of that name on the Hugging Face Hub, allow the network: --download (download=True), e.g. '{source} --download'"
-        )
-    raise DataError(f"there is no file or folder '{source}'", help=" ".join(hints) or f"'{parent}' exists, '{missing}' in it does not")
+        way += f" If it is a dataset of the Hugging Face Hub, allow the network: augmind expand {source} --download (download=True)"
+    raise DataError(f"there is no file or folder '{source}'", help=way)
 
 
 def _check_labels(name: str, entries: list[Entry]) -> None:
@@ -149,7 +144,7 @@ def _check_labels(name: str, entries: list[Entry]) -> None:
         raise DataError(f"'{name}' has no rows", help=LAYOUT)
     if not any(e.status == "ok" for e in pictures):
         if all(e.status == "unlabelled" for e in pictures):
-            raise DataError(f"none of the {len(pictures)} rows of '{name}' has a label", help="name the column of classes with --label")
+            raise DataError(f"no row of '{name}' ({len(pictures)} in all) has a label", help="name the column of classes with --label")
         raise _unreadable(name, [(e.source, e.reason) for e in pictures if e.status == "corrupt"], len(pictures))
     if len(labels) == 1:
         raise DataError(f"'{name}' has one class only: '{next(iter(labels))}'", help=f"two classes or more are needed; {LAYOUT}")
@@ -204,7 +199,7 @@ def _check_rows(name: str, rows: list[Row], max_bad: float) -> None:
 def _unreadable(name: str, bad: list[tuple[str, str]], total: int) -> DataError:
     first = "; ".join(f"{source} ({reason})" for source, reason in bad[:5])
     more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
-    text = f"{len(bad)} of {total} rows of '{name}' cannot be read: {first}{more}"
+    text = f"{len(bad)} of {total} row{'s' * (total > 1)} of '{name}' cannot be read: {first}{more}"
     return DataError(text, help="repair or remove them, or allow more with --max-bad", code="DATA-002")
 
 

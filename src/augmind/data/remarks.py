@@ -1,4 +1,4 @@
-"""What a person should know about how a dataset was read: coded findings AM101 to AM109."""
+"""What a person should know about how a dataset was read: coded findings AM101 to AM109 and AM118."""
 
 from collections import Counter
 from statistics import median
@@ -11,6 +11,8 @@ from .sources import Found
 
 DARK = 65535 // 4
 """A set of 16-bit pictures whose brightest value is below this was probably scaled to fewer bits."""
+NO_LABEL = frozenset({"na", "n/a", "n.a.", "#n/a", "none", "null", "nil", "nan", "-", "?"})
+"""What tables hold in place of a missing value, in lower case."""
 
 
 def remarks(found: Found, rows: list[Row], spec: Spec, asked: bool) -> list[Finding]:
@@ -23,16 +25,16 @@ def remarks(found: Found, rows: list[Row], spec: Spec, asked: bool) -> list[Find
 
 def _set_aside(rows: list[Row]) -> list[Finding]:
     words = {
-        "corrupt": ("AM102", "warning", "could not be read"),
-        "unlabelled": ("AM103", "warning", "have no label and were set aside"),
-        "stray": ("AM104", "info", "are no pictures and were set aside"),
+        "corrupt": ("AM102", "warning", ("row", "could not be read"), ("rows", "could not be read")),
+        "unlabelled": ("AM103", "warning", ("row", "has no label and was set aside"), ("rows", "have no label and were set aside")),
+        "stray": ("AM104", "info", ("file", "is no row and was set aside"), ("files", "are no rows and were set aside")),
     }
     out = []
-    for status, (code, level, text) in words.items():
+    for status, (code, level, one, many) in words.items():
         some = [r for r in rows if r.status == status]
         if some:
             first = "; ".join(f"{r.source} ({r.reason})" for r in some[:3])
-            thing = "files" if status == "stray" else "rows"
+            thing, text = many if len(some) > 1 else one
             out.append(Finding(code, level, f"{len(some)} {thing} {text}: {first}{'; ...' if len(some) > 3 else ''}", {"rows": len(some)}))
     return out
 
@@ -70,7 +72,8 @@ def _dark(good: list[Row]) -> list[Finding]:
     deep = [r.about["deep"] for r in good if str(r.about["mode"]).startswith("I") and "deep" in r.about]
     if not deep or not 255 < max(deep) < DARK:
         return []
-    text = f"the brightest value of {len(deep)} 16-bit pictures is {max(deep):g} of 65535, so they are nearly black; scale them to the full range"
+    what = f"{len(deep)} 16-bit pictures" if len(deep) > 1 else "one 16-bit picture"
+    text = f"the brightest value of {what} is {max(deep):g} of 65535: nearly black; scale to the full range"
     return [Finding("AM107", "warning", text, {"brightest": max(deep)})]
 
 
@@ -79,8 +82,12 @@ def _labels(rows: list[Row], good: list[Row]) -> list[Finding]:
     out = []
     single = sorted(c for c, n in counts.items() if n == 1)
     if single:
-        text = f"{len(single)} classes have one row only: {', '.join(single[:5])}"
+        text = f"{len(single)} class{'es have' if len(single) > 1 else ' has'} one row only: {', '.join(single[:5])}"
         out.append(Finding("AM108", "warning", text, {"classes": single}))
+    for c in sorted(c for c in counts if c.casefold() in NO_LABEL):
+        rows_of = f"{counts[c]} rows have" if counts[c] > 1 else "one row has"
+        text = f"{rows_of} the label '{c}', which was taken as a class; if it means that there is none, leave it empty"
+        out.append(Finding("AM118", "warning", text, {"classes": [c], "rows": counts[c]}))
     lost = sorted({r.label for r in rows if r.label} - set(counts))
     out += [Finding("AM108", "warning", f"class '{c}' has no readable row and was left out", {"classes": [c]}) for c in lost]
     alike = Counter(" ".join(c.casefold().replace("_", " ").split()) for c in counts)
