@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,31 @@ def test_the_verbs_that_read_a_run(run, tmp_path, capsys):
     assert code == 2 and "no synthetic row" in err
     code, _, err = call("report", tmp_path, capsys=capsys)
     assert code == 2 and "not a run folder" in err
+
+
+HOSTILE = (":dog:", "[red]plain[/red]", "[/]", "C:\\[x]", "[link=file:///etc]a")
+
+
+def test_names_are_printed_as_they_are(run, tmp_path, capsys, monkeypatch):
+    """Neither markup nor emoji codes in the names of classes, files and folders are interpreted, and no markup is left over."""
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).integers(0, 255, (50, 8, 8), dtype=np.uint8)
+    for i in range(50):
+        folder_of = tmp_path / "set [red] :cat:" / HOSTILE[i % 5].replace("/", "-")
+        folder_of.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(x[i]).save(folder_of / f"{i} :dog:.png")
+    (tmp_path / "set [red] :cat:" / ":dog:" / "[bold]bad.png").write_text("no picture")
+    code, out, _ = call("inspect", "set [red] :cat:", "--out", tmp_path / "p.png", capsys=capsys)
+    assert code == 0 and "Health of set [red] :cat:" in out and "[bold]bad.png" in out
+    assert all(name.replace("/", "-") in out for name in HOSTILE)
+    assert "[cyan]" not in out and "\\[" not in out.replace(HOSTILE[3], "") and "AM101" in out and "info" in out
+    for name in (":dog:", "[red]run[/]"):
+        shutil.copytree(run.folder, tmp_path / "copies" / name.replace("/", "-"))
+    monkeypatch.chdir(tmp_path / "copies")
+    code, out, _ = call("compare", ":dog:", "./[red]run[-]", capsys=capsys)
+    assert code == 0 and ":dog:" in out and "[red]run[-]" in out
+    code, out, _ = call("runs", ".", capsys=capsys)
+    assert code == 0 and ":dog:" in out and "[red]run[-]" in out
 
 
 def test_the_verbs_that_take_from_a_run(run, tmp_path, capsys):

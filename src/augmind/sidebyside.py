@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -27,11 +26,12 @@ def table(found: dict[str, Any]) -> list[Any]:
         for arm in run["arms"]:
             m, d = arm["metrics"]["balanced_accuracy"], arm["difference_classical"]
             gain = f"{100 * d['estimate']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})" if d else ""
-            arms.add_row(Text(folder), arm["learner"], arm["arm"], f"{100 * m['mean']:.1f}", f"{100 * m['low']:.1f} to {100 * m['high']:.1f}", gain)
-    out: list[Any] = [arms, *(f"{folder}: {run['verdict']['sentence']}" for folder, run in found["runs"].items())]
+            cells = (folder, arm["learner"], arm["arm"], f"{100 * m['mean']:.1f}", f"{100 * m['low']:.1f} to {100 * m['high']:.1f}", gain)
+            arms.add_row(*map(Text, cells))
+    out: list[Any] = [arms, *(Text(f"{folder}: {run['verdict']['sentence']}") for folder, run in found["runs"].items())]
     if found["settings"]:
-        settings = Table("setting", *(escape(f) for f in found["runs"]), title="settings that differ", box=None)
+        settings = Table("setting", *map(Text, found["runs"]), title="settings that differ", box=None)
         for name, values in found["settings"].items():
-            settings.add_row(name, *(Text(str(v)) for v in values.values()))
+            settings.add_row(Text(name), *(Text(str(v)) for v in values.values()))
         out.append(settings)
     return out

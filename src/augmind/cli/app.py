@@ -24,5 +24,5 @@ app = App(
     """,
 )
 WIDTH = None if sys.stdout.isatty() else 100
-out = Console(highlight=False, markup=False, width=WIDTH)
-err = Console(stderr=True, highlight=False, markup=False)
+out = Console(highlight=False, markup=False, emoji=False, width=WIDTH)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)

@@ -86,10 +86,10 @@ class Health:
         sheet.draw(self, path)
 
     def _figures(self) -> "Table":
-        from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=f"Health of {escape(self.dataset.name)}", show_header=False, title_justify="left", width=100)
+        table = Table(title=Text(f"Health of {self.dataset.name}", style="italic"), show_header=False, title_justify="left", width=100)
         table.add_column(no_wrap=True, style="bold")
         table.add_column(overflow="fold", ratio=1)
         copies = sum(len(ids) for ids in self.duplicates)
@@ -108,12 +108,12 @@ class Health:
             "likely label errors": f"{len(self.label_errors):,}",
         }
         for name, value in lines.items():
-            table.add_row(name, value)
+            table.add_row(Text(name), Text(value))
         return table
 
     def _classes(self) -> "Table":
-        from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
         names = sorted(self.splits)
         given = names != [""]
@@ -121,7 +121,7 @@ class Health:
         table.add_column("class", overflow="fold", ratio=3)
         table.add_column("rows", justify="right", no_wrap=True)
         for name in names if given else []:
-            table.add_column(escape(name or "no split"), justify="right", no_wrap=True)
+            table.add_column(Text(name or "no split"), justify="right", no_wrap=True)
         table.add_column("", ratio=4, no_wrap=True)
         top = max(self.counts.values(), default=1) or 1
         ranked = sorted(self.counts.items(), key=lambda item: -item[1])
@@ -130,28 +130,28 @@ class Health:
             if len(ranked) > SHOWN and k == SHOWN // 2:
                 table.add_row(f"... {len(ranked) - SHOWN:,} classes between", "", *[""] * (len(names) if given else 0), "")
             cells = [f"{self.splits[name].get(label, 0):,}" for name in names] if given else []
-            table.add_row(escape(label), f"{n:,}", *cells, "█" * max(round(30 * n / top), n > 0))
+            table.add_row(Text(label), f"{n:,}", *cells, "█" * max(round(30 * n / top), n > 0))
         return table
 
     def _suspects(self) -> "Table":
-        from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(title="Rows to look at", title_justify="left", width=100)
         for name, ratio in (("why", 4), ("row", 7), ("label", 3), ("suggested", 3)):
             table.add_column(name, overflow="fold", ratio=ratio)
         for why, rows in (("likely label error", self.label_errors), ("outlier", self.outliers)):
             for s in rows[: SHOWN // 2]:
-                table.add_row(why, escape(s.source), escape(s.label), escape(s.suggested))
+                table.add_row(why, *map(Text, (s.source, s.label, s.suggested)))
             if len(rows) > SHOWN // 2:
                 table.add_row(why, f"... and {len(rows) - SHOWN // 2:,} more", "", "")
         for row in self.corrupt[: SHOWN // 2]:
-            table.add_row("unreadable", escape(f"{row.source}: {row.reason}"), escape(row.label), "")
+            table.add_row("unreadable", Text(f"{row.source}: {row.reason}"), Text(row.label), "")
         return table
 
     def _findings(self) -> "Table":
-        from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(title="Findings", title_justify="left", width=100)
         table.add_column("code", no_wrap=True)
@@ -159,7 +159,7 @@ class Health:
         table.add_column("finding", overflow="fold")
         colour = {"info": "cyan", "warning": "yellow", "problem": "red"}
         for f in self.findings:
-            table.add_row(f.code, f"[{colour.get(f.level, 'white')}]{f.level}[/]", escape(f.text))
+            table.add_row(f.code, Text(f.level, style=colour.get(f.level, "white")), Text(f.text))
         return table
 
 
