@@ -281,6 +281,7 @@ def record(each: int = 6) -> dict[str, Any]:
                 {"source": "coat/017.png", "reason": "truncated after 2 kB"},
                 {"source": "dress/03.jpg", "reason": 'not a picture (starts with "<html")'},
             ],
+            "set_aside": [{"source": "bag/010.png", "status": "duplicate", "reason": "same as bag/009.png"}],
             "duplicates": 2,
             "near_duplicates": 5,
             "outliers": [{"source": "shirt/044.png", "score": 0.02}, "bag/009.png"],

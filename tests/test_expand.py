@@ -15,6 +15,7 @@ from augmind.core.errors import AugmindError, DataError, NothingLeft, UsageError
 from augmind.core.store import read_json, read_table
 from augmind.generators.vae import Vae
 from augmind.job import Job
+from augmind.record import health_record
 from augmind.shards import fill, read_shard
 from runs import TINY, arrays, folder, plant
 
@@ -149,6 +150,25 @@ def test_data_may_be_corrected_until_work_has_begun(data, tmp_path):
     next(changed.rglob("*.png")).unlink()
     with pytest.raises(DataError, match="changed since"):
         augmind.expand(changed, tmp_path / "r", **TINY, dry_run=True)
+
+
+def test_the_record_tells_unreadable_rows_from_those_set_aside(tmp_path):
+    """Given splits: class "3" has test rows only, so its rows are dropped, and the reason says why."""
+    source = folder(tmp_path / "d" / "train", classes=3)
+    tested = folder(tmp_path / "d" / "test", per_class=14, classes=4)
+    for label in ("digit 0", "digit 1", "digit 2"):
+        for path in sorted((tested / label).iterdir())[:8]:
+            path.unlink()
+    (source / "digit 0" / "bad.png").write_text("no picture")
+    shutil.copy(next((source / "digit 1").iterdir()), source / "loose.png")
+    shutil.copy(source / "digit 1" / "0008.png", source / "digit 1" / "again.png")
+    job = Job(augmind.expand(tmp_path / "d", tmp_path / "r", **TINY, drop_rare=True, dry_run=True).folder)
+    pipeline.features(str(job.folder))
+    told = health_record(Job(job.folder))
+    assert [r["source"] for r in told["corrupt"]] == ["train/digit 0/bad.png"]
+    aside = {r["source"]: (r["status"], r["reason"]) for r in told["set_aside"]}
+    assert aside.pop("train/loose.png")[0] == "unlabelled" and aside.pop("train/digit 1/again.png")[0] == "duplicate"
+    assert len(aside) == 14 and set(aside.values()) == {("unlabelled", "its class has fewer than 2 rows beside the given test split and was dropped")}
 
 
 def test_a_dry_run_stops_at_the_plan(data, tmp_path):

@@ -399,3 +399,10 @@ def test_frame_holds_every_measurement(whole_record):
     mean = table[(table.learner == "probe") & (table.arm == "real") & (table.metric == "accuracy")].value.mean()
     assert mean == pytest.approx(whole_record["arms"][0]["metrics"]["accuracy"]["mean"])
     assert frame({}).empty
+
+
+def test_rows_set_aside_are_listed_beside_those_that_could_not_be_read():
+    words = " ".join(Page(render(record())).words)
+    unreadable, aside = words.index("Rows that could not be read"), words.index("Rows set aside")
+    assert unreadable < words.index("truncated after 2 kB") < aside < words.index("same as bag/009.png")
+    assert "Rows set aside" not in render({**record(), "health": {"corrupt": []}})

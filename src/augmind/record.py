@@ -185,8 +185,9 @@ def health_record(job: Job) -> dict[str, Any]:
     counts = {"train": health["counts"]} | ({"test": {c: test[c] for c in job.spec.classes}} if test else {})
     told = {k: health[k] for k in ("corrupt", "outliers", "imbalance", "sizes", "findings")}
     told |= {"duplicates": sum(r.status == "duplicate" for r in job.rows), "near_duplicates": sum(map(len, health["near"]))}
-    aside = [{"source": r.source, "reason": r.reason} for r in job.rows if r.status != "ok"]
-    return told | {"counts": counts, "corrupt": aside, "label_issues": health["label_errors"], "leaks": len(health["leaks"])}
+    told |= {"label_issues": health["label_errors"], "leaks": len(health["leaks"])}
+    aside = [{"source": r.source, "status": r.status, "reason": r.reason} for r in job.rows if r.status not in ("ok", "corrupt")]
+    return told | {"counts": counts, "set_aside": aside}
 
 
 def build(job: Job, since: float | None = None) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def health_view(record: dict[str, Any]) -> dict[str, Any]:
     health = table(record, "health")
     imbalance = number(health.get("imbalance"))
     issues, corrupt, outliers = entries(health, "label_issues"), entries(health, "corrupt"), items(health, "outliers")
+    aside = entries(health, "set_aside")
     names = {"corrupt": "Unreadable rows", "duplicates": "Exact duplicates", "near_duplicates": "Near duplicates", "leaks": "Rows on both sides"}
     tiles = [(label, whole(len(corrupt) if k == "corrupt" else health.get(k))) for k, label in names.items() if k in health]
     if "label_issues" in health:
@@ -143,12 +144,13 @@ def health_view(record: dict[str, Any]) -> dict[str, Any]:
         "tiles": tiles,
         "counts": counts_view(record),
         "corrupt": [(clean(r.get("source") or DASH), clean(r.get("reason") or DASH)) for r in corrupt[:LISTED]],
+        "aside": [(clean(r.get("source") or DASH), clean(r.get("reason") or r.get("status") or DASH)) for r in aside[:LISTED]],
         "issues": [
             (clean(r.get("source") or DASH), clean(r.get("label") or DASH), clean(r.get("suggested") or DASH), anything(r.get("score")))
             for r in issues[:LISTED]
         ],
         "outliers": [outlier_text(o) for o in outliers[:LISTED]],
-        "more": {k: max(0, len(v) - LISTED) for k, v in (("corrupt", corrupt), ("issues", issues), ("outliers", outliers))},
+        "more": {k: max(0, len(v) - LISTED) for k, v in (("corrupt", corrupt), ("aside", aside), ("issues", issues), ("outliers", outliers))},
         "sizes": [(clean(k), anything(v)) for k, v in table(health, "sizes").items()],
     }
 
