@@ -227,6 +227,17 @@ def test_the_verbs_that_read_a_run(run, tmp_path, capsys):
     assert code == 2 and "not a run folder" in err
 
 
+def test_a_damaged_run_is_answered_alike_by_all_that_need_its_files(run, tmp_path, capsys):
+    copy = Path(shutil.copytree(run.folder, tmp_path / "copy"))
+    page = (copy / "report.html").read_bytes()
+    path = next((copy / "stages").glob("draw-vae-*/table.parquet"))
+    path.write_bytes(path.read_bytes()[:-50])
+    for arguments in (["report", copy], ["export", copy, "--to", "npz"], ["sample", copy, "--label", "digit 1"]):
+        code, _, err = call(*arguments, capsys=capsys)
+        assert code == 1 and "RUN-004" in err and f"augmind resume {copy}" in err, err
+    assert (copy / "report.html").read_bytes() == page
+
+
 HOSTILE = (":dog:", "[red]plain[/red]", "[/]", "C:\\[x]", "[link=file:///etc]a")
 
 

@@ -131,7 +131,7 @@ class Finished:
         """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes."""
         from .draw_more import draw_more
 
-        job = self._intact()
+        job = self.intact()
         if label not in job.spec.classes:
             raise unknown("class", label, job.spec.classes)
         if generator and generator not in job.generators("rows"):
@@ -148,9 +148,9 @@ class Finished:
         from .data.export import export
         from .handover import handed_over
 
-        return export(handed_over(self._intact(), rows), Path(out), to)
+        return export(handed_over(self.intact(), rows), Path(out), to)
 
-    def _intact(self) -> "Job":
+    def intact(self) -> "Job":
         """The run folder, with every file as it was when its stage was finished. Raises `AugmindError` for a damaged one."""
         from .job import Job
 

@@ -116,6 +116,7 @@ def report(folder: Path, *, show: Annotated[bool, Parameter(name=["--open"], neg
 
     finished = Finished(folder)
     _ = finished.record
+    finished.intact()
     conclude(str(folder))
     finish(finished, as_json=False)
     if show:
