@@ -1,5 +1,7 @@
 """Why: maps point at what a model looks at, mislabelled rows are harmful, walks end where they should, hard rows are found."""
 
+import random
+import re
 from dataclasses import asdict, dataclass
 from itertools import product
 
@@ -24,9 +26,12 @@ from augmind.figures import Predictions
 from augmind.job import Job
 from augmind.nn.heads import Head, cross_entropy
 from augmind.pipeline import draw, features, train
+from augmind.report import render
 from augmind.teaching import choose_inputs
 from augmind.testing import ToyCodec, toy_data
+from report_record import CLASSES, picture
 from runs import TINY, folder
+from test_report import Page, assert_inert, poison
 
 # Hard rows
 
@@ -391,3 +396,116 @@ def test_large_grids_are_averaged_down_before_they_are_shown(job):
     for side in (8, 64, 96, 250):
         assert preview(seeing, torch.full((1, side, side), 200, dtype=torch.uint8)) == "200"
     assert shapes == [(1, 1, 8, 8), (1, 1, 64, 64), (1, 1, 48, 48), (1, 1, 63, 63)]
+
+
+# The section of the report
+
+
+def told(arm_map=((0.5, -0.25), (0.0, 0.01))):
+    def arms(answers):
+        return [{"arm": a, "wrong": 0.5, "answer": k, "p": 0.8, "true": 0.2, "map": [list(line) for line in arm_map]} for a, k in answers]
+
+    def drawn(i, **more):
+        return {"generator": "vae", "seed": i, "class": CLASSES[i], "html": picture(i, 1), "nearest": picture(i, 2), **more}
+
+    row = {"id": 7, "class": "bag", "html": picture(1, 1), "arms": arms((("classical", "coat"), ("synthetic", "bag")))}
+    d = {"estimate": -0.13, "low": -0.28, "high": 0.02}
+    slices = [{"class": "shirt", "taken": "coat", "rows": 30, "shares": [0.46, 0.33], "difference": d}]
+    means = [{"generator": g, "rows": 9, "mean": m, "low": m - 1, "high": m + 1, "helps": 0.75} for g, m in (("vae", 0.7), ("gan", -0.2))]
+    walks = [{"class": "bag", "kind": "walk", "seeds": [1, 2], "html": [picture(i, 1) for i in range(8)]}]
+    draws = [{"class": "bag", "kind": "draws", "seeds": [1, 2], "kept": [True, False], "html": [picture(i, 1) for i in range(2)]}]
+    return {
+        "arms": ["classical", "synthetic"],
+        "hardest": {"test": 200, "wrong": 31, "rows": [row, row], "slices": slices, "compared": 17},
+        "attribution": {"learner": "probe", "rows": [row], "shape": [1, 28, 28], "window": [1, 14, 14], "alike": 0.61},
+        "influence": {
+            "rows": 18,
+            "held": 60,
+            "generators": means,
+            "helpful": [drawn(1, influence=3.2), drawn(2, influence=2.1) | {"html": ""}],
+            "harmful": [drawn(3, influence=-4.0)],
+        },
+        "generators": [
+            {"generator": "vae", "kept": 12, "strips": walks, "closest": [drawn(4, distance=0.11)]},
+            {"generator": "gan", "kept": 3, "strips": draws, "closest": []},
+            {"generator": "diffusion", "why": "it was left out: it did not stay finite"},
+        ],
+    }
+
+
+def section(explanation):
+    html = render({"arms": [{"learner": "l", "arm": a, "label": a.upper()} for a in ("classical", "synthetic")], "explanation": explanation})
+    return html[html.index('<section id="why"') : html.index("</section>", html.index('<section id="why"'))] + "</section>"
+
+
+def test_the_section_tells_all_in_words():
+    text = Page(section(told())).text
+    for words in (
+        "Before means CLASSICAL , after means SYNTHETIC",
+        "before: ✕ coat",
+        "after: ✓ bag",
+        "partly the same places (mean correlation of the maps 0.61)",
+        "31 of 200 test rows",
+        "shirt coat 30 46 33 −13 −28 to +2",
+        "vae: 75 % of 9 rows help +0.70 −0.30 to +1.70",
+        "largest of 17 confusions",
+        "vae +2.10, features only",
+        "vae −4.00",
+        "distance 0.11",
+        "Not shown: it was left out: it did not stay finite",
+    ):
+        assert words in text, words
+
+
+def test_the_tint_of_a_part_is_its_share_of_the_strongest_in_the_rows_own_proportions():
+    cells = re.findall(r'<rect x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)" class="(.*?)" fill-opacity="(.*?)"/>', section(told()))
+    assert cells == [("0", "0", "14", "14", "for", "0.85"), ("14", "0", "14", "14", "against", "0.42")] * 2
+    assert 'viewBox="0 0 28 28"' in section(told())
+    flat = told(((0.0, 0.0),))
+    assert "<rect" not in section(flat)
+
+
+def test_a_rejected_draw_is_marked_and_a_walk_is_told_from_draws():
+    html = section(told())
+    assert html.count('class="refused"') == 1 and "A walk from one drawn row" in html and "as they came, before any screen" in html
+
+
+def test_reasons_stand_where_something_could_not_be_asked():
+    found = told() | {"attribution": {"learner": "l", "why": "parts of tokens rows cannot be blanked out"}, "influence": {"why": "no synthetic row"}}
+    text = Page(section(found)).text
+    assert "Not shown: parts of tokens rows cannot be blanked out." in text and "Not shown: no synthetic row." in text
+
+
+def test_without_an_explanation_there_is_no_section_no_link_and_no_style():
+    for nothing in ({}, None, [], {"arms": ["classical", "synthetic"]}, {"arms": []}):
+        html = render({"explanation": nothing})
+        assert 'id="why"' not in html and 'href="#why"' not in html and ".heatmap" not in html
+    assert 'href="#why"' in render({"explanation": told()})
+
+
+def test_hostile_or_broken_explanations_do_nothing():
+    for seed in range(3):
+        assert_inert(render({"explanation": poison(told(), random.Random(seed)) | {"arms": ["a", "b"]}}))
+    draw = random.Random(1)
+
+    def places(value, path=()):
+        yield path
+        inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for k, v in inside:
+            yield from places(v, (*path, k))
+
+    for path in draw.sample([p for p in places(told()) if p], 80):
+        broken = told()
+        at = broken
+        for k in path[:-1]:
+            at = at[k]
+        at[path[-1]] = draw.choice([None, float("nan"), float("inf"), "text", 7, [], {}, [None], {"a": None}, True, 10**400])
+        assert_inert(render({"explanation": broken}))
+
+
+def test_the_section_stays_small_by_showing_fewer():
+    heavy = told()
+    for rows in (heavy["hardest"]["rows"], heavy["influence"]["helpful"], heavy["generators"][0]["closest"]):
+        rows[:] = [r | {"html": picture(1, 1).replace("base64,", "base64," + "A" * 40_000)} for r in rows * 6]
+    html = section(heavy)
+    assert len(html) < 600_000 and re.search(r"at most \d+ of each kind are shown", html)

@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .confusion import confusion_view
+from .explanation import explanation_view
 from .generation import CLASSES, generation_view
 from .groups import fairness_view
 from .learning import learning_view
@@ -221,6 +222,7 @@ def render(record: dict[str, Any]) -> str:
             search=search_view(record),
             robust=robust_view(record),
             fairness=fairness_view(record),
+            why=explanation_view(record),
             made=generation_view(record),
             health=health_view(record),
             choices=choices_view(record),
