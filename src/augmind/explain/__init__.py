@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from augmind.compare import arms, best_learner, policy_of, predictions, primary, test_rows
+from augmind.core.registry import make
 from augmind.core.seeds import stable_seed
 from augmind.core.store import load_tensors, read_json, read_table, save_tensors, write_json
 from augmind.core.types import Samples, as_features
@@ -92,8 +93,9 @@ def moved_by(job: Job) -> dict[str, Any]:
     """The influence of the synthetic rows that the verdict's arm was taught from in fold 0, on inner validation rows."""
     policy = policy_of(job, FOLD, best_learner(job, FOLD), pair(job)[1])
     seed, made = stable_seed(job.config.seed, "explain"), None
+    cuts = {c.name: make("screens", c).cut for c in policy.screens if c.settings}
     for key, path in (shards_of(job, FOLD, policy) if policy.generators else {}).items():
-        rows = read_shard(path, key)
+        rows = read_shard(path, key, cuts=cuts)
         if rows is not None and len(rows):
             bare = some(as_features(rows), MADE, seed)
             made = bare if made is None else made + bare
