@@ -9,6 +9,7 @@ from augmind.core.feed import cyclic
 from augmind.core.loop import descend
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, row_noise, row_seeds
+from augmind.core.store import save_tensors
 from augmind.core.types import REAL, Samples, Spec
 from augmind.testing import toy_data, toy_samples
 
@@ -108,6 +109,13 @@ def test_loop_resumes_bit_identically_from_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "save_tensors", original)
     again, curves = problem(tmp_path, 300, checkpoints=tmp_path / "c")
     assert torch.equal(whole.weight, again.weight) and len(curves.points["loss"]) == 6
+
+
+def test_a_checkpoint_of_something_else_is_ignored(tmp_path):
+    plain, _ = problem(tmp_path, 100)
+    save_tensors(tmp_path / "c" / "fit.safetensors", {"net/weight": torch.zeros(3)})
+    again, curves = problem(tmp_path, 100, checkpoints=tmp_path / "c")
+    assert torch.equal(plain.weight, again.weight) and curves.steps == 100
 
 
 def test_toy_data_is_complete():

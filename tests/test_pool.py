@@ -46,3 +46,14 @@ def test_a_killed_worker_is_replaced_once_and_then_told(tmp_path):
         assert workers.run([item("x", "die_once", marker=str(tmp_path / "m"))]) == {"x": "alive"}
         with pytest.raises(MachineError, match="x: the worker process died twice"):
             workers.run([item("x", "die")])
+
+
+def test_a_worker_that_cannot_start_is_told_by_what_it_printed(tmp_path, monkeypatch):
+    """A module of the standard library is shadowed by one that does not load."""
+    (tmp_path / "queue.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "log.txt").write_text("an earlier line\n")
+    with Workers(1, log=tmp_path / "log.txt") as workers, pytest.raises(MachineError, match=r"x: .* without an answer \(exit status 1\)") as caught:
+        workers.run([item("x", "add", a=1, b=1)])
+    assert "ImportError: libgomp.so.1: cannot open shared object file" in caught.value.help and "log.txt" in caught.value.help
+    assert "memory" not in caught.value.help and caught.value.code == "ENV-001"

@@ -267,6 +267,14 @@ def test_inner_folds_part_rows_but_no_unit_and_survive_tiny_classes(labels, unit
         assert all(doubles <= set(y[train].tolist()) for train, _ in folds)
 
 
+def test_units_of_several_classes_may_take_a_class_into_one_fold():
+    """Class 0 stands in two units, and yet both go to one side: the other training part lacks it, and nothing is parted or lost."""
+    y, unit = torch.tensor([1, 2, 0, 1, 0, 1, 1, 1]), torch.tensor([1, 0, 3, 3, 0, 1, 2, 1])
+    folds = inner_folds(y, unit, 2, 1)
+    assert [0 in y[train] for train, _ in folds] == [True, False]
+    assert sorted(torch.cat([val for _, val in folds]).tolist()) == list(range(8))
+
+
 def test_inner_folds_of_one_unit_are_refused():
     with pytest.raises(DataError, match="belong together"):
         inner_folds(torch.tensor([0, 1, 0]), torch.zeros(3, dtype=torch.long), 3, 0)

@@ -13,8 +13,9 @@ from .seeds import stable_seed, stream
 def inner_folds(y: Int[Tensor, " n"], unit: Int[Tensor, " n"], k: int, seed: int) -> list[tuple[Tensor, Tensor]]:
     """(training positions, validation positions) of `k` stratified folds that part no unit; for choices made on training rows.
 
-    Fewer folds than `k` where there are fewer units. A class of two rows or more that are free to part is in every training
-    part; any other is in training where it is not being validated. Raises `DataError` if all rows are one unit.
+    Fewer folds than `k` where there are fewer units. Where all rows are free to part, a class of two rows or more is in every
+    training part. Larger units may take all rows of a class into one fold, even where the class could have been parted: it is then
+    missing in the training part of that fold. Raises `DataError` if all rows are one unit.
     """
     k = min(k, len(unit.unique()))
     if k < 2:

@@ -97,7 +97,7 @@ def descend(
     `parts` is everything that changes. `rate(t)` scales every optimiser's own learning rate. A loss or weight that is not
     finite brings back the last good state at half the rate, three times at most, then `Diverged` is raised. `watch(t)`
     looks at the state at these fractions of the way; a finding from it ends the training with the last state that it
-    passed. The deadline of `run` ends the training with what there is.
+    passed. The deadline of `run` ends the training with what there is. A checkpoint that is none of this loop's is ignored.
     """
     curves, started, said = Curves(planned=steps), time.monotonic(), 0.0
     optimisers = [p for p in parts.values() if isinstance(p, Optimizer)]
@@ -105,12 +105,12 @@ def descend(
     scale, t, window = 1.0, 0, []
     file = run.checkpoints / f"{name}.safetensors" if run.checkpoints else None
     saved, passed = started, None
-    if file and file.exists():
-        state = load_tensors(file)
+    state = load_tensors(file) if file and file.exists() else {}
+    if file and state.keys() >= {"loop/t", "loop/scale", "loop/rollbacks"}:
         unflatten(parts, state)
         t, scale, curves.rollbacks = int(state["loop/t"]), float(state["loop/scale"]), int(state["loop/rollbacks"])
         curves.points = {k[len("loop/curve/") :]: v.tolist() for k, v in state.items() if k.startswith("loop/curve/")}
-        curves.findings = [Finding(**f) for f in tensor_meta(file)["findings"]]
+        curves.findings = [Finding(**f) for f in tensor_meta(file).get("findings", [])]
         passed = {k[len("loop/passed/") :]: v for k, v in state.items() if k.startswith("loop/passed/")} or None
         run.event("resumed", step=t)
     good, good_t = flatten(parts), t

@@ -43,6 +43,8 @@ class Workers:
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _log: IO[str] | None = None
     _temp: tempfile.TemporaryDirectory[str] | None = None
+    _proven: set[int] = field(default_factory=set)
+    """Processes that have answered."""
     _stopping: bool = False
 
     def __enter__(self) -> "Workers":
@@ -91,6 +93,7 @@ class Workers:
         if self.jobs == 0:
             return answer(record)
         worker: subprocess.Popen[str] | None = None
+        printed = self._printed()
         for _ in range(2):
             with self._guard:
                 if self._stopping:
@@ -108,10 +111,27 @@ class Workers:
             if line:
                 with self._guard:
                     self._free.append(worker)
+                    self._proven.add(worker.pid)
                 return json.loads(line)
         code = worker.wait() if worker else None
+        if worker and worker.pid not in self._proven and worker.returncode > 0:
+            text = f"{item.name}: the worker process ended twice without an answer (exit status {code})"
+            return failure("MachineError", text, f"it printed last: {self._last_line(printed)}", "ENV-001")
         text = f"{item.name}: the worker process died twice (exit status {code})"
         return failure("MachineError", text, "probably out of memory: use --jobs 1 or a smaller --size", "ENV-004")
+
+    def _printed(self) -> int:
+        """How much the workers have printed, in bytes."""
+        return self.log.stat().st_size if self.log and self.log.is_file() else 0
+
+    def _last_line(self, since: int) -> str:
+        """The last line that the workers printed after so many bytes."""
+        if not self.log or not self.log.is_file():
+            return "nothing that was kept"
+        with self.log.open("rb") as f:
+            f.seek(since)
+            lines = f.read().decode("utf-8", "replace").strip().splitlines()
+        return f"{lines[-1].strip()} (all of it is in {self.log})" if lines else "nothing"
 
     def run(self, items: Sequence[Item], on_change: Callable[[Item, str], None] = lambda item, state: None) -> dict[str, Any]:
         """Results by item name. `on_change(item, "started" | "done" | "failed")` is called from this thread."""
