@@ -34,13 +34,18 @@ NOISE = 80.0
 """Deviation, in 0..255, of the noise on the rows of `noised` and on those of the planted generator of that name."""
 
 
+def drawn(rng: np.random.Generator, train: int, test: int, x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows of every class, drawn at random without overlap."""
+    order = rng.permutation(len(y))
+    mine = [order[y[order] == k] for k in np.unique(y)]
+    parts = ([m[:train] for m in mine], [m[train : train + test] for m in mine])
+    return [(x[np.concatenate(p)], y[np.concatenate(p)]) for p in parts]
+
+
 def noised(path: Path, train: int, test: int) -> Path:
     """A .npz of digits under heavy noise, with a given test split."""
     rng = np.random.default_rng(0)
-    x, y = digit_rows(90, skip=80)
-    order = rng.permutation(len(y))
-    mine = [order[y[order] == k] for k in range(10)]
-    (x, y), (tx, ty) = ((x[at], y[at]) for at in (np.concatenate([m[:train] for m in mine]), np.concatenate([m[train : train + test] for m in mine])))
+    (x, y), (tx, ty) = drawn(rng, train, test, *digit_rows(90, skip=80))
     x, tx = (np.clip(v + rng.normal(0, NOISE, v.shape), 0, 255).astype(np.uint8) for v in (x, tx))
     np.savez(path, train_images=x, train_labels=y, test_images=tx, test_labels=ty)
     return path
@@ -208,7 +213,6 @@ def scattered(path: Path, train: int, test: int, classes: int = 4, side: int = 1
         ground = np.pad(rows, ((0, 0), (0, side - 8), (0, side - 8)))
         return np.stack([np.roll(r, tuple(rng.integers(0, side, 2)), (0, 1)) for r in ground])
 
-    x, y = digit_rows(train, classes, skip=seed % 40)
-    tx, ty = digit_rows(test, classes, skip=90)
+    (x, y), (tx, ty) = drawn(rng, train, test, *digit_rows(170, classes))
     np.savez(path, train_images=placed(x), train_labels=y, test_images=placed(tx), test_labels=ty)
     return path

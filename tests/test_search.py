@@ -181,13 +181,13 @@ def test_an_interrupted_search_is_replayed_and_ends_with_the_same_trials_for_any
 @pytest.mark.usefixtures("planted")
 def test_a_generator_of_fresh_rows_is_chosen_and_one_of_noise_is_not(tmp_path):
     data = noised(tmp_path / "digits.npz", train=8, test=40)
-    options = {**OPTIONS, "generators": ("planted_noised", "planted_noise"), "ratio": 6.0, "seeds": 3, "trials": 12}
+    options = {**OPTIONS, "generators": ("planted_noised", "planted_noise"), "ratio": 6.0, "seeds": 3, "trials": 16}
     run = augmind.expand(data, tmp_path / "r", **options)
     found = record_of(run)
     used = {g["name"] for g in found["winner"]["policy"]["generators"]}
     assert "planted_noised" in used, found["winner"]
-    imagining = [bool(t["params"]["imagine"]) for t in found["trials"] if not t["name"]]
-    assert abs(sum(imagining) - len(imagining) / 2) <= 1
+    sampled = found["trials"][12:]
+    assert [t["params"]["imagine"] for t in sampled] == [t["number"] % 2 == 1 for t in sampled]
     assert run.verdict["use_synthetic"] and run.verdict["arm"] == "searched", run.verdict["sentence"]
     assert not found["classical"]["policy"]["generators"]
     shutil.rmtree(run.folder)

@@ -7,7 +7,7 @@ killed is replayed from its first trial in no time, asks for the very same polic
 import contextlib
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +15,7 @@ import torch
 from augmind.core.pool import Item
 from augmind.core.registry import find
 from augmind.core.store import digest, write_json
-from augmind.core.types import Classical, Policy
+from augmind.core.types import Choice, Classical, Policy
 from augmind.job import Job
 from augmind.teaching import candidates, default_policy, space_of
 
@@ -30,6 +30,8 @@ BATCH = 4
 """Trials that are proposed and scored together."""
 ATTEMPTS = 10
 """Proposals of a sampler that repeats itself before one of them is scored again."""
+LOOKS = 2 / 3
+"""Part of the trials, after those that a search begins with, that may go to plug-ins that no trial has used yet."""
 START = 10
 """Trials, those that a search begins with among them, before the sampler learns from results."""
 FILE = "study.db"
@@ -90,6 +92,7 @@ class Search:
         self.waiting = [(c.name, default_policy(job, learner, c, generators=False)) for c in candidates(job, learner)]
         self.waiting += [(f"earlier run, {i + 1}", p) for i, p in enumerate(earlier(job, self.space))]
         self.defaults_asked = not self.space.generators
+        self.looked = False
 
     @property
     def open(self) -> bool:
@@ -116,8 +119,22 @@ class Search:
             best = max(self.done, key=self._value).policy.classical
             for name, classical in (("synthetic alone", Classical(name="none")), (DEFAULT, best)):
                 self.waiting.append((name, default_policy(self.job, self.learner, classical, generators=True)))
+        if not self.waiting and not self.looked:
+            self.looked = True
+            room = max(0, int(LOOKS * (self.job.plan.trials - len(self.done))))
+            self.waiting += [("", policy) for policy in self._unseen()[:room]]
         left = len(self.waiting) or self.job.plan.trials - len(self.done)
         return [self._propose(len(self.done) + i) for i in range(min(BATCH, left))]
+
+    def _unseen(self) -> list[Policy]:
+        """One policy for every transform, then every mixing, that no trial has used, with its own defaults."""
+        none = default_policy(self.job, self.learner, Classical(name="none"), generators=False)
+        seen = {(f, getattr(c.policy.classical, f).name) for c in self.done for f in ("transform", "mixing")}
+        out = []
+        for part in ("transform", "mixing"):
+            fresh = [n for n in self.space.options(part) if (part, n) not in seen]
+            out += [replace(none, classical=replace(none.classical, name="searched", **{part: Choice(name=n)})) for n in fresh]
+        return out
 
     def _propose(self, number: int) -> Candidate:
         """The next policy to begin with, or one of the sampler that was not tried before, if it has any."""
@@ -126,13 +143,13 @@ class Search:
         name, policy, trial, params = "", None, None, {}
         for attempt in range(ATTEMPTS):
             self.study.sampler = sampler(self.job, self.fold, self.learner, number, attempt, bool(self.space.generators))
-            if self.waiting:
+            if given := bool(self.waiting):
                 name, policy = self.waiting.pop(0)
                 self.study.enqueue_trial(self.space.params(policy))
             trial = self.study.ask()
             params = self.space.suggest(trial)
             policy = policy or self.space.policy(params)
-            if name or attempt + 1 == ATTEMPTS or digest(policy.to_json()) not in self.tried:
+            if given or attempt + 1 == ATTEMPTS or digest(policy.to_json()) not in self.tried:
                 break
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             policy = None
