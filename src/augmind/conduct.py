@@ -19,6 +19,7 @@ from .core.registry import find, make
 from .core.store import atomic_write, disk_errors, make_folder, read_json, write_json
 from .data.stamp import stamp
 from .donor import donors
+from .explain import waits_for
 from .job import Job
 from .robust import tested_corrupted
 from .teaching import needed_views, space_of
@@ -198,6 +199,8 @@ def comparison(job: Job, before: tuple[str, ...], since: float | None, searched:
             taught = tuple(f"teach {arm} {learner} {fold} 0" for arm in arms(job))
             args = {**root, "fold": fold, "learner": learner, "arms": list(arms(job))}
             out.append(Item(name=f"robust {learner} {fold}", function="augmind.robust:robust", args=args, after=taught))
+    shown = waits_for(job, (*before, *(i.name for i in out)))
+    out.append(Item(name="explanation", function="augmind.explain:explain", args=root, after=shown))
     last = (*before, *(i.name for i in out))
     out.append(Item(name="verdict and report", function="augmind.record:conclude", args={**root, "since": since}, after=last))
     return out

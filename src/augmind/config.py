@@ -12,7 +12,7 @@ from .core.errors import UsageError, unknown
 from .core.registry import find, names
 from .core.seeds import stable_seed
 from .core.tune import place_of, placed, ranges
-from .modalities.image.decode import SIZES
+from .core.types import SIDES
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -112,7 +112,7 @@ class Config(BaseModel):
     column: str | None = None
     group: str | None = None
     split: str | None = None
-    size: int | None = Field(None, ge=SIZES.start, le=SIZES.stop - 1)
+    size: int | None = Field(None, ge=SIDES.start, le=SIDES.stop - 1)
     max_bad: float = Field(0.2, ge=0, le=1)
     drop_rare: bool = False
     download: bool = False

@@ -15,6 +15,7 @@ from .core.plugin import Learner
 from .core.registry import find, make
 from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
 from .core.types import Knowledge
+from .explain import explain_record, with_previews
 from .fairness import fairness_record
 from .figures import confusions, table
 from .growth import growth_record
@@ -245,6 +246,7 @@ def further_figures(job: Job, found: list[Predictions], decided: Verdict) -> dic
     return {
         "confusion": confusions(found, job.spec.classes),
         "fairness": fairness_record(job, found, decided.arm),
+        "explanation": explain_record(job, found),
         "growth": growth_record(job, d and d.estimate, d and d.se),
         "robustness": robust_record(job, {f: best_learner(job, f) for f in job.folds}, arms(job)) if tested_corrupted(job) else None,
     }
@@ -297,4 +299,6 @@ def conclude(folder: str, since: float | None = None) -> None:
     write_json(job.folder / "report.json", record)
     write_json(job.folder / "policy.json", record["verdict"]["policy"])
     atomic_write(job.folder / "report.csv", frame(record).to_csv(index=False).encode())
-    atomic_write(job.folder / "report.html", render(record | {"gallery": gallery(job)}).encode())
+    atomic_write(
+        job.folder / "report.html", render(record | {"gallery": gallery(job), "explanation": with_previews(job, record["explanation"])}).encode()
+    )

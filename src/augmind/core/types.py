@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+SIDES = range(8, 257)
+"""Sides that a grid may be brought to."""
 REAL = -1
 """Value of `Samples.maker` for rows of the dataset itself."""
 

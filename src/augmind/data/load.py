@@ -15,8 +15,8 @@ from torch import Tensor
 
 from augmind.core.errors import DataError, MachineError, UsageError
 from augmind.core.store import digest
-from augmind.core.types import Samples, Spec
-from augmind.modalities.image.decode import SIZES, CannotRead, Grid, Picture, choose_grid, from_array
+from augmind.core.types import SIDES, Samples, Spec
+from augmind.modalities.image.decode import CannotRead, Grid, Picture, choose_grid, from_array
 from augmind.modalities.image.workers import Pool
 
 from .archive import ENDINGS as ARCHIVES
@@ -67,8 +67,8 @@ def load(
 
 def _check_settings(size: int | tuple[int, int] | None, max_bad: float) -> None:
     sides = () if size is None else (size,) if isinstance(size, int) else size
-    if any(s not in SIZES for s in sides):
-        raise UsageError(f"size {size} is not allowed", help=f"a side may have {SIZES.start} to {SIZES.stop - 1} pixels")
+    if any(s not in SIDES for s in sides):
+        raise UsageError(f"size {size} is not allowed", help=f"a side may have {SIDES.start} to {SIDES.stop - 1} pixels")
     if not 0 <= max_bad <= 1:
         raise UsageError(f"max_bad={max_bad} is not allowed", help="it is a share of the rows, from 0 to 1")
 

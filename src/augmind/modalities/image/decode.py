@@ -22,8 +22,6 @@ FOREIGN = (".heic", ".heif", ".avif", ".svg", ".psd", ".ico", ".dcm", ".jp2", ".
 MAX_PIXELS = 50_000_000
 SIDE = 64
 """The longest side of a grid that nobody asked for."""
-SIZES = range(8, 257)
-"""Sides of a grid that a user may ask for."""
 STEP = 4
 """Sides of grids that nobody asked for are multiples of this, so that networks can halve them twice."""
 TURNS = {
