@@ -11,6 +11,7 @@ from augmind.core.registry import find, names
 from augmind.core.run import Run
 from augmind.core.types import Data, Samples, Spec, as_features
 from augmind.data.neighbours import neighbours, rule_for
+from augmind.nn.neighbours import standardise
 from augmind.testing import ToyCodec, toy_data
 from rows import patterns
 
@@ -98,6 +99,17 @@ def test_two_mislabelled_rows_do_not_vouch_for_a_row_between_them(tmp_path):
         between = data.train.x[i].float().lerp(data.train.x[i + 1].float(), 0.5)[None]
         rejected += not bool(passed("agreement", data, redrawn(data, as_bytes(between), torch.tensor([7])), tmp_path))
     assert rejected >= 9
+
+
+def test_fresh_rows_are_lost_alike_whether_their_nearest_rows_stand_in_one_fold_or_in_two(tmp_path):
+    lost: dict[bool, list[torch.Tensor]] = {True: [], False: []}
+    for seed in range(3):
+        data = digits(20, seed, fresh=100)
+        screen = find("screens", "agreement")().fit(data, Run(folder=tmp_path))
+        a, b = screen._sources(standardise(data.val.z, data.train.z), data.val.y).unbind(1)
+        for one in lost:
+            lost[one].append(screen.score(data.val)[(a == b) == one] < screen.cut)
+    assert all(share(torch.cat(found)) <= 0.09 for found in lost.values()) and len(torch.cat(lost[True])) > 200
 
 
 def test_rows_that_belong_together_are_judged_by_others(tmp_path):

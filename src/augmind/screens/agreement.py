@@ -24,13 +24,17 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 class Agreement(Screen):
     """Cross-fitted logistic regression on standardised features.
 
-    Real rows are dealt into `folds` that part no unit. A synthetic row is judged by a judge that saw neither of the folds of the
-    two real rows of its class that are nearest to it, as a generator may have mixed two rows; no judge so confirms a row by its own
-    sources. All judges share the L2 penalty that predicts held-out rows best, and weight classes alike. The score is the share of
-    held-out real rows whose label their judge (kept from their own fold and from that of their nearest row elsewhere) finds no more
-    probable (`Conformal`): at a cut of 0.05, 5 % of correctly labelled real rows would be lost, however hard the task.
-    A class that stands in two folds only keeps its judge from the nearer one. Rows of a class in a single fold cannot be judged and
-    score 1.
+    Real rows are dealt into `folds` that part no unit. A synthetic row is judged by a judge that saw neither of the folds of its two
+    nearest rows of its class, as a generator may have mixed two rows. Most often these are what it was made from; no more is promised.
+    All judges share the L2 penalty that predicts held-out rows best, and weight classes alike. The score is the share of held-out
+    real rows whose label their judge finds no more probable (`Conformal`): at a cut of 0.05, 5 % of correctly labelled real rows would
+    be lost, however hard the task. A class that stands in two folds only keeps its judge from the nearer one. Rows of a class in a
+    single fold cannot be judged and score 1.
+
+    The judge of a real row always leaves out two folds, its own and that of its nearest row elsewhere, though both nearest rows of
+    a synthetic one may stand in one. Were the two treated alike, a wrongly labelled real row would be the measure of its own copy:
+    with four copies in a class of 24, a fifth passed. On digits the cost is not seen: of fresh rows 6.2, 5.6 and 4.9 % are lost with
+    10, 20 and 50 rows a class, and 6.2, 6.0 and 5.1 % by judges chosen alike.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
