@@ -14,23 +14,19 @@ PRIMARY = "balanced_accuracy"
 
 
 def searches(job: Job, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One record a fold and learner: winner, rivals, importances, and the inner score less what the sealed rows gave."""
+    """As `winners`, with every trial, and the inner score of the winner less what it gave on rows that no choice saw."""
     out = []
-    for fold in job.folds if job.plan.trials else ():
-        for learner in job.plan.learners:
-            record = search_record(job, fold, learner)
-            own = [r["value"] for r in rows if (r["arm"], r["learner"], r["fold"], r["metric"]) == (SEARCHED, learner, int(fold), PRIMARY)]
-            outer, inner = sum(own) / len(own), record["winner"]["value"]
-            states = Counter(t["state"] for t in record["trials"])
-            told = {k: record[k] for k in ("winner", "best", "classical", "importance", "trials")}
-            out.append(
-                {"fold": int(fold), "learner": learner, **told, "states": dict(states), "inner": inner, "outer": outer, "optimism": inner - outer}
-            )
+    for told in winners(job):
+        cell = (SEARCHED, told["learner"], told["fold"], PRIMARY)
+        own = [r["value"] for r in rows if (r["arm"], r["learner"], r["fold"], r["metric"]) == cell]
+        outer, inner = sum(own) / len(own), told["winner"]["value"]
+        trials = search_record(job, str(told["fold"]), told["learner"])["trials"]
+        out.append(told | {"trials": trials, "inner": inner, "outer": outer, "optimism": inner - outer})
     return out
 
 
 def winners(job: Job) -> list[dict[str, Any]]:
-    """What each search found, in short."""
+    """What each search found: the policies "winner", "classical" (the best without synthetic rows) and "best", in words too."""
     out = []
     for fold in job.folds if job.plan.trials else ():
         for learner in job.plan.learners:

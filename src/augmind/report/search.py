@@ -20,11 +20,11 @@ def search_view(record: dict[str, Any]) -> dict[str, Any]:
     shown = searches[0] if searches else {}
     mattered = [(clean(k), v) for k, x in table(shown, "importance").items() if (v := number(x)) is not None]
     seen = [t for t in entries(shown, "trials") if t.get("state") == "complete" and number(t.get("value")) is not None]
-    tried = whole(sum(number(n) or 0 for s in searches for n in table(s, "states").values()))
-    where = f"{len(searches)} searches" if len(searches) > 1 else "one search"
+    tried = whole(sum(number(s.get("tried")) or 0 for s in searches))
+    where, winner = (f"{len(searches)} searches", "the winner of each") if len(searches) > 1 else ("one search", "the winner")
     return {
         "there": bool(searches),
-        "lead": f"{tried} policies were tried in {where}, on training rows alone; the winner of each went to the test rows once.",
+        "lead": f"{tried} policies were tried in {where}, on training rows alone; {winner} went to the test rows once.",
         "rows": [row(s) for s in searches],
         "course": course(seen) if len(seen) > 1 else "",
         "of": f"fold {whole(shown.get('fold'))}, {clean(shown.get('learner') or '')}" if len(searches) > 1 else "",
@@ -33,7 +33,7 @@ def search_view(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def row(search: dict[str, Any]) -> dict[str, str]:
-    states, winner = table(search, "states"), table(search, "winner")
+    winner = table(search, "winner")
     return {
         "fold": whole(search.get("fold")),
         "learner": clean(search.get("learner") or ""),
@@ -41,8 +41,8 @@ def row(search: dict[str, Any]) -> dict[str, str]:
         "inner": plain(search.get("inner"), POINTS),
         "outer": plain(search.get("outer"), POINTS),
         "optimism": plain(search.get("optimism"), POINTS, sign=True),
-        "tried": whole(sum(number(n) or 0 for n in states.values())),
-        "pruned": whole(states.get("pruned") or 0),
+        "tried": whole(search.get("tried")),
+        "pruned": whole(search.get("pruned")),
     }
 
 
@@ -59,7 +59,7 @@ def spoken(name: str) -> str:
 
 
 def course(trials: list[dict[str, Any]]) -> Markup:
-    """Values by trial, rings without and triangles with synthetic rows, and the best so far as a line."""
+    """Values by trial, dots without and triangles with synthetic rows, and the best so far as a line."""
     values = [(float(i), number(t.get("value")) or 0.0) for i, t in enumerate(trials, 1)]
     across, up = Axis(0.5, len(values) + 0.5, ()), axis_over([v for _, v in values], 4)
     if up is None:
