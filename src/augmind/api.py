@@ -224,12 +224,15 @@ def resume(folder: str | Path, **callbacks: Any) -> Finished:
 
 
 def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:
-    """The run folders below a folder: path, dataset, preset, whether finished, and the verdict."""
+    """The run folders below a folder: path, dataset, preset, whether finished, and the verdict; `damaged` says what is wrong with one."""
     found = []
     for path in sorted(Path(folder).glob("*/config.json")):
-        record, report = read_json(path), path.with_name("report.json")
-        verdict = read_json(report)["verdict"] if report.is_file() else None
-        found.append(
-            {"run": str(path.parent), "data": record["data"], "preset": record["config"]["preset"], "started": record["started"], "verdict": verdict}
-        )
+        told: dict[str, Any] = {"run": str(path.parent), "data": "", "preset": "", "started": "", "verdict": None, "damaged": ""}
+        try:
+            record, report = read_json(path), path.with_name("report.json")
+            told |= {"data": record["data"], "preset": record["config"]["preset"], "started": record["started"]}
+            told["verdict"] = read_json(report)["verdict"] if report.is_file() else None
+        except (AugmindError, KeyError, TypeError) as error:
+            told["damaged"] = str(error)
+        found.append(told)
     return found

@@ -18,7 +18,7 @@ from .core.pool import Item, Workers
 from .core.registry import find, make
 from .core.store import atomic_write, disk_errors, make_folder, read_json, write_json
 from .data.stamp import stamp
-from .donor import donors
+from .donor import donors, seen_before
 from .explain import waits_for
 from .job import Job
 from .robust import tested_corrupted
@@ -87,7 +87,9 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
     plan = make_plan(config, earlier=earlier_policies(config.warm), **known)
     if config.start:
-        plan = replace(plan, starts=begun_from(job, config, plan.learners))
+        plan = begun_from(job, config, plan)
+    if config.storage:
+        reached(config.storage)
     for kind, chosen in (("generators", plan.generators), ("learners", plan.learners)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
@@ -95,20 +97,40 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     return plan
 
 
-def begun_from(job: Job, config: Config, learners: tuple[str, ...]) -> dict[str, str]:
-    """The models that learners begin from, copied into the run folder, where they stay as they are.
+def begun_from(job: Job, config: Config, plan: Plan) -> Plan:
+    """The plan with the models that learners begin from, copied into the run folder, where they stay as they are.
 
-    Raises `UsageError` where no learner of the plan can begin from what was given.
+    Raises `UsageError` where no learner of the plan can begin from what was given, or where what was given knows test rows.
     """
+    learners, start = plan.learners, config.start or ""
     able = tuple(n for n in learners if "start" in find("learners", n).__dataclass_fields__)
     if not able:
         raise UsageError(f"--start: none of the learners {', '.join(learners)} can begin from a saved model", help="use --learner cnn or finetune")
+    found = donors(start, able)
+    tested = {job.rows[i].digest for fold in job.split.folds for i in fold.test}
+    known = seen_before(start, tested)
+    if known:
+        text = f"--start '{start}' has seen {known} of the {len(tested)} test rows of this run, so every figure would be false"
+        raise UsageError(text, help="start from a run on other rows")
+    unsure = "nobody can tell whether the model of --start has seen test rows of this run; if it has, every figure is too good"
     out: dict[str, str] = {}
-    for name, file in donors(config.start or "", able).items():
+    for name, file in found.items():
         copy = job.folder / "start" / f"{name}.safetensors"
         atomic_write(copy, Path(file).read_bytes())
         out[name] = str(copy.resolve())
-    return out
+    return replace(plan, starts=out, notes=plan.notes if known == 0 else (*plan.notes, unsure))
+
+
+def reached(storage: str) -> None:
+    """Opens the storage of a study. Raises `UsageError` where that cannot be."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        optuna.storages.RDBStorage(storage)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        text = f"--storage cannot be opened: {type(error).__name__}"
+        raise UsageError(text, help="give a database URL such as sqlite:///study.db, or leave --storage out") from error
 
 
 def earlier_policies(folders: tuple[str, ...]) -> tuple[dict[str, Any], ...]:

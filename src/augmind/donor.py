@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .core.errors import AugmindError, UsageError
-from .core.store import read_json, tensor_meta
+from .core.store import read_json, read_table, tensor_meta
 
 ADVICE = "give the folder of a finished run with the same learner, or one of its model.safetensors"
 
@@ -27,6 +27,15 @@ def donors(start: str, learners: tuple[str, ...]) -> dict[str, str]:
     if not found:
         raise UsageError(f"--start '{start}' holds no model of {' or '.join(learners)}", help=ADVICE)
     return {name: file for name, (_, file) in found.items()}
+
+
+def seen_before(start: str, tested: set[str]) -> int | None:
+    """How many of these rows (content hashes) the run that `start` belongs to has learnt from or tested on; None if that is unknown."""
+    path = Path(start).resolve()
+    for folder in (path, *path.parents):
+        for table in (folder / "stages").glob("prepare-*/rows.parquet"):
+            return len(tested & set(read_table(table, ["digest"])["digest"]))
+    return None
 
 
 def about(file: Path) -> dict:

@@ -60,8 +60,9 @@ def without_use(job: Job, v: Verdict) -> Verdict:
     """A verdict about a searched policy that uses no synthetic rows recommends that policy, or a simpler arm, and no synthetic rows."""
     if imagines(job):
         return v
-    where = " in each fold" if len(job.folds) > 1 else ""
-    start = f"Do not use synthetic data here: of {job.plan.trials} policies tried{where}, one without synthetic rows won"
+    where = " in all searches" if len(winners(job)) > 1 else ""
+    tried = sum(w["tried"] for w in winners(job))
+    start = f"Do not use synthetic data here: of {tried} policies tried{where}, one without synthetic rows won"
     low, high = v.interval
     gain = f"{points(v.gain)} points against {v.against} ({100 * v.level:g}% interval {points(low)} to {points(high)})"
     return replace(v, use_synthetic=False, sentence=f"{start}; it gave {gain}.")

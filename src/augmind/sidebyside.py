@@ -30,7 +30,9 @@ def table(found: dict[str, Any]) -> list[Any]:
             arms.add_row(*map(Text, cells))
     out: list[Any] = [arms, *(Text(f"{folder}: {run['verdict']['sentence']}") for folder, run in found["runs"].items())]
     if found["settings"]:
-        settings = Table("setting", *map(Text, found["runs"]), title="settings that differ", box=None)
+        settings = Table("setting", title="settings that differ", box=None)
+        for folder in found["runs"]:
+            settings.add_column(Text(folder))
         for name, values in found["settings"].items():
             settings.add_row(Text(name), *(Text(str(v)) for v in values.values()))
         out.append(settings)
