@@ -19,8 +19,9 @@ from augmind.core.errors import MachineError
 from augmind.core.store import Store
 from runs import TINY, figures, folder
 
-KINDS = ("prepare", "features", "train-vae", "draw-vae", "train-feature", "draw-feature", "views", "choose")
-KINDS += ("sealed", "teach", "wanted", "quality", "calibrate")
+KINDS = ("prepare", "features", "train-vae", "draw-vae", "train-feature", "draw-feature", "views", "wanted", "quality", "calibrate")
+KINDS += ("choose", "sealed", "teach", "curve", "explain")
+"""In the order of the work."""
 OPTIONS: dict[str, Any] = {**TINY, "seeds": 1, "test": 0.25, "learner": ("probe",), "generators": ("vae", "feature"), "want": {"digit 0": 4}}
 OPTIONS["steps"] = {"vae": 50}
 
