@@ -156,7 +156,7 @@ def config(**options: Any) -> Config:
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"{where}={first.get('input')!r} is not allowed: {first['msg'].lower()}", help=f"see --help for '{where}'") from error
     for name in ("trials", "sampler", "storage", "warm"):
-        if name in given and not made.search and given[name] != Config.model_fields[name].default:
+        if not made.search and getattr(made, name) != Config.model_fields[name].default:
             raise UsageError(f"--{name} is about a search, and none was asked for", help="add --search, or leave it out")
     if made.labels and not made.start:
         raise UsageError("--labels says how the classes of --start are called here, and there is no --start", help="add --start RUN, or leave it out")
