@@ -15,6 +15,7 @@ from augmind.report import frame, render, summary
 from augmind.report.plots import Axis, axis_over, curve, number_line
 from augmind.report.snippet import inert
 from augmind.report.words import DASH, METRICS, clean, duration, interval, plain, probability, whole
+from augmind.sidebyside import table
 from report_record import CLASSES, GROUPS, record
 from report_record import METRICS as MEASURED
 
@@ -406,3 +407,14 @@ def test_rows_set_aside_are_listed_beside_those_that_could_not_be_read():
     unreadable, aside = words.index("Rows that could not be read"), words.index("Rows set aside")
     assert unreadable < words.index("truncated after 2 kB") < aside < words.index("same as bag/009.png")
     assert "Rows set aside" not in render({**record(), "health": {"corrupt": []}})
+
+
+def test_runs_of_other_settings_stand_side_by_side_under_their_own_names():
+    arm = {"learner": "probe", "arm": "real", "metrics": {"balanced_accuracy": {"mean": 0.5, "low": 0.4, "high": 0.6}}, "difference_classical": None}
+    one = {"arms": [arm], "verdict": {"sentence": "Do not."}}
+    names = ("runs/[x]", "runs/:dog:")
+    console = Console(record=True, width=120, emoji=False, highlight=False, file=io.StringIO())
+    for part in table({"runs": dict.fromkeys(names, one), "settings": {"seed": dict(zip(names, (1, 2), strict=True))}}):
+        console.print(part)
+    said = console.export_text()
+    assert "settings that differ" in said and all(said.count(name) == 3 for name in names)
