@@ -268,7 +268,7 @@ def command(job: Job) -> str:
     fields = type(c).model_fields
     for name in fields:
         value = getattr(c, name)
-        if name in ("data", "jobs", "budget") or value == fields[name].get_default(call_default_factory=True):
+        if name in ("data", "jobs", "budget", "storage") or value == fields[name].get_default(call_default_factory=True):
             continue
         flag = "--" + name.replace("_", "-")
         if value is True:
