@@ -1,11 +1,16 @@
 """Small real runs for the tests: datasets made of scikit-learn's digits, generators that plant a known truth."""
 
+import contextlib
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from augmind.core import registry
 
 TINY: dict[str, Any] = {"steps": {"vae": 60, "gan": 50, "diffusion": 50, "cnn": 40}, "seeds": 2, "folds": 2, "preset": "quick", "jobs": 0}
 
@@ -110,6 +115,23 @@ class Planted(Generator):
         self.spec_ = spec
         return self
 '''
+
+
+@contextlib.contextmanager
+def installed(monkeypatch: Any, site: Path, *modules: str) -> Iterator[None]:
+    """Packages in a folder are found by entry point, here and in workers, as installed ones are; afterwards they are forgotten."""
+    here = str(Path(__file__).parent)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", f"{here}:{site}")
+    clear = (registry.names.cache_clear, registry.find.cache_clear)
+    for forget in clear:
+        forget()
+    yield
+    for forget in clear:
+        forget()
+    for module in modules:
+        sys.modules.pop(module, None)
 
 
 def plant(site: Path, truth: str) -> None:

@@ -17,7 +17,7 @@ import augmind
 from augmind import cli
 from runs import TINY, folder
 
-VERBS = ("compare", "demo", "expand", "export", "inspect", "report", "resume", "runs", "sample", "why")
+VERBS = ("compare", "demo", "expand", "export", "inspect", "report", "resume", "runs", "sample", "search", "why")
 
 
 def call(*arguments: object, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -94,6 +94,7 @@ def all_corrupt(root: Path) -> Path:
 def test_unusable_data_is_one_sentence_and_exit_3(make, code, says, tmp_path, capsys):
     got, out, err = call("expand", make(tmp_path), "--out", tmp_path / "r", "--preset", "quick", "--jobs", 0, capsys=capsys)
     assert got == code and says in err and "Traceback" not in out + err and "error [DATA" in err
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize(
@@ -236,6 +237,23 @@ def test_a_damaged_run_is_answered_alike_by_all_that_need_its_files(run, tmp_pat
         code, _, err = call(*arguments, capsys=capsys)
         assert code == 1 and "RUN-004" in err and f"augmind resume {copy}" in err, err
     assert (copy / "report.html").read_bytes() == page
+
+
+@pytest.mark.parametrize(("name", "way"), [("plan.json", "augmind resume"), ("config.json", "another --out")])
+@pytest.mark.parametrize("content", ["{", "[]", '{"seeds": 1}'])
+def test_a_damaged_plan_or_configuration_is_told_with_a_way_that_works(run, name, way, content, tmp_path, capsys):
+    copy = Path(shutil.copytree(run.folder, tmp_path / "copy"))
+    (copy / name).write_text(content)
+    for arguments in (["resume", copy], ["export", copy, "--to", "npz"]):
+        code, _, err = call(*arguments, capsys=capsys)
+        told = " ".join(err.split())
+        assert code == 1 and "Traceback" not in err and name in told and way in told, err
+    code, out, _ = call("runs", tmp_path, capsys=capsys)
+    assert code == 0 and ("damaged" in out) == (name == "config.json")
+    if name == "plan.json":
+        (copy / name).unlink()
+        assert call("resume", copy, "--quiet", capsys=capsys)[0] == 0
+        assert augmind.Finished(copy).verdict == run.verdict
 
 
 HOSTILE = (":dog:", "[red]plain[/red]", "[/]", "C:\\[x]", "[link=file:///etc]a")

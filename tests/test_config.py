@@ -24,6 +24,7 @@ def test_budgets_are_times(text, value):
         ({"learner": ("cn",)}, "unknown learner 'cn'", "did you mean 'cnn'"),
         ({"sede": 1}, "unknown option 'sede'", "did you mean 'seed'"),
         ({"want": {"cat": 0}}, "want", "--help"),
+        ({"search": True, "storage": "postgresql://me:secret@host/studies"}, "holds a password", "$NAME"),
         ({"share": 0.95}, "share=0.95 is not allowed", "share"),
     ],
 )

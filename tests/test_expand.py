@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,13 @@ import torch
 
 import augmind
 from augmind import pipeline
-from augmind.core import registry
 from augmind.core.errors import AugmindError, DataError, NothingLeft, UsageError
 from augmind.core.store import read_json, read_table
 from augmind.generators.vae import Vae
 from augmind.job import Job
 from augmind.record import health_record
 from augmind.shards import fill, read_shard
-from runs import TINY, arrays, folder, plant
+from runs import TINY, arrays, folder, installed, plant
 
 
 @pytest.fixture(scope="module")
@@ -211,16 +209,8 @@ def planted(tmp_path, monkeypatch):
     """Third-party generators `planted_fresh` and `planted_noise`, found by entry point."""
     for truth in ("fresh", "noise"):
         plant(tmp_path / "site", truth)
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    clear = (registry.names.cache_clear, registry.find.cache_clear)
-    for forget in clear:
-        forget()
-    yield
-    for forget in clear:
-        forget()
-    for truth in ("fresh", "noise"):
-        sys.modules.pop(f"planted_{truth}", None)
+    with installed(monkeypatch, tmp_path / "site", "planted_fresh", "planted_noise"):
+        yield
 
 
 @pytest.mark.usefixtures("planted")

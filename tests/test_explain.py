@@ -379,8 +379,16 @@ def test_the_same_run_is_explained_the_same_again(job):
 
 
 def test_the_stage_waits_for_the_models_and_the_draws(job):
-    names = ["draw vae 0", "draw vae all", "teach classical probe 0 0", "teach classical probe 0 1", "teach synthetic+classical probe 0 0", "x"]
-    assert waits_for(job, names) == ("draw vae all", "teach classical probe 0 0", "teach synthetic+classical probe 0 0")
+    names = [
+        "draw vae 0",
+        "draw vae all",
+        "teach real probe 0 0",
+        "teach classical probe 0 0",
+        "teach classical probe 0 1",
+        "teach synthetic+classical probe 0 0",
+        "x",
+    ]
+    assert waits_for(job, names) == ("draw vae all", "teach real probe 0 0", "teach classical probe 0 0", "teach synthetic+classical probe 0 0")
 
 
 def test_large_grids_are_averaged_down_before_they_are_shown(job):

@@ -221,5 +221,7 @@ def test_unknown_plugins_and_impossible_rows_are_refused():
         augmind.load_policy(record(), classes=2)(X, Y)
     with pytest.raises(UsageError, match="cannot be mixed"):
         augmind.load_policy(record(), classes=3)(X, Y.float())
+    with pytest.raises(UsageError, match="12 rows and 3 labels"):
+        augmind.load_policy(record(), classes=3)(X, Y[:3])
     with pytest.raises(UsageError, match="mode 'P'"):
         policy(Image.new("P", (8, 8)))

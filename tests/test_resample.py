@@ -100,6 +100,8 @@ def test_constant_columns_stay_and_whole_numbers_stay_whole():
     assert whole.dtype == np.int16
     with pytest.raises(ValueError, match="every column"):
         augmind.Resampler().fit_resample(np.ones((10, 3)), [0] * 7 + [1] * 3)
+    with pytest.raises(ValueError, match="scale X down"):
+        augmind.Resampler().fit_resample(x * 1e200, y)
 
 
 def test_kinds_of_tables_and_labels_come_back():

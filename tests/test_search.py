@@ -2,8 +2,6 @@
 
 import math
 import shutil
-import sys
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -12,7 +10,6 @@ import torch
 from scipy.stats import sem
 
 import augmind
-from augmind.core import registry
 from augmind.core.errors import UsageError
 from augmind.core.registry import make
 from augmind.core.store import read_json
@@ -20,8 +17,9 @@ from augmind.core.tune import Range, place_of, placed
 from augmind.core.types import Choice, Classical, Policy, Spec
 from augmind.modalities.image.codec import ImageCodec
 from augmind.search.space import IMAGINE, OFF, Space
+from augmind.search.study import shared
 from augmind.search.winner import Trial, lead, winner
-from runs import noised, plant, plant_search, scattered
+from runs import installed, noised, plant, plant_search, scattered
 
 SPEC = Spec(kind="continuous", shape=(1, 12, 12), classes=("a", "b"))
 MAKERS = {"vae": Choice(name="vae"), "vae~1": Choice(name="vae", settings={"beta": 0.5}), "gan": Choice(name="gan")}
@@ -114,17 +112,8 @@ def planted(tmp_path, monkeypatch):
     plant_search(tmp_path / "site")
     for truth in ("noised", "noise"):
         plant(tmp_path / "site", truth)
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{tmp_path / 'site'}")
-    clear = (registry.names.cache_clear, registry.find.cache_clear)
-    for forget in clear:
-        forget()
-    yield
-    for forget in clear:
-        forget()
-    for module in ("planted_search", "planted_noised", "planted_noise"):
-        sys.modules.pop(module, None)
+    with installed(monkeypatch, tmp_path / "site", "planted_search", "planted_noised", "planted_noise"):
+        yield
 
 
 def record_of(run):
@@ -148,6 +137,14 @@ def test_the_best_transform_is_found_and_the_harmful_one_is_not_recommended(tmp_
     assert told["optimism"] == pytest.approx(found["winner"]["value"] - arms["searched"])
     assert arms["searched"] > arms["real"] + 0.1
     assert not run.verdict["use_synthetic"] and "one without synthetic rows won" in run.verdict["sentence"]
+    classical, winner = (found[role]["policy"] for role in ("classical", "winner"))
+    assert run.record["explanation"]["arms"] == ["real" if classical == winner else "classical", "searched"]
+    assert "estimated gain of the searched policy" in run.report.read_text()
+
+
+def test_a_shared_storage_takes_its_secrets_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDIES", str(tmp_path / "shared.db"))
+    assert shared("sqlite:///$STUDIES").url == f"sqlite:///{tmp_path}/shared.db" and (tmp_path / "shared.db").is_file()
 
 
 class Stopped(Exception):

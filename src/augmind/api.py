@@ -13,7 +13,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import config
+from .config import config, recorded
 from .core.errors import AugmindError, DataError, NothingLeft, UsageError, unknown
 from .core.store import read_json, read_table
 
@@ -59,8 +59,7 @@ class Finished:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if not (self.folder / "config.json").is_file():
-            raise UsageError(f"'{folder}' is not a run folder: it holds no config.json", help="give the folder that `augmind expand --out` made")
+        recorded(self.folder)
 
     def __repr__(self) -> str:
         return f"augmind.Finished({str(self.folder)!r})"
@@ -209,7 +208,7 @@ def expand(
 
 def begun(folder: str | Path) -> dict[str, Any]:
     """What a run was begun with. Raises `UsageError` for another folder and `DataError` where its dataset is gone."""
-    record = read_json(Finished(folder).folder / "config.json")
+    record = recorded(Path(folder))
     if Path(record["data"]).is_absolute() and not Path(record["data"]).exists():
         text = f"the dataset of '{folder}' is gone: {record['data']}"
         raise DataError(text, help="put it back, or start again with another --out", code="DATA-021")
@@ -229,7 +228,7 @@ def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:
     for path in sorted(Path(folder).glob("*/config.json")):
         told: dict[str, Any] = {"run": str(path.parent), "data": "", "preset": "", "started": "", "verdict": None, "damaged": ""}
         try:
-            record, report = read_json(path), path.with_name("report.json")
+            record, report = recorded(path.parent), path.with_name("report.json")
             told |= {"data": record["data"], "preset": record["config"]["preset"], "started": record["started"]}
             told["verdict"] = read_json(report)["verdict"] if report.is_file() else None
         except (AugmindError, KeyError, TypeError) as error:

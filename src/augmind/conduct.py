@@ -1,10 +1,11 @@
 """The whole job: which pieces of work there are, what each waits for, and what is done when they have ended."""
 
+import contextlib
 import os
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from . import __version__
 from .compare import SEARCHED, arms, policy_of
-from .config import Config, Plan, make_plan
+from .config import Config, Plan, make_plan, recorded
 from .core.errors import DataError, MachineError, UsageError, unknown
 from .core.pool import Item, Workers
 from .core.registry import find, make
@@ -39,10 +40,10 @@ def open_folder(config: Config, out: Path) -> Job:
     record = {"config": config.model_dump(mode="json", exclude={"jobs"}), "data": data, "augmind": __version__}
     record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
     if path.is_file() and worked_on(Job(out)):
-        refuse_other(out, read_json(path), record)
+        refuse_other(out, recorded(out), record)
         return Job(out)
     if path.is_file():
-        old = read_json(path)
+        old = recorded(out)
         refuse_other(out, old, {**record, "config": old["config"], "stamp": old["stamp"]})
         (out / "plan.json").unlink(missing_ok=True)
         write_json(path, record | {"started": old["started"]})
@@ -123,11 +124,12 @@ def begun_from(job: Job, config: Config, plan: Plan) -> Plan:
 
 def reached(storage: str) -> None:
     """Opens the storage of a study. Raises `UsageError` where that cannot be."""
-    import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
+    from .search.study import shared
+
     try:
-        optuna.storages.RDBStorage(storage)
+        shared(storage)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         text = f"--storage cannot be opened: {type(error).__name__}"
         raise UsageError(text, help="give a database URL such as sqlite:///study.db, or leave --storage out") from error
@@ -274,8 +276,25 @@ def ignore(*_: object) -> None:
 
 def expand(config: Config, out: Path, *, until: Until = "report", watch: Watch = ignore, on_plan: Callable[[Plan], None] = ignore) -> Job:
     """Does the whole job in a run folder, or what is left of it, `until` the plan, the end of the search or the report."""
-    begun = time.time()
+    begun, new = time.time(), not (out / "config.json").is_file()
     job = open_folder(config, out)
+    with withdrawn(out, new):
+        return conducted(job, config, until, watch, on_plan, begun)
+
+
+@contextlib.contextmanager
+def withdrawn(out: Path, new: bool) -> Iterator[None]:
+    """Takes a new run folder away again where its dataset is refused: there is nothing to go on with."""
+    try:
+        yield
+    except DataError:
+        if new:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def conducted(job: Job, config: Config, until: Until, watch: Watch, on_plan: Callable[[Plan], None], begun: float) -> Job:
+    """The job in a folder that has been opened; it may be interrupted at any moment."""
 
     def tell(item: Item, state: str) -> None:
         job.run(item.name).event(state)

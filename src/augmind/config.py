@@ -4,13 +4,16 @@ import math
 import os
 import re
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .core.errors import UsageError, unknown
 from .core.registry import find, names
 from .core.seeds import stable_seed
+from .core.store import damaged_file, read_json
 from .core.tune import place_of, placed, ranges
 from .core.types import SIDES
 
@@ -158,6 +161,9 @@ def config(**options: Any) -> Config:
     for name in ("trials", "sampler", "storage", "warm"):
         if not made.search and getattr(made, name) != Config.model_fields[name].default:
             raise UsageError(f"--{name} is about a search, and none was asked for", help="add --search, or leave it out")
+    if (secret := urlsplit(made.storage or "").password) and not secret.startswith("$"):
+        text = "--storage holds a password, which would stand in the run folder for all to read"
+        raise UsageError(text, help="put it into the environment and write its name: 'postgresql://me:$NAME@host/studies'")
     if made.labels and not made.start:
         raise UsageError("--labels says how the classes of --start are called here, and there is no --start", help="add --start RUN, or leave it out")
     for name in made.steps:
@@ -216,6 +222,20 @@ class Plan:
         tuples = ("shape", "learners", "generators", "screens", "notes", "earlier")
         values: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in r.items()}
         return cls(**values)
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """What a run was begun with, `config.json`: data, stamp, config, augmind, started.
+
+    Raises `UsageError` for a folder that is no run and `AugmindError` for a damaged file.
+    """
+    path, way = folder / "config.json", "without it the run cannot go on: put it back, or start again with another --out"
+    if not path.is_file():
+        raise UsageError(f"'{folder}' is not a run folder: it holds no config.json", help="give the folder that `augmind expand --out` made")
+    record = read_json(path, way)
+    if not isinstance(record, dict) or not isinstance(record.get("config"), dict) or not {"data", "stamp", "augmind", "started"} <= record.keys():
+        raise damaged_file(path, ValueError("parts of it are missing"), way)
+    return record
 
 
 def make_plan(

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import Config, Plan
+from .config import Config, Plan, recorded
 from .core.errors import AugmindError, UsageError
 from .core.folds import inner_folds
 from .core.registry import find
 from .core.run import Finding, Run
 from .core.seeds import stable_seed
-from .core.store import Store, load_tensors, read_json, read_table, write_table
+from .core.store import Store, damaged_file, load_tensors, read_json, read_table, write_table
 from .core.types import Choice, Codec, Data, Samples, Spec
 from .data.dataset import Dataset, Row
 from .data.split import Split
@@ -32,10 +32,7 @@ class Job:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        path = self.folder / "config.json"
-        if not path.is_file():
-            raise UsageError(f"'{self.folder}' is not a run folder: it holds no config.json", help="give the folder that `augmind expand --out` made")
-        return read_json(path)
+        return recorded(self.folder)
 
     @cached_property
     def config(self) -> Config:
@@ -46,7 +43,11 @@ class Job:
         path = self.folder / "plan.json"
         if not path.is_file():
             raise UsageError(f"'{self.folder}' has no plan yet", help="run `augmind expand` on it again")
-        return Plan.from_json(read_json(path))
+        way = f"delete that file and make it again with: augmind resume {self.folder}"
+        try:
+            return Plan.from_json(read_json(path, way))
+        except (TypeError, AttributeError) as error:
+            raise damaged_file(path, error, way) from error
 
     @cached_property
     def store(self) -> Store:

@@ -38,6 +38,8 @@ def load_policy(path: str | Path | dict[str, Any], *, seed: int = 0, classes: in
     """
     if isinstance(path, dict):
         return PolicyTransform(parsed(path, "the dict"), seed=seed, classes=classes)
+    if not isinstance(path, str | Path):
+        raise UsageError(f"a policy is read from a path or a dict, not from {type(path).__name__}", help="give a run folder or its policy.json")
     file = Path(path) / "policy.json" if Path(path).is_dir() else Path(path)
     if not file.is_file():
         unfinished = (file.parent / "config.json").is_file()
@@ -134,7 +136,7 @@ class PolicyTransform:
         draw = self._draw()
         if not self.mixes:
             return x, y
-        out, soft = self.mixing.apply(x.float().cpu(), self._labels(y).cpu(), stable_seed(draw, "mixing"))
+        out, soft = self.mixing.apply(x.float().cpu(), self._labels(y, len(x)).cpu(), stable_seed(draw, "mixing"))
         return out.to(x), soft.to(y.device)
 
     def collate(self, rows: Sequence[Any]) -> Any:
@@ -154,9 +156,11 @@ class PolicyTransform:
         self.calls += 1
         return stable_seed(self.seed, "policy", "" if worker is None else worker.seed, self.calls)
 
-    def _labels(self, y: Any) -> Float[Tensor, "n k"]:
-        """Soft labels of class indices; soft ones stay."""
+    def _labels(self, y: Any, rows: int) -> Float[Tensor, "n k"]:
+        """Soft labels of class indices, one for each row; soft ones stay."""
         y = torch.as_tensor(y)
+        if y.ndim and len(y) != rows:
+            raise UsageError(f"there are {rows} rows and {len(y)} labels", help="give one label for each row")
         if y.ndim == 2 and y.is_floating_point():
             return y.float()
         if y.ndim != 1 or y.is_floating_point() or y.is_complex():
@@ -174,7 +178,7 @@ class PolicyTransform:
         """A batch transformed and, where there are labels, mixed, with its soft labels."""
         if (not self.transforms and y is None) or not len(x):
             return x, None
-        limit, soft = high(x), None if y is None else self._labels(y)
+        limit, soft = high(x), None if y is None else self._labels(y, len(x))
         spec = Spec(kind="continuous", shape=tuple(x.shape[1:]), classes=())
         self.transform.require(spec)
         self.mixing.require(spec)

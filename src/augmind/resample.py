@@ -35,6 +35,8 @@ FEW = 3
 """Classes of fewer rows say little of their own spread."""
 SETTINGS: dict[str, dict[str, Any]] = {"duplicates": {"least": 0.05}}
 """Of screens. A class that grows tenfold in a few dimensions lies closer than the real rows did, so only repetitions count."""
+LARGEST = 1e150
+"""Greatest absolute value: the square of a greater one overflows."""
 REACH = 10.0
 """The constant beside the features, per square root of their number."""
 
@@ -78,6 +80,8 @@ class Scale:
     def __init__(self, x: np.ndarray) -> None:
         x = np.asarray(x, dtype=np.float64)
         self.low, self.high = x.min(0), x.max(0)
+        if np.abs(x).max() > LARGEST:
+            raise ValueError(f"X holds {np.abs(x).max():.3g}; values beyond {LARGEST:g} in size have no deviation that could be told: scale X down")
         self.varying = self.high > self.low
         if not self.varying.any():
             raise ValueError("every column of X is constant, so there is nothing to learn for any class")

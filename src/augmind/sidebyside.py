@@ -7,13 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from .api import Finished
-from .core.store import read_json
+from .config import recorded
 
 
 def side_by_side(folders: list[Path]) -> dict[str, Any]:
     """Arms and verdicts of every run, and the settings in which they are not all equal."""
     records = {str(f): Finished(f).record for f in folders}
-    settings = {str(f): read_json(f / "config.json")["config"] for f in folders}
+    settings = {str(f): recorded(f)["config"] for f in folders}
     keys = sorted({k for s in settings.values() for k in s})
     differ = {k: {f: s.get(k) for f, s in settings.items()} for k in keys if len({str(s.get(k)) for s in settings.values()}) > 1}
     return {"runs": {f: {"verdict": r["verdict"], "arms": r["arms"]} for f, r in records.items()}, "settings": differ}

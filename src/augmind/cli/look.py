@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from augmind.core.errors import UsageError
 
 from .app import app, err, out
+from .options import COLUMNS, AsJson, Columns
 from .work import finish
 
 
@@ -17,12 +18,8 @@ def inspect(
     data: str,
     *,
     out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
-    label: str | None = None,
-    column: str | None = None,
-    group: str | None = None,
-    split: str | None = None,
-    size: int | None = None,
-    as_json: Annotated[bool, Parameter(name=["--json"], negative="")] = False,
+    columns: Columns = COLUMNS,
+    as_json: AsJson = False,
 ) -> None:
     """Show what is in a dataset and what is wrong with it: a table here, and a picture.
 
@@ -40,23 +37,13 @@ def inspect(
         A folder, table, archive, .npz, or Hugging Face dataset.
     out_folder
         A folder for the picture, or a name that ends in .png (default: NAME-health.png here).
-    label
-        The column that holds the class.
-    column
-        The column that holds the path or bytes.
-    group
-        The column of subject, site or recording: its members never cross a split.
-    split
-        The column that says train or test.
-    size
-        The side to which everything is brought.
     as_json
         Print JSON instead of a table.
     """
     from augmind import api
     from augmind.core.store import make_folder
 
-    health = api.inspect(data, label=label, column=column, group=group, split=split, size=size, max_bad=1.0)
+    health = api.inspect(data, **columns.options(), max_bad=1.0)
     name = Path(data.rstrip("/")).name.split(".")[0] or "data"
     picture = (out_folder or Path()) / f"{name}-health.png"
     if out_folder and out_folder.suffix == ".png":
@@ -71,7 +58,7 @@ def inspect(
 
 
 @app.command
-def compare(folders: list[Path], /, *, as_json: Annotated[bool, Parameter(name=["--json"], negative="")] = False) -> None:
+def compare(folders: list[Path], /, *, as_json: AsJson = False) -> None:
     """Show the arms of finished runs side by side, with intervals, and how the runs' settings differ.
 
     Examples:
@@ -124,7 +111,7 @@ def report(folder: Path, *, show: Annotated[bool, Parameter(name=["--open"], neg
 
 
 @app.command
-def runs(folder: Path = Path("runs"), *, as_json: Annotated[bool, Parameter(name=["--json"], negative="")] = False) -> None:
+def runs(folder: Path = Path("runs"), *, as_json: AsJson = False) -> None:
     """List the runs below a folder with their verdicts.
 
     Parameters
@@ -147,9 +134,8 @@ def runs(folder: Path = Path("runs"), *, as_json: Annotated[bool, Parameter(name
         return
     table = Table("run", "preset", "started", "verdict", box=None)
     for r in found:
-        table.add_row(
-            r["run"], r["preset"], r["started"][:16], r["verdict"]["sentence"] if r["verdict"] else "not finished: augmind resume " + r["run"]
-        )
+        unfinished = f"damaged: {r['damaged']}" if r["damaged"] else f"not finished: augmind resume {r['run']}"
+        table.add_row(r["run"], r["preset"], r["started"][:16], r["verdict"]["sentence"] if r["verdict"] else unfinished)
     out.print(table)
 
 

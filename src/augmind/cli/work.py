@@ -4,37 +4,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Group, Parameter
-
-from augmind.core.errors import UsageError
+from cyclopts import Parameter
 
 from .app import app, err, out
-
-DATA = Group("Data", sort_key=1)
-WORK = Group("Work", sort_key=2)
-PROOF = Group("Proof", sort_key=3)
-SEARCH = Group("Search", sort_key=4)
-
-Names = Annotated[str | None, Parameter(group=WORK)]
-
-
-EXAMPLES = {"--want": "spoons=500 forks=200", "--steps": "vae=1000 diffusion=2000"}
-
-
-def listed(text: str | None) -> tuple[str, ...] | None:
-    """ "a,b" as ("a", "b")."""
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
-
-
-def numbers(flag: str, pairs: list[str] | None) -> dict[str, int] | None:
-    """ "spoons=500" as {"spoons": 500}. Raises `UsageError` for anything else."""
-    found: dict[str, int] = {}
-    for pair in pairs or []:
-        name, _, count = pair.rpartition("=")
-        if not name or not count.isdigit() or int(count) < 1:
-            raise UsageError(f"{flag} '{pair}' is not NAME=NUMBER", help=f"write for example {flag} {EXAMPLES[flag]}")
-        found[name] = int(count)
-    return found or None
+from .options import COLUMNS, DATA, PROOF, SEARCH, TRIES, WORK, WORKS, AsJson, Columns, Quiet, Several, Tries, Work, numbers
 
 
 @app.command
@@ -72,24 +45,13 @@ def expand(
     data: str,
     *,
     out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
-    preset: Annotated[Literal["quick", "balanced", "thorough"] | None, Parameter(group=WORK)] = None,
-    budget: Names = None,
-    generators: Names = None,
-    learner: Names = None,
-    backbone: Names = None,
-    want: Annotated[list[str] | None, Parameter(group=WORK, consume_multiple=True, negative="")] = None,
-    steps: Annotated[list[str] | None, Parameter(group=WORK, consume_multiple=True, negative="")] = None,
+    work: Work = WORKS,
+    want: Annotated[list[str] | None, Several, Parameter(group=WORK)] = None,
     ratio: Annotated[float | None, Parameter(group=WORK)] = None,
     share: Annotated[float | None, Parameter(group=WORK)] = None,
-    start: Names = None,
-    labels: Names = None,
-    jobs: Annotated[int | None, Parameter(group=WORK)] = None,
-    seed: Annotated[int | None, Parameter(group=WORK)] = None,
-    label: Annotated[str | None, Parameter(group=DATA)] = None,
-    column: Annotated[str | None, Parameter(group=DATA)] = None,
-    group: Annotated[str | None, Parameter(group=DATA)] = None,
-    split: Annotated[str | None, Parameter(group=DATA)] = None,
-    size: Annotated[int | None, Parameter(group=DATA)] = None,
+    start: Annotated[str | None, Parameter(group=WORK)] = None,
+    labels: Annotated[str | None, Parameter(group=WORK)] = None,
+    columns: Columns = COLUMNS,
     max_bad: Annotated[float | None, Parameter(group=DATA)] = None,
     drop_rare: Annotated[bool, Parameter(group=DATA, negative="")] = False,
     download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
@@ -98,13 +60,10 @@ def expand(
     test: Annotated[float | None, Parameter(group=PROOF)] = None,
     margin: Annotated[float | None, Parameter(group=PROOF)] = None,
     search: Annotated[bool, Parameter(group=SEARCH, negative="")] = False,
-    trials: Annotated[int | None, Parameter(group=SEARCH)] = None,
-    sampler: Annotated[Literal["tpe", "gp", "random"] | None, Parameter(group=SEARCH)] = None,
-    warm: Annotated[list[str] | None, Parameter(group=SEARCH, consume_multiple=True, negative="")] = None,
-    storage: Annotated[str | None, Parameter(group=SEARCH)] = None,
+    tries: Tries = TRIES,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
-    as_json: Annotated[bool, Parameter(name=["--json"], negative="")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn a small labelled dataset into a proven, larger one: clean, seal, imagine, screen, compare, report.
 
@@ -123,21 +82,8 @@ def expand(
         A folder with one subfolder a class, a table (CSV, JSON lines, Parquet), a zip or tar of either, .npz, or a Hugging Face dataset.
     out_folder
         The run folder (default: runs/NAME).
-    preset
-        quick: a first honest answer in minutes; balanced (default): every learner, longer training; thorough: up to an hour or more.
-    budget
-        Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths, never the rules of the comparison.
-    generators
-        Which generators, by comma: vae, gan, diffusion, feature.
-    learner
-        Which downstream models, by comma: probe, cnn, finetune.
-    backbone
-        The pretrained network: lite0, a name (resnet18, resnet50, convnext-tiny, vit-small, vit-base, dinov2-small, dinov2-base, vgg11,
-        vgg16), a Hub id or a folder with safetensors.
     want
         How many synthetic rows of which class to hand over: spoons=500 forks=200.
-    steps
-        Training steps of generators and learners, instead of the preset's: vae=1000 diffusion=2000.
     ratio
         Synthetic rows per real row otherwise.
     share
@@ -146,20 +92,6 @@ def expand(
         A finished run, or a model.safetensors of one, whose learner (cnn, finetune) every training begins from.
     labels
         How the classes of --start are called here where names differ: "old=new, old2=new2".
-    jobs
-        Worker processes (default: one a core).
-    seed
-        Everything random follows from it.
-    label
-        The column that holds the class.
-    column
-        The column that holds the path or bytes.
-    group
-        The column of subject, site or recording: its members never cross a split.
-    split
-        The column that says train or test.
-    size
-        The side, in pixels, to which everything is brought (default: the pictures' own, 64 at most).
     max_bad
         The share of unreadable rows that is accepted (default 0.2).
     drop_rare
@@ -176,14 +108,6 @@ def expand(
         Non-inferiority margin in balanced accuracy: accept synthetic rows that are at most this much worse.
     search
         Find the policy by Bayesian search on inner folds first, and compare that (see augmind search --help).
-    trials
-        Policies to try for each fold and learner (default: 24 quick, 40 balanced, 100 thorough).
-    sampler
-        What proposes policies: tpe (default), gp or random.
-    warm
-        Finished runs whose winning policies are tried first.
-    storage
-        An Optuna storage URL instead of RUN/study.db, to watch or share the study.
     dry_run
         Stop at the plan.
     quiet
@@ -191,22 +115,10 @@ def expand(
     as_json
         Print report.json's verdict as one JSON object.
     """
-    columns = {"label": label, "column": column, "group": group, "split": split, "size": size, "max_bad": max_bad}
-    work = {"preset": preset, "budget": budget, "generators": listed(generators), "learner": listed(learner), "backbone": backbone}
-    work |= {
-        "want": numbers("--want", want),
-        "steps": numbers("--steps", steps),
-        "ratio": ratio,
-        "share": share,
-        "start": start,
-        "labels": labels,
-        "jobs": jobs,
-        "seed": seed,
-        "drop_rare": drop_rare or None,
-        "download": download or None,
-    }
-    tries = {"search": search or None, "trials": trials, "sampler": sampler, "warm": tuple(warm) if warm else None, "storage": storage}
-    options = columns | work | tries | {"folds": folds, "seeds": seeds, "test": test, "margin": margin}
+    said = {"want": numbers("--want", want), "ratio": ratio, "share": share, "start": start, "labels": labels}
+    said |= {"max_bad": max_bad, "drop_rare": drop_rare or None, "download": download or None}
+    said |= {"folds": folds, "seeds": seeds, "test": test, "margin": margin, "search": search or None}
+    options = columns.options() | work.options() | tries.options() | said
     run(data, out_folder, options, until="plan" if dry_run else "report", quiet=quiet, as_json=as_json)
 
 
@@ -280,7 +192,7 @@ def finish(finished: Any, as_json: bool) -> None:
 
 
 @app.command
-def resume(folder: Path, *, quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False) -> None:
+def resume(folder: Path, *, quiet: Quiet = False) -> None:
     """Continue an interrupted run with the settings it was begun with.
 
     Examples:

@@ -112,15 +112,19 @@ def write_json(path: Path, value: Any) -> None:
     atomic_write(path, (json.dumps(finite(value), indent=1, ensure_ascii=False, default=str) + "\n").encode())
 
 
-def damaged_file(path: Path, error: Exception) -> AugmindError:
-    return AugmindError(f"cannot read '{path}': {error}", help="the run folder is damaged; run the same command again")
+AGAIN = "the run folder is damaged; run the same command again"
 
 
-def read_json(path: Path) -> Any:
+def damaged_file(path: Path, error: Exception, way: str = AGAIN) -> AugmindError:
+    return AugmindError(f"cannot read '{path}': {error}", help=way)
+
+
+def read_json(path: Path, way: str = AGAIN) -> Any:
+    """Raises `AugmindError` for a damaged file, with the way out."""
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise damaged_file(path, error) from error
+        raise damaged_file(path, error, way) from error
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any] | None = None) -> None:

@@ -35,13 +35,22 @@ SIGHT = 64
 
 
 def pair(job: Job) -> tuple[str, str]:
-    """The arms that are held against each other: the best classical one and that of the verdict; without generators, real rows alone and it."""
-    return ("classical", primary(job)) if primary(job) in arms(job) else ("real", "classical")
+    """The arms that are held against each other: the best classical one and that of the verdict; where these are one, real rows alone and it."""
+    if primary(job) not in arms(job):
+        return ("real", "classical")
+    return ("real" if same_policy(job, "classical", primary(job)) else "classical", primary(job))
+
+
+def same_policy(job: Job, *which: str) -> bool:
+    """Whether these arms follow one policy."""
+    learner = best_learner(job, FOLD)
+    first, *others = (policy_of(job, FOLD, learner, arm) for arm in which)
+    return all(policy == first for policy in others)
 
 
 def waits_for(job: Job, names: Sequence[str]) -> tuple[str, ...]:
-    """Which of these items of the graph the stage needs: the models of both arms in fold 0, and the draws that are handed over."""
-    taught = {f"teach {arm} {learner} {FOLD} 0" for arm in pair(job) for learner in job.plan.learners}
+    """Which of these items of the graph the stage may need: models of fold 0, and the draws that are handed over."""
+    taught = {f"teach {arm} {learner} {FOLD} 0" for arm in ("real", "classical", primary(job)) for learner in job.plan.learners}
     return tuple(n for n in names if n in taught or (n.startswith("draw ") and n.endswith(f" {job.final}")))
 
 
@@ -76,6 +85,8 @@ def looked_at(job: Job, tensors: dict[str, Tensor]) -> dict[str, Any]:
     learner = best_learner(job, FOLD)
     if why := cannot(job.spec):
         return {"learner": learner, "why": why}
+    if same_policy(job, *pair(job)):
+        return {"learner": learner, "why": "both arms follow the same policy, so there is nothing to tell apart"}
     before, after = (predictions(job, FOLD, learner, arm, 0) for arm in pair(job))
     y = before["y"]
     gap = (after["p"] - before["p"]).gather(1, y[:, None])[:, 0].abs()

@@ -5,7 +5,7 @@ from typing import Any
 from markupsafe import Markup
 
 from .confusion import label_of
-from .generation import bytes_of, preview
+from .generation import bytes_of, preview, rows_that_fit
 from .plots import axis_over, ruler, track
 from .words import DASH, Scale, clean, entries, interval, items, number, plain, table, whole
 
@@ -21,7 +21,7 @@ ALIKE = ((0.8, "much the same places"), (0.5, "partly the same places"), (-2.0, 
 
 def explanation_view(record: dict[str, Any]) -> dict[str, Any]:
     told = table(record, "explanation")
-    fit = that_fit(told)
+    fit = rows_that_fit(strips(told), BUDGET)
     arms = [label_of(record, clean(a)) for a in items(told, "arms")[:2]]
     looked, hard, moved = looked_view(told, fit), hard_view(told, fit), moved_view(told, fit)
     made = [generator_view(g, fit) for g in entries(told, "generators")]
@@ -41,16 +41,6 @@ def strips(told: dict[str, Any]) -> list[list[int]]:
     for g in entries(told, "generators"):
         out += [sizes(entries(g, "closest")), *([bytes_of(h) for h in items(s, "html")] for s in entries(g, "strips"))]
     return out
-
-
-def that_fit(told: dict[str, Any], budget: int = BUDGET) -> int | None:
-    """The most rows per list for which all previews stay within the budget; None if all of them do."""
-    found = strips(told)
-    longest = max((len(s) for s in found), default=0)
-    for rows in range(longest, 0, -1):
-        if sum(sum(s[:rows]) for s in found) <= budget:
-            return None if rows == longest else rows
-    return 0 if longest else None
 
 
 # What the models look at

@@ -40,9 +40,8 @@ def bytes_of(html: object) -> int:
     return len(html.encode(errors="replace")) if isinstance(html, str) else 0
 
 
-def rows_that_fit(record: dict[str, Any], budget: int = BUDGET) -> int | None:
-    """The most rows per strip for which all previews stay within the budget; None if all of them do."""
-    strips = sizes(record)
+def rows_that_fit(strips: list[list[int]], budget: int) -> int | None:
+    """The most rows per strip, of bytes row by row, for which all previews stay within the budget; None if all of them do."""
     longest = max((len(s) for s in strips), default=0)
     for rows in range(longest, 0, -1):
         if sum(sum(s[:rows]) for s in strips) <= budget:
@@ -61,7 +60,7 @@ def synthetic_view(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def gallery_view(record: dict[str, Any]) -> dict[str, Any]:
-    fit = rows_that_fit(record)
+    fit = rows_that_fit(sizes(record), BUDGET)
     counts = {clean(k): v for k, v in table(table(table(record, "health"), "counts"), "train").items()}
     wanted = {clean(k): v for k, v in table(record, "wanted").items()}
     classes = []
@@ -84,7 +83,7 @@ def rejected_view(record: dict[str, Any]) -> dict[str, Any]:
     """Screens with how many rows each rejected, and pictures of rejected rows by reason."""
     screens = entries(record, "screens")
     most = max((number(s.get("rejected")) or 0.0 for s in screens), default=0.0) or 1.0
-    fit, per_cent = rows_that_fit(record), Scale("", 100.0, 1)
+    fit, per_cent = rows_that_fit(sizes(record), BUDGET), Scale("", 100.0, 1)
     table_rows = []
     for s in screens:
         alarm = table(s, "false_alarm")

@@ -80,6 +80,7 @@ def verdict_view(record: dict[str, Any]) -> dict[str, Any]:
         "interval": interval(low, high, scale, sign=True),
         "level": level_of(record),
         "against": against(record),
+        "subject": "the searched policy" if entries(record, "search") else "synthetic data",
         "p": probability(verdict.get("p")),
         "certifiable": plain(verdict.get("certifiable"), scale) if number(verdict.get("certifiable")) is not None else "",
         "line": number_line(verdict.get("gain"), low, high, verdict.get("certifiable"), scale),

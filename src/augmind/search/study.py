@@ -5,6 +5,7 @@ killed is replayed from its first trial in no time, asks for the very same polic
 """
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -245,16 +246,22 @@ def sampler(job: Job, fold: str, learner: str, number: int, attempt: int, imagin
         return optuna.samplers.PartialFixedSampler({IMAGINE: imagining and number % 2 == 1}, made)
 
 
+def shared(url: str) -> "optuna.storages.RDBStorage":
+    """The storage behind a database URL, in which `$NAME` stands for a variable of the environment."""
+    import optuna
+
+    return optuna.storages.RDBStorage(os.path.expandvars(url))
+
+
 def open_study(job: Job, name: str) -> "optuna.Study":
     """A fresh study in the run folder, or the shared one of `--storage`."""
     import optuna
     from sqlalchemy import event
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    shared = job.config.storage
     with quiet():
-        if shared:
-            storage = optuna.storages.RDBStorage(shared)
+        if job.config.storage:
+            storage = shared(job.config.storage)
         else:
             storage = optuna.storages.RDBStorage(f"sqlite:///{job.folder / FILE}")
             event.listen(storage.engine, "connect", lambda connection, _: connection.execute("pragma synchronous=off"))
