@@ -24,6 +24,7 @@ from .explain import waits_for
 from .job import Job
 from .robust import tested_corrupted
 from .teaching import needed_views, space_of
+from .tracking import Tracking
 
 Watch = Callable[[Item, str], None]
 Until = Literal["plan", "search", "report"]
@@ -37,7 +38,7 @@ def open_folder(config: Config, out: Path) -> Job:
     path = out / "config.json"
     source = Path(config.data).expanduser()
     data = str(source.resolve()) if source.exists() else config.data
-    record = {"config": config.model_dump(mode="json", exclude={"jobs"}), "data": data, "augmind": __version__}
+    record = {"config": config.model_dump(mode="json", exclude={"jobs", "track"}), "data": data, "augmind": __version__}
     record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
     if path.is_file() and worked_on(Job(out)):
         refuse_other(out, recorded(out), record)
@@ -300,7 +301,10 @@ def conducted(job: Job, config: Config, until: Until, watch: Watch, on_plan: Cal
         job.run(item.name).event(state)
         watch(item, state)
 
-    with job.store.lock():
+    def lost(name: str, why: str) -> None:
+        tell(Item(name=f"tracker {name}", function="", args={}), f"lost: {why}")
+
+    with job.store.lock(), Tracking(job.folder, config.track, job.record["config"], lost):
         job.store.sweep()
         for file in job.store.heal():
             job.run("check").event("damaged", file=file)

@@ -16,6 +16,7 @@ from .core.seeds import stable_seed
 from .core.store import damaged_file, read_json
 from .core.tune import place_of, placed, ranges
 from .core.types import SIDES
+from .tracking import checked
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -106,7 +107,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(several)]
 
 
 class Config(BaseModel):
-    """Everything that decides a run. `jobs` and `budget` aside, equal configurations give equal results."""
+    """Everything that decides a run. `jobs`, `track` and `budget` aside, equal configurations give equal results."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -139,6 +140,7 @@ class Config(BaseModel):
     sampler: Literal["tpe", "gp", "random"] = "tpe"
     storage: str | None = None
     warm: tuple[str, ...] = ()
+    track: Names = ("tensorboard",)
     budget: Annotated[float | None, BeforeValidator(seconds)] = Field(None, gt=0)
     jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=0)
 
@@ -166,6 +168,7 @@ def config(**options: Any) -> Config:
         raise UsageError(text, help="put it into the environment and write its name: 'postgresql://me:$NAME@host/studies'")
     if made.labels and not made.start:
         raise UsageError("--labels says how the classes of --start are called here, and there is no --start", help="add --start RUN, or leave it out")
+    checked(made.track)
     for name in made.steps:
         if name not in PRESETS["quick"].steps:
             raise unknown("plug-in with steps", name, PRESETS["quick"].steps)

@@ -1,6 +1,5 @@
 """What a person sees while a run works: pieces done and left, an ETA, and how the piece at hand is going."""
 
-import json
 import threading
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from .config import STEP_SECONDS, Plan
 from .core.pool import Item
+from .core.run import Events
 
 QUIET_SECONDS = 30.0
 """Between two lines where the output is not a terminal."""
@@ -69,7 +69,10 @@ class Display:
         return f"about {clock(left)} left"
 
     def __call__(self, item: Item, state: str) -> None:
-        """Called by the pool when a piece starts or ends."""
+        """Called by the pool when a piece starts or ends, and where a tracker was lost."""
+        if state.startswith("lost: "):
+            self.console.print(f"{item.name} was {state}; the run goes on without it", style="yellow", markup=False)
+            return
         if state != "started":
             self.done.add(item.name)
         elif not item.name.startswith("try ") and any(n.startswith("try ") for n in self.done):
@@ -93,25 +96,13 @@ class Display:
             self.columns.update(self.total, completed=len(self.done & set(self.weights)), note=self.best + self.eta())
 
     def _follow(self) -> None:
-        """Reads new lines of `events.jsonl` and moves the bars."""
-        path, position = self.folder / "events.jsonl", 0
-        if path.exists():
-            position = path.stat().st_size
+        """Reads new events and moves the bars."""
+        events = Events(self.folder)
         while not self.stop.wait(0.3):
-            if not path.exists():
-                continue
-            with path.open(encoding="utf-8") as f:
-                f.seek(position)
-                text = f.read()
-                position = f.tell()
-            for line in text.splitlines():
-                self._event(line)
+            for event in events.new():
+                self._event(event)
 
-    def _event(self, line: str) -> None:
-        try:
-            event: dict[str, Any] = json.loads(line)
-        except ValueError:
-            return
+    def _event(self, event: dict[str, Any]) -> None:
         label = event.get("label", "")
         if event["event"] == "progress" and label.startswith("search "):
             self.best = f"best so far {100 * event['best']:.1f}; "

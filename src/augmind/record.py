@@ -1,5 +1,6 @@
 """`report.json`: everything that a finished run found, gathered from its stages, and the page made of it."""
 
+import json
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from .compare import SEARCHED, arms, best_learner, inner_scores, policy_of, pred
 from .conduct import time_before, versions
 from .core.plugin import Learner
 from .core.registry import find, make
-from .core.store import atomic_write, load_tensors, read_json, read_table, write_json
+from .core.store import atomic_write, finite, load_tensors, read_json, read_table, write_json
 from .core.types import Knowledge
 from .explain import explain_record, with_previews
 from .fairness import fairness_record
@@ -268,7 +269,7 @@ def command(job: Job) -> str:
     fields = type(c).model_fields
     for name in fields:
         value = getattr(c, name)
-        if name in ("data", "jobs", "budget", "storage") or value == fields[name].get_default(call_default_factory=True):
+        if name in ("data", "jobs", "track", "budget", "storage") or value == fields[name].get_default(call_default_factory=True):
             continue
         flag = "--" + name.replace("_", "-")
         if value is True:
@@ -291,7 +292,7 @@ def quoted(text: str) -> str:
 
 
 def conclude(folder: str, since: float | None = None) -> None:
-    """Writes `report.json`, `report.csv`, `policy.json` and `report.html` into the run folder."""
+    """Writes `report.json`, `report.csv`, `figures.jsonl`, `policy.json` and `report.html` into the run folder."""
     from .report import frame, render
 
     job = Job(Path(folder))
@@ -299,6 +300,7 @@ def conclude(folder: str, since: float | None = None) -> None:
     write_json(job.folder / "report.json", record)
     write_json(job.folder / "policy.json", record["verdict"]["policy"])
     atomic_write(job.folder / "report.csv", frame(record).to_csv(index=False).encode())
+    atomic_write(job.folder / "figures.jsonl", "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in record["rows"]).encode())
     atomic_write(
         job.folder / "report.html", render(record | {"gallery": gallery(job), "explanation": with_previews(job, record["explanation"])}).encode()
     )

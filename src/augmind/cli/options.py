@@ -77,10 +77,12 @@ class Work:
     """Worker processes (default: one a core); the result does not depend on it."""
     seed: int | None = None
     """Everything random follows from it."""
+    track: str | None = None
+    """Where curves and figures go while the run works, by comma: tensorboard (default, to RUN/tensorboard), mlflow, wandb, or none."""
 
     def options(self) -> dict[str, Any]:
-        named = {"generators": listed(self.generators), "learner": listed(self.learner), "steps": numbers("--steps", self.steps)}
-        return asdict(self) | named
+        lists = {name: listed(getattr(self, name)) for name in ("generators", "learner", "track")}
+        return asdict(self) | lists | {"steps": numbers("--steps", self.steps)}
 
 
 @Parameter(name="*", group=SEARCH)

@@ -69,3 +69,21 @@ class Run:
 
     def out_of_time(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
+
+
+class Events:
+    """The lines that are added to a run's `events.jsonl` from now on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.rest = folder / "events.jsonl", ""
+        self.position = self.path.stat().st_size if self.path.exists() else 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """Events written since the last call; a line that is still being written comes with the next."""
+        if not self.path.exists():
+            return []
+        with self.path.open(encoding="utf-8") as f:
+            f.seek(self.position)
+            *lines, self.rest = (self.rest + f.read()).split("\n")
+            self.position = f.tell()
+        return [json.loads(line) for line in lines if line]
