@@ -68,7 +68,8 @@ def calibrate(folder: str) -> None:
         record: dict[str, Any] = {}
         for name, screen in screens.items():
             judged = Judged()
-            judge({name: screen}, as_synthetic, judged)
+            if screen.calibrated:
+                judge({name: screen}, as_synthetic, judged)
             wrong, n = sum(r != "" for r in judged.rejected), len(judged.rejected)
             interval = binomtest(wrong, n).proportion_ci(0.95, method="wilson") if n else None
             low, high = (interval.low, interval.high) if interval else (None, None)

@@ -88,6 +88,7 @@ COSTLY = ("steps", "batch", "width", "latent", "points")
 """Fields of generators on which the cost of a training depends; a search leaves them alone."""
 GENERATORS = ("vae", "gan", "diffusion", "feature")
 SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
+BALANCED = ("class", "group")
 
 STEP_SECONDS = {"vae": 0.027, "gan": 0.045, "diffusion": 0.085, "cnn": 0.036, "finetune": 0.45}
 """One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by `python -m benchmarks.speed`)."""
@@ -129,6 +130,7 @@ class Config(BaseModel):
     labels: str | None = None
     want: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     ratio: float | None = Field(None, gt=0, le=20)
+    balance: Names = ()
     share: float = Field(0.25, gt=0, le=0.9)
     folds: int | None = Field(None, ge=2, le=20)
     seeds: int | None = Field(None, ge=1, le=50)
@@ -169,6 +171,11 @@ def config(**options: Any) -> Config:
     if made.labels and not made.start:
         raise UsageError("--labels says how the classes of --start are called here, and there is no --start", help="add --start RUN, or leave it out")
     checked(made.track)
+    for name in made.balance:
+        if name not in BALANCED:
+            raise unknown("thing to balance", name, BALANCED)
+    if "group" in made.balance and not made.group:
+        raise UsageError("--balance group needs to know the groups, and no column of them is named", help="add --group COLUMN, or --balance class")
     for name in made.steps:
         if name not in PRESETS["quick"].steps:
             raise unknown("plug-in with steps", name, PRESETS["quick"].steps)
@@ -254,8 +261,8 @@ def make_plan(
     earlier: tuple[dict[str, Any], ...] = (),
 ) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
-    preset = config.preset_values()
-    notes: list[str] = []
+    preset, notes = config.preset_values(), list[str]()
+    ratio = config.ratio or preset.ratio
     learners = config.learner or preset.learners
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
         learners = ("probe", "cnn")
@@ -271,13 +278,13 @@ def make_plan(
         shape=shape,
         learners=learners,
         generators=config.generators,
-        screens=SCREENS,
+        screens=(*SCREENS, "mix") if "group" in config.balance else SCREENS,
         steps={**preset.steps, **config.steps},
-        settings=preset.settings,
+        settings={**preset.settings, **({"mix": {"ratio": ratio}} if "group" in config.balance else {})},
         inner_folds=preset.inner_folds,
         views=max(1, min(preset.views, 4000 // max(1, rows))),
         rounds=preset.rounds,
-        ratio=config.ratio or preset.ratio,
+        ratio=ratio,
         share=config.share,
         estimates={},
         trials=(config.trials or preset.trials) if config.search else 0,

@@ -201,7 +201,7 @@ def fairness_record(job: Job, cells: Sequence[Predictions], recommended: str) ->
 
 
 def counts(job: Job, group: Mapping[int, str], shown: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of every group: to learn from, to test on, and synthetic ones by the group of the real row that each is nearest to."""
+    """Rows of every group: to learn from, to test on, and synthetic ones by the group of the real row of their class that each is nearest to."""
     from .pipeline import shard_path
 
     train = Counter(group[int(k)] for k in job.real.key)
@@ -211,6 +211,6 @@ def counts(job: Job, group: Mapping[int, str], shown: Sequence[str]) -> list[dic
         path = shard_path(job, job.final, generator) / "table.parquet"
         if path.is_file():
             table = read_table(path)
-            made.update(group.get(near, "") for near, part in zip(table["nearest_row"], table["part"], strict=True) if part == 0)
+            made.update(g for g, part in zip(table["group"], table["part"], strict=True) if part == 0)
     names = dict.fromkeys((*shown, *(g for g, _ in train.most_common(MOST))))
     return [{"group": g, "real": train[g], "test": test[g], "synthetic": made[g]} for g in names if g][:MOST]

@@ -106,6 +106,11 @@ class Job:
         """Every raw row, good or bad."""
         return read_rows(self.prepared / "rows.parquet")
 
+    def group_names(self, keys: Tensor) -> list[str]:
+        """What the column of groups says of these rows."""
+        names = {row.id: row.group for row in self.rows}
+        return [names[k] for k in keys.tolist()]
+
     @cached_property
     def real(self) -> Samples:
         """All rows that are not sealed, with their features where those are finished."""

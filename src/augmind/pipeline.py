@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .config import STEP_SECONDS
 from .core.errors import Diverged, WrongSpec
+from .core.even import evened
 from .core.plugin import Generator
 from .core.registry import make
 from .core.store import load_tensors, read_json, save_tensors, write_json
@@ -145,11 +146,13 @@ def trained(job: Job, fold: str, generator: str) -> tuple[Generator | None, dict
 
 
 def wanted(job: Job, fold: str, generator: str) -> Tensor:
-    """Rows to keep of each class (k,): for every seed of the comparison its own part, each the plan's ratio in equal shares."""
+    """Rows to keep of each class (k,): for every seed of the comparison its own part, each the plan's ratio in equal shares or evening out."""
     rows_makers = [g for g in job.plan.generators if space_of(g) == "rows"]
     shares = len(rows_makers) if generator in rows_makers else 1
-    classes = len(job.spec.classes)
-    each = max(1, ceil(job.plan.ratio * len(job.fold_rows(fold)) / classes / shares))
+    classes, rows = len(job.spec.classes), job.fold_rows(fold)
+    if "class" in job.config.balance:
+        return -(-evened(rows.counts(classes), round(job.plan.ratio * len(rows))) // shares) * parts(job, fold)
+    each = max(1, ceil(job.plan.ratio * len(rows) / classes / shares))
     return torch.full((classes,), each * parts(job, fold))
 
 

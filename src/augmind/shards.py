@@ -1,6 +1,6 @@
 """Drawing and screening: rows are drawn in blocks, judged, dealt to the seeds, and written as one shard."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from .core.registry import find, make
 from .core.run import Finding
 from .core.seeds import row_seeds
 from .core.store import load_tensors, read_table, save_tensors, write_json, write_table
-from .core.types import Choice, Data, Samples
+from .core.types import Data, Samples
 from .job import Job
+from .nn.neighbours import nearest, polar
 from .screens.novelty import Novelty
 
 MOST_DRAWN = 12
@@ -29,7 +30,7 @@ def space_of(generator: str) -> str:
 def fitted_screens(job: Job, data: Data) -> dict[str, Screen]:
     """The plan's screens, calibrated on the real rows of a fold."""
     run = job.run("screens")
-    return {name: make("screens", Choice(name=name)).fit(data, run) for name in job.plan.screens}
+    return {name: make("screens", job.choice("screens", name, job.plan)).fit(data, run) for name in job.plan.screens}
 
 
 @dataclass
@@ -73,7 +74,20 @@ def draw_rows(job: Job, plugin: Generator, data: Data, y: Tensor, seeds: Tensor,
     """Synthetic rows with features, as stored."""
     x = data.spec.to_store(plugin.sample(y, seeds)) if space_of(generator) == "rows" else plugin.sample(y, seeds)
     rows = Samples.synthetic(generator, x, y, seeds)
-    return rows.with_features(x if space_of(generator) == "features" else job.codec.embed(x))
+    return grouped(rows.with_features(x if space_of(generator) == "features" else job.codec.embed(x)), data.train)
+
+
+def grouped(rows: Samples, real: Samples) -> Samples:
+    """Synthetic rows with a group each, where real rows have one: that of the nearest real row of the class, in features."""
+    if real.group is None:
+        return rows
+    assert rows.z is not None and real.z is not None
+    group, z, seen = torch.full((len(rows),), -1), polar(rows.z), polar(real.z)
+    for k in rows.y.unique():
+        own, theirs = rows.y == k, real.y == k
+        if theirs.any():
+            group[own] = real.group[theirs][nearest(z[own], seen[theirs], 1)[1][:, 0]]
+    return replace(rows, group=group)
 
 
 def fill(
@@ -153,6 +167,9 @@ def write_shard(
         "nearest_row": data.train.key[position].tolist(),
         "nearest_distance": distance.tolist(),
     }
+    if rows.group is not None and data.train.group is not None:
+        names = dict(zip(data.train.group.tolist(), job.group_names(data.train.key), strict=True))
+        table["group"] = [names.get(g, "") for g in rows.group.tolist()]
     table |= {f"score_{name}": judged.scores.get(name, []) for name in screens}
     write_table(tmp / "table.parquet", table)
     counts = {name: judged.rejected.count(name) for name in (*screens, "surplus")}
@@ -170,7 +187,7 @@ def write_shard(
 def no_rows(data: Data, generator: str) -> Samples:
     """No row of a generator, in the shape of its rows."""
     none = data.train.take([])
-    return Samples.synthetic(generator, none.x, none.y, none.key, z=none.z)
+    return Samples.synthetic(generator, none.x, none.y, none.key, z=none.z, group=none.group)
 
 
 def read_shard(path: Path, generator: str, part: int | None = None, cuts: dict[str, float] | None = None) -> Samples | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from .app import app, err, out
-from .options import COLUMNS, DATA, PROOF, SEARCH, TRIES, WORK, WORKS, AsJson, Columns, Quiet, Several, Tries, Work, numbers
+from .options import COLUMNS, DATA, PROOF, SEARCH, TRIES, WORK, WORKS, AsJson, Columns, Quiet, Several, Tries, Work, listed, numbers
 
 
 @app.command
@@ -48,6 +48,7 @@ def expand(
     work: Work = WORKS,
     want: Annotated[list[str] | None, Several, Parameter(group=WORK)] = None,
     ratio: Annotated[float | None, Parameter(group=WORK)] = None,
+    balance: Annotated[str | None, Parameter(group=WORK)] = None,
     share: Annotated[float | None, Parameter(group=WORK)] = None,
     start: Annotated[str | None, Parameter(group=WORK)] = None,
     labels: Annotated[str | None, Parameter(group=WORK)] = None,
@@ -86,6 +87,8 @@ def expand(
         How many synthetic rows of which class to hand over: spoons=500 forks=200.
     ratio
         Synthetic rows per real row otherwise.
+    balance
+        What the synthetic rows even out, by comma: class, group (needs --group); otherwise every class gets as many.
     share
         Part of every training batch that is synthetic (default 0.25).
     start
@@ -115,7 +118,7 @@ def expand(
     as_json
         Print report.json's verdict as one JSON object.
     """
-    said = {"want": numbers("--want", want), "ratio": ratio, "share": share, "start": start, "labels": labels}
+    said = {"want": numbers("--want", want), "ratio": ratio, "balance": listed(balance), "share": share, "start": start, "labels": labels}
     said |= {"max_bad": max_bad, "drop_rare": drop_rare or None, "download": download or None}
     said |= {"folds": folds, "seeds": seeds, "test": test, "margin": margin, "search": search or None}
     options = columns.options() | work.options() | tries.options() | said

@@ -107,6 +107,8 @@ class Screen(Plugin):
     axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
     reason: ClassVar[str]
     """What is wrong with a rejected row, in words a person reads: "looks like another class"."""
+    calibrated: ClassVar[bool] = True
+    """Whether it says something of real rows too, so that its false alarms can be counted."""
 
     @abstractmethod
     def fit(self, data: Data, run: "Run") -> "Screen":
