@@ -19,6 +19,8 @@ from jaxtyping import Float, Int
 
 BORROWED = 2.0
 """Degrees of freedom that each class borrows from all: three rows of a rare class that agree by chance prove nothing."""
+DOUBT = 3.0
+"""Rows of disagreement that are assumed where fewer were seen: n rows alike leave up to 3/n unlike ones unseen (Hanley and Lippman-Hand 1983)."""
 TRAINING = 0.25
 """Variance that overlapping trainings of cross-validation share, per variance of the rows; measured 0 to 0.12 (0002)."""
 POWER = 0.8
@@ -91,12 +93,18 @@ def borrow(squares: Float[np.ndarray, " k"], df: Float[np.ndarray, " k"], pooled
 
 
 def rows_part(mean: Float[np.ndarray, " n"], stratum: Int[np.ndarray, " n"], sizes: Int[np.ndarray, " k"]) -> Component:
-    """Sampling of test rows, stratified by class; one row's worth of disagreement is added, so that it is never zero."""
+    """Sampling of test rows, stratified by class; what is missing to `DOUBT` rows of disagreement is dealt to the classes by size."""
     squares = np.bincount(stratum, (mean - class_means(mean, stratum, sizes)[stratum]) ** 2)
     df = sizes - 1.0
     pooled = (squares.sum() + 1) / (df.sum() + 1)
-    each = borrow(squares, df, pooled) / sizes / len(sizes) ** 2
+    each = borrow(squares + max(0.0, DOUBT - squares.sum()) * sizes / sizes.sum(), df, pooled) / sizes / len(sizes) ** 2
     return Component(float(each.sum()), float(each.sum() ** 2 / (each**2 / (df + BORROWED)).sum()))
+
+
+def doubt(strata: Int[np.ndarray, " n"]) -> float:
+    """The variance of a mean over rows that all agree."""
+    _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+    return rows_part(np.zeros(len(strata)), stratum, sizes).variance
 
 
 def seeds_part(

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from .core.errors import AugmindError, UsageError
 from .core.run import Finding
 from .figures import Predictions, figures
-from .spread import TRAINING, Component, Spread, combined, spread
+from .spread import TRAINING, Component, Spread, combined, doubt, spread
 
 __all__ = ["Difference", "Predictions", "Verdict", "difference", "differences", "interval", "intervals", "verdict"]
 
@@ -26,6 +26,8 @@ RIVALS = {"classical": "the best classical arm", "real": "the real rows alone"}
 BLOCKS = 20
 """Blocks of rows left out in turn by the jackknife."""
 FEW_ROWS, FEW_OF_A_CLASS = 30, 5
+UNBOUNDED = ("ece", "log_loss")
+"""Figures that no count of wrong rows bounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +167,8 @@ def jackknife(pool: Pool, names: Sequence[str], classes: Sequence[str], level: f
         place = np.empty(n, dtype=int)
         place[np.lexsort((pool.ids, pool.y))] = np.arange(n) % blocks
         without = [np.mean([values(pool, s, names, classes, place != j) for s in range(seeds)], 0) for j in range(blocks)]
-        rows = (blocks - 1) * np.var(without, 0) * (1.0 if pool.folds is None else 1 + TRAINING)
+        least = [0.0 if name in UNBOUNDED else doubt(pool.y) for name in names]
+        rows = np.maximum((blocks - 1) * np.var(without, 0), least) * (1.0 if pool.folds is None else 1 + TRAINING)
     out = {}
     for name, estimate, parts in zip(names, by_seed.mean(0).tolist(), zip(luck.tolist(), rows.tolist(), strict=True), strict=True):
         there = [Component(v, df) for v, df in zip(parts, (seeds - 1.0, blocks - 1.0), strict=True) if v > 0]
