@@ -106,13 +106,16 @@ def test_unusable_data_is_one_sentence_and_exit_3(make, code, says, tmp_path, ca
         (["--want", "cat"], "NAME=NUMBER"),
         (["--folds", "1"], "folds=1 is not allowed"),
         (["--sede", "1"], "--seed"),
+        (["--generators", ","], "names nothing"),
+        (["--out", "d/runs/a"], "lies inside the dataset"),
         (["--size", "4"], "size=4 is not allowed"),
         (["--steps", "vea=3"], "did you mean 'vae'"),
     ],
 )
-def test_wrong_options_are_exit_2_and_name_the_way_out(arguments, says, tmp_path, capsys):
+def test_wrong_options_are_exit_2_and_name_the_way_out(arguments, says, tmp_path, capsys, monkeypatch):
     data = folder(tmp_path / "d", per_class=8, classes=3)
-    code, out, err = call("expand", data, "--out", tmp_path / "r", *arguments, capsys=capsys)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call("expand", data, *(() if "--out" in arguments else ("--out", tmp_path / "r")), *arguments, capsys=capsys)
     assert code == 2 and says in err and "Traceback" not in out + err
 
 
@@ -226,6 +229,13 @@ def test_the_verbs_that_read_a_run(run, tmp_path, capsys):
     assert code == 2 and "no synthetic row" in err
     code, _, err = call("report", tmp_path, capsys=capsys)
     assert code == 2 and "not a run folder" in err
+    code, _, err = call("runs", tmp_path / "nowhere", capsys=capsys)
+    assert code == 2 and "not a folder" in err
+    started = shutil.copytree(run.folder, tmp_path / "started")
+    (started / "report.json").unlink()
+    for arguments in (["sample", started, "--label", "digit 0"], ["export", started, "--to", "npz"], ["report", started]):
+        code, _, err = call(*arguments, capsys=capsys)
+        assert code == 2 and "is not finished" in err
 
 
 def test_a_damaged_run_is_answered_alike_by_all_that_need_its_files(run, tmp_path, capsys):

@@ -72,6 +72,11 @@ def test_a_budget_scales_steps_and_nothing_else():
     assert tight.estimates["seconds"] == pytest.approx(plain.estimates["seconds"] / 2, rel=0.15)
 
 
+def test_steps_that_were_named_are_not_scaled():
+    asked = config(data="x", preset="balanced", jobs=2, budget="30m", steps={"vae": 70})
+    assert make_plan(asked, **SIZES).steps["vae"] == 70
+
+
 def test_an_impossible_budget_is_told():
     plan = make_plan(config(data="x", preset="balanced", jobs=2, budget="5s"), **SIZES)
     assert any("too small" in note for note in plan.notes)

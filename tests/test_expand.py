@@ -9,12 +9,13 @@ import torch
 
 import augmind
 from augmind import pipeline
+from augmind.cli.work import finish
 from augmind.core.errors import AugmindError, DataError, NothingLeft, UsageError
 from augmind.core.store import read_json, read_table
 from augmind.generators.vae import Vae
 from augmind.job import Job
 from augmind.record import health_record
-from augmind.shards import fill, read_shard
+from augmind.shards import fill, judge, read_shard
 from runs import TINY, arrays, folder, installed, plant
 
 
@@ -223,6 +224,26 @@ def test_fresh_real_rows_are_found_to_help_and_noise_is_not(tmp_path):
     noise = augmind.expand(source, tmp_path / "noise", **options, learner=("probe",), generators=("planted_noise",))
     assert not noise.verdict["use_synthetic"] and "Do not use synthetic data here" in noise.verdict["sentence"]
     assert noise.record["generators"][0]["kept"] < 0.1 * noise.record["generators"][0]["drawn"]
+
+
+@pytest.mark.usefixtures("planted")
+def test_where_no_row_passes_no_arm_pretends_to_have_any_whatever_the_margin(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("augmind.shards.judge", nothing_passes)
+    source = arrays(tmp_path / "digits.npz", train=6, test=10)
+    options = {**TINY, "seeds": 2, "ratio": 0.3, "learner": ("probe",), "margin": 0.5}
+    run = augmind.expand(source, tmp_path / "r", **options, generators=("planted_noise",))
+    assert not run.verdict["use_synthetic"] and "no synthetic rows were left to compare" in run.verdict["sentence"]
+    assert [a["arm"] for a in run.record["arms"]] == ["real", "classical"] == run.record["explanation"]["arms"]
+    with pytest.raises(NothingLeft, match="no synthetic row passed the screens"):
+        finish(run, as_json=False)
+    assert "Do not use synthetic data here" in capsys.readouterr().out
+
+
+def nothing_passes(screens, rows, judged):
+    judge({}, rows, judged)
+    judged.rejected = ["fidelity"] * len(judged.rejected)
+    for name in screens:
+        judged.scores[name] = [0.0] * len(judged.rejected)
 
 
 @pytest.mark.usefixtures("planted")

@@ -11,6 +11,7 @@ import time
 import zipfile
 import zlib
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ import torch
 from PIL import Image
 
 import augmind
-from augmind.core.errors import AugmindError, DataError, UsageError
+from augmind.core.errors import AugmindError, DataError, MachineError, UsageError
 from augmind.core.seeds import stable_seed
 from augmind.data.arrays import array_entries
 from augmind.data.hub import saved_entries
@@ -795,6 +796,18 @@ def test_hub_ids_fail_at_once_without_permission(tmp_path, monkeypatch):
     started = time.monotonic()
     refused("some-people/some-pictures", "no file or folder", "--download")
     assert time.monotonic() - started < 2
+
+
+def test_a_hub_out_of_reach_is_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def unreachable(*args, **kwargs):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("augmind.data.hub.urlopen", unreachable)
+    with pytest.raises(MachineError, match=r"cannot get 'some-people/some-pictures' from the Hugging Face Hub.*no route") as error:
+        load("some-people/some-pictures", download=True)
+    assert "network" in error.value.help
 
 
 def test_folders_that_cannot_be_understood_are_refused_with_the_expected_layout(tmp_path):

@@ -17,6 +17,7 @@ from augmind.core.even import evened
 from augmind.core.run import Run
 from augmind.core.store import read_json
 from augmind.core.types import Data, Samples, Spec
+from augmind.handover import handed_over
 from augmind.job import Job
 from augmind.pipeline import shard_path
 from augmind.screens.mix import Mix
@@ -112,3 +113,7 @@ def test_a_run_evens_out_classes_and_keeps_the_groups_within_them_in_the_mix_ask
     shown = {g["group"]: g["synthetic"] for g in run.record["fairness"]["counts"]}
     assert shown == {g: sum(n for (_, own), n in made.items() if own == g) for g in shown}
     assert "its group has enough rows of its class" in run.report.read_text()
+    bundle = handed_over(Job(run.folder))
+    (real_rows, *drawn) = bundle.splits["train"]
+    assert Counter(real_rows.columns["group"]) == Counter(g for (_, g), n in real.items() for _ in range(n))
+    assert sum(len(t.names) for t in drawn) == sum(made.values()) and {g for t in drawn for g in t.columns["group"]} <= {g for _, g in real}

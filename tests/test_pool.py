@@ -31,6 +31,15 @@ def test_items_run_after_what_they_wait_for(jobs):
     assert seen.index(("c", "started")) > max(seen.index(("a", "done")), seen.index(("b", "done")))
 
 
+def test_workers_are_offline_unless_a_download_is_allowed(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    found = []
+    for online in (False, True):
+        with Workers(1, online=online) as workers:
+            found.append(workers.run([Item(name="env", function="os:getenv", args={"key": "HF_HUB_OFFLINE"})])["env"])
+    assert found == ["1", "0"]
+
+
 def test_errors_keep_their_class_sentence_and_help():
     with Workers(1) as workers:
         with pytest.raises(Diverged, match="went to infinity") as caught:

@@ -130,6 +130,7 @@ class Finished:
         """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes."""
         from .draw_more import draw_more
 
+        _ = self.record
         job = self.intact()
         if label not in job.spec.classes:
             raise unknown("class", label, job.spec.classes)

@@ -4,6 +4,7 @@ What an arm does was decided on inner folds of the training rows (`teaching.choo
 predicts the test rows of its fold once.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from .core.errors import AugmindError
 from .core.seeds import stable_seed
-from .core.store import load_tensors, save_tensors
+from .core.store import load_tensors, read_json, save_tensors
 from .core.types import Classical, Policy, Samples
 from .job import Job
+from .pipeline import shard_path
 from .search.winner import classical_trials, found
 from .teaching import chosen, default_policy, shards_of, space_of, taught
 
@@ -31,6 +33,18 @@ def primary(job: Job) -> str:
 def arms(job: Job) -> tuple[str, ...]:
     """The arms of a run: without generators there is nothing synthetic to compare."""
     return (ARMS if job.plan.generators else ARMS[:2]) + ((SEARCHED,) if job.plan.trials else ())
+
+
+def arms_with_rows(job: Job, learner: Callable[[str], str]) -> tuple[str, ...]:
+    """The arms that there is something to say of: without a kept row in any fold for its learner, none with synthetic rows."""
+    if any(kept(job, fold, g) for fold in job.folds for g in job.generators(space_of(learner(fold)))):
+        return arms(job)
+    return tuple(arm for arm in arms(job) if "synthetic" not in arm)
+
+
+def kept(job: Job, fold: str, generator: str) -> int:
+    """How many rows of a generator passed the screens."""
+    return read_json(shard_path(job, fold, generator) / "facts.json")["kept"]
 
 
 def best_learner(job: Job, fold: str) -> str:

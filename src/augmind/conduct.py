@@ -49,6 +49,9 @@ def open_folder(config: Config, out: Path) -> Job:
         (out / "plan.json").unlink(missing_ok=True)
         write_json(path, record | {"started": old["started"]})
         return Job(out)
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        text = f"'{out}' lies inside the dataset '{config.data}', which would change as the run goes on"
+        raise UsageError(text, help="give an --out elsewhere")
     if out.exists() and (not out.is_dir() or any(p.name != "events.jsonl" for p in out.iterdir())):
         raise UsageError(f"'{out}' exists and is not a run folder", help="give another --out, or an empty folder")
     make_folder(out)
@@ -309,7 +312,7 @@ def conducted(job: Job, config: Config, until: Until, watch: Watch, on_plan: Cal
         for file in job.store.heal():
             job.run("check").event("damaged", file=file)
         log = job.folder / "log.txt"
-        with disk_errors(log), Workers(config.jobs, log) as workers:
+        with disk_errors(log), Workers(config.jobs, log, online=config.download) as workers:
             first = Item(name="load, clean and split", function="augmind.pipeline:prepare", args={"folder": str(job.folder)})
             facts = workers.run([first], tell)[first.name]
             plan = planned(job, config, facts)

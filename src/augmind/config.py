@@ -298,7 +298,9 @@ def make_plan(
         fixed = cost["fixed_seconds"]
         factor = min(20.0, max(0.02, (config.budget * 0.9 - fixed) / max(1.0, cost["seconds"] - fixed)))
         trials = plan.trials if config.trials else round(plan.trials * min(1.0, factor))
-        plan = replace(plan, steps={k: within(k, round(v * factor)) for k, v in plan.steps.items()}, trials=max(trials, bool(plan.trials)))
+        plan = replace(
+            plan, steps={k: within(k, round(v * factor)) for k, v in plan.steps.items()} | config.steps, trials=max(trials, bool(plan.trials))
+        )
         notes.append(f"steps scaled by {factor:.2f} to fit the budget of {config.budget:g} s")
         cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
         if cost["seconds"] > config.budget * 1.1:

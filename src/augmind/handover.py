@@ -47,6 +47,8 @@ def real_table(job: Job, rows: Samples) -> Table:
         "seed": [None] * len(keys),
         "source": [job.rows[k].source for k in keys],
     }
+    if job.config.group:
+        columns["group"] = [job.rows[k].group for k in keys]
     columns |= {f"score_{name}": [None] * len(keys) for name in job.plan.screens}
     return Table(x=rows.x, names=[f"real-{k:06d}" for k in keys], columns=columns)
 
@@ -77,5 +79,7 @@ def shard_table(job: Job, path: Any, generator: str) -> Table:
         "seed": [table["seed"][i] for i in at],
         "source": [None] * len(at),
     }
+    if job.config.group:
+        columns["group"] = [table["group"][i] if "group" in table else "" for i in at]
     columns |= {f"score_{name}": [table[f"score_{name}"][i] for i in at] for name in job.plan.screens}
     return Table(x=stored["x"][keep], names=[f"{generator}-{table['seed'][i]}" for i in at], columns=columns)

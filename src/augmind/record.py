@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .appraise import calibration, quality_of
-from .compare import SEARCHED, arms, best_learner, inner_scores, policy_of, predictions, primary
+from .compare import SEARCHED, arms, arms_with_rows, best_learner, inner_scores, policy_of, predictions, primary
 from .conduct import time_before, versions
 from .core.plugin import Learner
 from .core.registry import find, make
@@ -43,9 +43,13 @@ PER_CLASS, PER_REASON = 4, 8
 def cells(job: Job, learner: str) -> list[Predictions]:
     """All predictions of a learner, or of the learner chosen in each fold."""
     out = []
+
+    def named(fold: str) -> str:
+        return best_learner(job, fold) if learner == CHOSEN else learner
+
     for fold in job.folds:
-        name = best_learner(job, fold) if learner == CHOSEN else learner
-        for arm in arms(job):
+        name = named(fold)
+        for arm in arms_with_rows(job, named):
             for seed in range(job.plan.seeds):
                 p = predictions(job, fold, name, arm, seed)
                 columns = {name: p[name].numpy() for name in ("ids", "y", "p", "unit")}
@@ -70,7 +74,7 @@ def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[s
     """Means with intervals and paired differences, per arm."""
     shown = differences(found, mode=job.split.mode, primary=primary(job))
     out = []
-    for arm in arms(job):
+    for arm in dict.fromkeys(c.arm for c in found):
         own = [c for c in found if c.arm == arm]
         metrics = intervals(own, METRICS, mode=job.split.mode, classes=job.spec.classes)
         against = {rival: shown.get(f"{arm} vs {rival}") for rival in ("real", "classical")}
@@ -108,13 +112,13 @@ def generator_record(job: Job, name: str) -> dict[str, Any]:
     """Training, yield and quality of one generator in the fold that is handed over."""
     facts = read_json(job.store.path(f"train-{name}", train_inputs(job, job.final, name)) / "facts.json")
     drawn = read_json(shard_path(job, job.final, name) / "facts.json")
-    told = {k: facts[k] for k in ("knowledge", "settings", "status", "why")}
+    about = {k: facts[k] for k in ("knowledge", "settings", "status", "why")}
     training = {"steps": facts.get("steps", 0), "planned": facts.get("planned", 0), "seconds": round(facts.get("seconds", 0.0), 1)}
     yielded = {k: drawn[k] for k in ("drawn", "kept", "rejected")}
     quality = quality_of(job, name)
     findings = facts["findings"] + drawn["findings"] + quality["findings"]
     rest = {"curves": facts.get("points", {}), "findings": findings, "quality": quality["figures"]}
-    return {"name": name, "fold": job.final, **told, **training, **yielded, **rest}
+    return {"name": name, "fold": job.final, **about, **training, **yielded, **rest}
 
 
 def wanted_record(job: Job) -> dict[str, Any]:
@@ -147,6 +151,15 @@ def all_findings(
     return sorted(unique, key=lambda f: ("problem", "warning", "info").index(f["level"]))
 
 
+def handed_over_shards(job: Job) -> list[tuple[str, Path, str]]:
+    """Shards whose rows a person may look at: generator, folder, and whether they were drawn for the "comparison" or "wanted"."""
+    out = []
+    for g in job.generators("rows"):
+        found = {"comparison": shard_path(job, job.final, g), "wanted": job.store.path(f"wanted-{g}", wanted_inputs(job, g))}
+        out += [(g, path, purpose) for purpose, path in found.items() if (path / "table.parquet").is_file()]
+    return out
+
+
 def gallery(job: Job) -> dict[str, Any]:
     """Real beside synthetic rows per class, each with its nearest real row, and rejected rows by reason, as previews."""
     real = job.fold_rows(job.final)
@@ -157,12 +170,11 @@ def gallery(job: Job) -> dict[str, Any]:
     def show(x: torch.Tensor) -> str:
         return job.codec.preview(x[None])[0]
 
-    for generator in job.generators("rows"):
-        path = shard_path(job, job.final, generator)
-        if not (path / "table.parquet").exists():
-            continue
+    for generator, path, purpose in handed_over_shards(job):
         table, x = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")["x"]
         for i, label in enumerate(table["label"]):
+            if purpose == "comparison" and label in job.config.want:
+                continue
             near = show(real.x[where[table["nearest_row"][i]]]) if table["nearest_row"][i] in where else ""
             scores = {k[len("score_") :]: v[i] for k, v in table.items() if k.startswith("score_")}
             row = {"generator": generator, "row": f"{generator}:{table['seed'][i]}", "label": label, "scores": scores}
@@ -185,11 +197,11 @@ def health_record(job: Job) -> dict[str, Any]:
     health = read_json(job.features_stage / "health.json")
     test = Counter(job.rows[i].label for i in job.split.folds[0].test) if job.split.mode != "cv" else Counter[str]()
     counts = {"train": health["counts"]} | ({"test": {c: test[c] for c in job.spec.classes}} if test else {})
-    told = {k: health[k] for k in ("corrupt", "outliers", "imbalance", "sizes", "findings")}
-    told |= {"duplicates": sum(r.status == "duplicate" for r in job.rows), "near_duplicates": sum(map(len, health["near"]))}
-    told |= {"label_issues": health["label_errors"], "leaks": len(health["leaks"])}
+    about = {k: health[k] for k in ("corrupt", "outliers", "imbalance", "sizes", "findings")}
+    about |= {"duplicates": sum(r.status == "duplicate" for r in job.rows), "near_duplicates": sum(map(len, health["near"]))}
+    about |= {"label_issues": health["label_errors"], "leaks": len(health["leaks"])}
     aside = [{"source": r.source, "status": r.status, "reason": r.reason} for r in job.rows if r.status not in ("ok", "corrupt")]
-    return told | {"counts": counts, "set_aside": aside}
+    return about | {"counts": counts, "set_aside": aside}
 
 
 def build(job: Job, since: float | None = None) -> dict[str, Any]:
@@ -199,14 +211,14 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     decided = verdict(found, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, primary=primary(job), notes=notes)
     decided = without_use(job, decided) if job.plan.trials else decided
     extra = further_figures(job, found, decided)
-    rows, told = [], []
+    rows, about = [], []
     if len({best_learner(job, f) for f in job.folds}) > 1:
         rows += measured(job, CHOSEN, found)
-        told += arm_records(job, CHOSEN, found)
+        about += arm_records(job, CHOSEN, found)
     for learner in job.plan.learners:
         found = cells(job, learner)
         rows += measured(job, learner, found)
-        told += arm_records(job, learner, found)
+        about += arm_records(job, learner, found)
     choices = []
     for fold in job.folds:
         best = best_learner(job, fold)
@@ -233,7 +245,7 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     seconds = time_before(job.folder) + (time.time() - since if since else 0.0)
     return {
         "name": job.about["name"], "command": command(job), "versions": versions(), "started": job.record["started"], "seconds": round(seconds, 1),
-        "seed": job.config.seed, "preset": job.config.preset, "verdict": verdict_record(job, decided), "rows": rows, "arms": told,
+        "seed": job.config.seed, "preset": job.config.preset, "verdict": verdict_record(job, decided), "rows": rows, "arms": about,
         "plan": job.plan.to_json(), "choices": choices, "search": searches(job, rows), **extra,
         "generators": generators, "screens": screen_rows, "health": health,
         "findings": all_findings(job, generators, health, decided, extra["fairness"]), "wanted": wanted_record(job), "reproduce": command(job),

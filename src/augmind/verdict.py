@@ -287,16 +287,18 @@ def sentence_of(d: Difference, rival: str, *, use: bool, single: bool, margin: f
     """The verdict in one plain sentence."""
     sure = f"{100 * level:g}% interval {points(d.low)} to {points(d.high)}"
     size = f"{d.seeds} seed{'s' * (d.seeds > 1)}, {folds}{d.rows:,} test row{'s' * (d.rows > 1)}"
+    least = f"this test set could certify no gain below {100 * d.certifiable:.1f} points"
     if use and d.low > 0:
-        return f"Use the synthetic rows: {points(d.estimate)} points of balanced accuracy over {rival} ({sure}; {size})."
+        return f"Use the synthetic rows: {points(d.estimate)} points of balanced accuracy over {rival} ({sure}; {size}); {least}."
     if use:
         within = f"no worse than {rival} by the {100 * margin:.1f} points that were allowed"
-        return f"Use the synthetic rows: {points(d.estimate)} points of balanced accuracy, {within} ({sure}; {size})."
+        return f"Use the synthetic rows: {points(d.estimate)} points of balanced accuracy, {within} ({sure}; {size}); {least}."
     why = "it does harm" if d.high < 0 else "no gain is proven"
     start = f"Do not use synthetic data here, {why}: {points(d.estimate)} points against {rival}"
     if single:
-        return f"{start} ({sure} for the test rows alone), but one seed cannot tell a gain from a lucky training; repeat with 3 seeds or more."
-    return f"{start} ({sure}); this test set could certify no gain below {100 * d.certifiable:.1f} points."
+        alone = f"{sure} for the test rows alone, which could certify no gain below {100 * d.certifiable:.1f} points"
+        return f"{start} ({alone}), but one seed cannot tell a gain from a lucky training; repeat with 3 seeds or more."
+    return f"{start} ({sure}); {least}."
 
 
 def row_findings(cells: Sequence[Predictions], mode: Mode, classes: Sequence[str]) -> list[Finding]:

@@ -111,13 +111,13 @@ def report(folder: Path, *, show: Annotated[bool, Parameter(name=["--open"], neg
 
 
 @app.command
-def runs(folder: Path = Path("runs"), *, as_json: AsJson = False) -> None:
+def runs(folder: Path | None = None, *, as_json: AsJson = False) -> None:
     """List the runs below a folder with their verdicts.
 
     Parameters
     ----------
     folder
-        Where to look.
+        Where to look (default: runs/).
     as_json
         Print JSON.
     """
@@ -125,6 +125,9 @@ def runs(folder: Path = Path("runs"), *, as_json: AsJson = False) -> None:
 
     from augmind import api
 
+    if folder and not folder.is_dir():
+        raise UsageError(f"'{folder}' is not a folder", help="give the folder that holds the run folders, or leave it out for runs/")
+    folder = folder or Path("runs")
     found = api.runs(folder)
     if as_json:
         print(json.dumps(found, ensure_ascii=False))

@@ -19,9 +19,14 @@ AsJson = Annotated[bool, Parameter(name=["--json"], negative="")]
 EXAMPLES = {"--want": "spoons=500 forks=200", "--steps": "vae=1000 diffusion=2000"}
 
 
-def listed(text: str | None) -> tuple[str, ...] | None:
+def listed(flag: str, text: str | None) -> tuple[str, ...] | None:
     """ "a,b" as ("a", "b")."""
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
+    if text is None:
+        return None
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise UsageError(f"{flag} '{text}' names nothing", help="give names by comma, or leave it out")
+    return found
 
 
 def numbers(flag: str, pairs: list[str] | None) -> dict[str, int] | None:
@@ -50,6 +55,9 @@ class Columns:
     """The column that says train or test."""
     size: int | None = None
     """The side, in pixels, to which everything is brought (default: the pictures' own, 64 at most)."""
+
+    download: Annotated[bool, Parameter(negative="")] = False
+    """Allow fetching a dataset from the Hugging Face Hub."""
 
     def options(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,7 +89,7 @@ class Work:
     """Where curves and figures go while the run works, by comma: tensorboard (default, to RUN/tensorboard), mlflow, wandb, or none."""
 
     def options(self) -> dict[str, Any]:
-        lists = {name: listed(getattr(self, name)) for name in ("generators", "learner", "track")}
+        lists = {name: listed(f"--{name}", getattr(self, name)) for name in ("generators", "learner", "track")}
         return asdict(self) | lists | {"steps": numbers("--steps", self.steps)}
 
 

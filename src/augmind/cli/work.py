@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from augmind.core.errors import NothingLeft
+
 from .app import app, err, out
 from .options import COLUMNS, DATA, PROOF, SEARCH, TRIES, WORK, WORKS, AsJson, Columns, Quiet, Several, Tries, Work, listed, numbers
 
@@ -55,7 +57,6 @@ def expand(
     columns: Columns = COLUMNS,
     max_bad: Annotated[float | None, Parameter(group=DATA)] = None,
     drop_rare: Annotated[bool, Parameter(group=DATA, negative="")] = False,
-    download: Annotated[bool, Parameter(group=DATA, negative="")] = False,
     folds: Annotated[int | None, Parameter(group=PROOF)] = None,
     seeds: Annotated[int | None, Parameter(group=PROOF)] = None,
     test: Annotated[float | None, Parameter(group=PROOF)] = None,
@@ -99,8 +100,6 @@ def expand(
         The share of unreadable rows that is accepted (default 0.2).
     drop_rare
         Set classes with a single row aside instead of refusing them.
-    download
-        Allow fetching a dataset from the Hugging Face Hub.
     folds
         Folds of the cross-validation that replaces a test set where there are too few rows for one.
     seeds
@@ -118,8 +117,15 @@ def expand(
     as_json
         Print report.json's verdict as one JSON object.
     """
-    said = {"want": numbers("--want", want), "ratio": ratio, "balance": listed(balance), "share": share, "start": start, "labels": labels}
-    said |= {"max_bad": max_bad, "drop_rare": drop_rare or None, "download": download or None}
+    said = {
+        "want": numbers("--want", want),
+        "ratio": ratio,
+        "balance": listed("--balance", balance),
+        "share": share,
+        "start": start,
+        "labels": labels,
+    }
+    said |= {"max_bad": max_bad, "drop_rare": drop_rare or None}
     said |= {"folds": folds, "seeds": seeds, "test": test, "margin": margin, "search": search or None}
     options = columns.options() | work.options() | tries.options() | said
     run(data, out_folder, options, until="plan" if dry_run else "report", quiet=quiet, as_json=as_json)
@@ -164,9 +170,11 @@ def show_plan(plan: Any, folder: Path) -> None:
     cost = plan.estimates
     steps = ", ".join(f"{g} {plan.steps[g]} steps" if g in plan.steps else g for g in plan.generators)
     size = " x ".join(map(str, plan.shape))
-    err.print(f"plan      {plan.rows:,} rows of {size} in {plan.classes} classes; {how}; {plan.seeds} seeds an arm")
-    err.print(f"imagine   {steps}")
-    err.print(f"compare   real, classical, synthetic, synthetic+classical with {', '.join(plan.learners)}")
+    seeds = f"{plan.seeds} seed{'s' * (plan.seeds > 1)} an arm"
+    err.print(f"plan      {plan.rows:,} rows of {size} in {plan.classes} classes; {how}; {seeds}")
+    err.print(f"imagine   {steps or 'nothing: no generator is asked for'}")
+    compared = "real, classical, synthetic, synthetic+classical" if plan.generators else "real, classical"
+    err.print(f"compare   {compared} with {', '.join(plan.learners)}")
     if plan.trials:
         where = f"{plan.trials} policies in each of {plan.folds} folds" if plan.folds > 1 else f"{plan.trials} policies"
         err.print(f"search    {where} for each learner, on {plan.splits} inner splits, proposed by {plan.sampler}")
@@ -192,6 +200,9 @@ def finish(finished: Any, as_json: bool) -> None:
             err.print(f"asked for {rows['asked']} rows of '{name}': {rows['got']} passed the screens; augmind sample draws on")
     for line in record["next"]:
         out.print(f"next      {line}", soft_wrap=True)
+    if record["generators"] and not any(g["kept"] for g in record["generators"]):
+        text = "no synthetic row passed the screens, so there was nothing to compare"
+        raise NothingLeft(text, help="see in the report what rejected them; train longer with --preset balanced or --steps")
 
 
 @app.command

@@ -38,6 +38,7 @@ class Workers:
 
     jobs: int
     log: Path | None = None
+    online: bool = False
     _free: list[subprocess.Popen[str]] = field(default_factory=list)
     _all: list[subprocess.Popen[str]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -70,6 +71,9 @@ class Workers:
 
     def _start(self) -> subprocess.Popen[str]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+        if self.online:
+            environment.setdefault("HF_HUB_OFFLINE", "0")
+            environment.setdefault("HF_DATASETS_OFFLINE", "0")
         if self._temp:
             environment["TMPDIR"] = self._temp.name  # a killed worker cannot clear up what it unpacked
         worker = subprocess.Popen(

@@ -33,6 +33,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
     lines += [
         "- `label`: the class; `synthetic`: whether a generator drew the row; `generator` and `seed`: which one, from which seed",
         "- `source`: the file that a real row came from; `score_*`: what each screen gave a synthetic row, in 0 to 1, higher is better",
+        "- `group`, where one was named: what the column says of a real row; of a synthetic row, the group of the nearest real row of its class",
         "",
         "## Recipe",
         "",
@@ -41,7 +42,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
         f"- format: {to}; real rows are standardised to the shape above, originals are untouched",
     ]
     for g in record["generators"]:
-        yielded = f"{g['kept']} of {g['drawn']} drawn rows kept; settings {json.dumps(g['settings'])}"
+        yielded = f"{g['kept']} of {g['drawn']} rows drawn for the comparison kept; settings {json.dumps(g['settings'])}"
         lines.append(f"- {g['name']}: {g['steps']} steps, knowledge: {g['knowledge']}, {yielded}")
     lines += ["", "## Limits", ""]
     lines.append("The screens look for copies of training rows and wrong labels; they do not make any promise of privacy.")

@@ -23,6 +23,8 @@ SKEW = 3.0
 """Largest class over smallest from which the imbalance is worth a finding."""
 SHOWN = 20
 """Classes, and rows of each kind, in the table."""
+NAMED = {"deep": "brightest value of 16 bits"}
+"""What a codec calls a fact, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +100,11 @@ class Health:
             "usable rows": f"{len(self.dataset.samples):,} of {len(self.dataset.rows):,}",
             "classes": f"{len(self.counts):,}, largest : smallest = {self.imbalance:.1f} : 1",
             "shape": " x ".join(map(str, self.dataset.spec.shape)),
-            **{fact: f"{low:g} to {high:g}, median {middle:g}" for fact, (low, middle, high) in self.sizes.items()},
+            **{NAMED.get(fact, fact): f"{low:g} to {high:g}, median {middle:g}" for fact, (low, middle, high) in self.sizes.items()},
             "unreadable": f"{len(self.corrupt):,}",
             "unlabelled": f"{len(self.unlabelled):,}",
-            "exact duplicates": f"{copies:,} rows of {len(self.duplicates):,} contents",
-            "near duplicates": f"{together:,} rows in {len(self.near):,} clusters",
+            "exact duplicates": f"{copies:,} rows of {len(self.duplicates):,} contents" if copies else "0",
+            "near duplicates": f"{together:,} rows in {len(self.near):,} clusters" if together else "0",
             "leaks into the test split": f"{len(self.leaks):,} pairs",
             "outliers": f"{len(self.outliers):,}",
             "likely label errors": f"{len(self.label_errors):,}",

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from augmind.core.errors import DataError, MachineError
 
@@ -14,6 +16,8 @@ from .sources import SPLITS, Columns, Found, printable
 from .table import Table
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+SECONDS = 10.0
+"""Waited for the Hub before it is taken as out of reach."""
 MARKS = ("dataset_dict.json", "state.json")
 """Files by which a folder made by `save_to_disk` is known: of several splits, of one."""
 
@@ -81,6 +85,8 @@ def hub_entries(name: str, columns: Columns, *, download: bool) -> Found:
 
     try:
         with contextlib.nullcontext() if download else _offline():
+            if download:
+                _reach()
             data = datasets.load_dataset(name)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         said = " ".join(str(error).split())[:200]
@@ -92,6 +98,14 @@ def hub_entries(name: str, columns: Columns, *, download: bool) -> Found:
             ) from error
         raise MachineError(f"cannot get '{name}' from the Hugging Face Hub: {said}", help="check the network and repeat the command") from error
     return _all_splits(name, data, columns, None)
+
+
+def _reach() -> None:
+    """Raises `OSError` where the Hub is out of reach: the library itself would try again for half a minute."""
+    from huggingface_hub import constants
+
+    with contextlib.suppress(HTTPError), urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=SECONDS):
+        pass
 
 
 @contextlib.contextmanager

@@ -200,7 +200,7 @@ def _unreadable(name: str, bad: list[tuple[str, str]], total: int) -> DataError:
     first = "; ".join(f"{source} ({reason})" for source, reason in bad[:5])
     more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
     text = f"{len(bad)} of {total} row{'s' * (total > 1)} of '{name}' cannot be read: {first}{more}"
-    return DataError(text, help="repair or remove them, or allow more with --max-bad", code="DATA-002")
+    return DataError(text, help="repair or remove them" + (", or allow more with --max-bad" if len(bad) < total else ""), code="DATA-002")
 
 
 def _dataset(name: str, found: Found, rows: list[Row], pictures: list[Picture], asked: bool) -> Dataset:

@@ -184,7 +184,7 @@ def given_fold(table: Table) -> tuple[list[Fold], list[Finding]]:
     tested = {g for g, t in zip(table.group, test.tolist(), strict=True) if t and g >= 0}
     group = torch.tensor([g in tested for g in table.group], dtype=torch.bool) & ~test
     out = kin | group if table.group_aware else kin
-    findings = [*leak("AM121", kin, table, "near duplicates of test rows; they are left out of training")]
+    findings = [*leak("AM121", kin, table, "too much like a test row (near duplicates); left out of training")]
     what = "left out of training" if table.group_aware else "kept: give --group to leave them out"
     findings += leak("AM122", group & ~kin, table, f"in a group that is also in the given test split ({what})")
     train = ~test & ~out

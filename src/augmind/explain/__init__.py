@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from augmind.compare import arms, best_learner, policy_of, predictions, primary, test_rows
+from augmind.compare import arms_with_rows, best_learner, policy_of, predictions, primary, test_rows
 from augmind.core.registry import make
 from augmind.core.seeds import stable_seed
 from augmind.core.store import load_tensors, read_json, read_table, save_tensors, write_json
@@ -36,7 +36,7 @@ SIGHT = 64
 
 def pair(job: Job) -> tuple[str, str]:
     """The arms that are held against each other: the best classical one and that of the verdict; where these are one, real rows alone and it."""
-    if primary(job) not in arms(job):
+    if primary(job) not in arms_with_rows(job, lambda fold: best_learner(job, fold)):
         return ("real", "classical")
     return ("real" if same_policy(job, "classical", primary(job)) else "classical", primary(job))
 

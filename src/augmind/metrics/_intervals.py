@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 def bootstrap(
     metrics: Mapping[str, Metric], real: Float[Tensor, "n d"], synthetic: Float[Tensor, "m d"], *, resamples: int = 40, seed: int = 0
 ) -> tuple[dict[str, Interval], list[Finding]]:
-    """Each metric's value with a 95 % interval, and what to beware of: AM501 too few rows, AM502 biased by few rows.
+    """Each metric's value with a 95 % interval, and what to beware of: AM501 too few rows, AM502 biased by few rows, AM503 no interval.
 
     Rows drawn with replacement would put copies at distance zero, which shrinks neighbour radii and covariances. So a share f
     of each set's rows is drawn without replacement, and the spread of the metric over such subsamples is scaled by
@@ -76,6 +76,10 @@ def _remarks(intervals: Mapping[str, Interval], real: Tensor, synthetic: Tensor)
     if unknown:
         text = f"too few rows for {', '.join(unknown)}: {len(real)} real and {len(synthetic)} synthetic"
         findings.append(Finding("AM501", "warning", text, counts | {"metrics": unknown}))
+    bare = [name for name, found in intervals.items() if math.isnan(found.low) and name not in unknown]
+    if bare:
+        text = f"too few rows for an interval of {', '.join(bare)}: {len(real)} real and {len(synthetic)} synthetic; twice its least number is needed"
+        findings.append(Finding("AM503", "info", text, counts | {"metrics": bare}))
     fewest, features = min(counts.values()), real.shape[1]
     if "frechet" in intervals and "frechet" not in unknown and fewest <= features:
         text = f"the Frechet distance is biased upwards with {fewest} rows for {features} features: compare it between sets of equal size only"

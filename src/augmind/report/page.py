@@ -17,6 +17,12 @@ from .search import search_view
 from .words import DASH, anything, clean, duration, entries, interval, items, number, plain, probability, scale_of, table, whole
 
 KIND_NAMES = {"real": "real rows alone", "classical": "classical", "control": "same knowledge, nothing generated", "synthetic": "with synthetic rows"}
+ESTIMATES = {
+    "seconds": "seconds in all",
+    "fixed_seconds": "seconds that no budget changes",
+    "disk_mb": "megabytes of disk",
+    "memory_mb": "megabytes of memory",
+}
 LEVELS = ("problem", "warning", "info")
 LISTED = 50
 """Most single rows listed of one kind of data problem."""
@@ -198,7 +204,7 @@ def reproduce_view(record: dict[str, Any]) -> dict[str, Any]:
         "next": [clean(n) for n in items(record, "next") if n],
         "details": details,
         "versions": [(clean(k), anything(v)) for k, v in table(record, "versions").items()],
-        "estimates": [(clean(k).replace("_", " "), anything(v)) for k, v in table(plan, "estimates").items()],
+        "estimates": [(ESTIMATES.get(k, clean(k)), anything(v)) for k, v in table(plan, "estimates").items()],
     }
 
 
