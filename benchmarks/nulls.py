@@ -1,7 +1,7 @@
 """Error rates and power of the verdict's test, on simulated and on trained comparisons.
 
     python -m benchmarks.nulls             all parts, about 13 minutes on one busy core
-    python -m benchmarks.nulls real        one part: holdout, cv, methods, real, once, shared, power, arms, groups or growth
+    python -m benchmarks.nulls real        one part: coverage, holdout, cv, methods, real, once, shared, power, arms, groups or growth
 
 "use it" is the share of comparisons whose 95 % interval lies above zero; under a null it may not exceed 5 % and aims at 2.5 %.
 """
@@ -95,6 +95,21 @@ def holdout(replicates: int = 1000) -> Iterator[str]:
                 draw, y = rng("holdout", luck, seeds, n, prior), labels(n, prior)
                 found = [spread(latent(draw, y, seeds, luck=luck), y) for _ in range(replicates)]
                 yield f"  luck {luck:4.2f}  seeds {seeds:2d}  rows {n:4d}  classes {len(prior)}   {tally(found)}"
+
+
+def coverage(replicates: int = 2000) -> Iterator[str]:
+    yield "Intervals where hardly a row is wrong, one test set: how often they hold the truth, and a loss of that size is called smaller"
+    for n, k, right in ((24, 3, 0.95), (45, 3, 0.97), (100, 10, 0.99), (60, 3, 0.98), (300, 3, 0.98), (60, 3, 0.8), (200, 10, 0.9)):
+        draw, y = rng("coverage", n, k, right), np.sort(np.arange(n) % k)
+        held = smaller = gains = 0
+        for _ in range(replicates):
+            u = draw.random((n, 1))
+            accuracy, gain = spread((u < right).astype(float), y), spread((u >= right).astype(float), y)
+            held += accuracy.low <= right <= accuracy.high
+            gains += gain.low <= 1 - right <= gain.high
+            smaller += -gain.high > right - 1
+        told = "   ".join(f"{what} {share(hits, replicates)}" for what, hits in (("accuracy", held), ("gain", gains), ("false 'no worse'", smaller)))
+        yield f"  rows {n:4d}  classes {k:2d}  accuracy {right:.2f}   {told}"
 
 
 def cv(replicates: int = 1000) -> Iterator[str]:
@@ -401,7 +416,7 @@ def growth(replicates: int = 200) -> Iterator[str]:
             yield f"  exponent {exponent}  noise {noise:4.2f}  true {rows:5.0f} rows   {told}   not told {100 * silent / replicates:.0f} %"
 
 
-PARTS = {f.__name__: f for f in (holdout, cv, methods, real, once, shared, power, arms, groups, growth)}
+PARTS = {f.__name__: f for f in (coverage, holdout, cv, methods, real, once, shared, power, arms, groups, growth)}
 
 
 def main() -> None:

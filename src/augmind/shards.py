@@ -179,7 +179,8 @@ def write_shard(
     if short:
         listed = ", ".join(f"{name} {s['got']} of {s['asked']}" for name, s in list(short.items())[:5])
         text = f"{generator}: too few rows passed the screens after {drawn} were drawn ({listed}{', ...' if len(short) > 5 else ''})"
-        findings.append(asdict(Finding("AM220", "info", text, short)))
+        none = any(not s["got"] for s in short.values())
+        findings.append(asdict(Finding("AM220", "warning" if none else "info", text, short)))
     asked = {classes[k]: {"asked": int(want[k]), "got": int(kept[k])} for k in range(len(want))}
     write_json(tmp / "facts.json", {"drawn": drawn, "kept": int(keep.sum()), "rejected": counts, "wanted": asked, "findings": findings})
 

@@ -20,7 +20,8 @@ from jaxtyping import Float, Int
 BORROWED = 2.0
 """Degrees of freedom that each class borrows from all: three rows of a rare class that agree by chance prove nothing."""
 DOUBT = 3.0
-"""Rows of disagreement that are assumed where fewer were seen: n rows alike leave up to 3/n unlike ones unseen (Hanley and Lippman-Hand 1983)."""
+"""Rows of disagreement that are added where none was seen, fewer where some were: n rows alike leave up to 3/n unlike ones unseen
+(Hanley and Lippman-Hand 1983)."""
 TRAINING = 0.25
 """Variance that overlapping trainings of cross-validation share, per variance of the rows; measured 0 to 0.12 (0002)."""
 POWER = 0.8
@@ -93,11 +94,11 @@ def borrow(squares: Float[np.ndarray, " k"], df: Float[np.ndarray, " k"], pooled
 
 
 def rows_part(mean: Float[np.ndarray, " n"], stratum: Int[np.ndarray, " n"], sizes: Int[np.ndarray, " k"]) -> Component:
-    """Sampling of test rows, stratified by class; what is missing to `DOUBT` rows of disagreement is dealt to the classes by size."""
+    """Sampling of test rows, stratified by class; rows of disagreement that may have been missed are dealt to the classes by size."""
     squares = np.bincount(stratum, (mean - class_means(mean, stratum, sizes)[stratum]) ** 2)
     df = sizes - 1.0
     pooled = (squares.sum() + 1) / (df.sum() + 1)
-    each = borrow(squares + max(0.0, DOUBT - squares.sum()) * sizes / sizes.sum(), df, pooled) / sizes / len(sizes) ** 2
+    each = borrow(squares + DOUBT / (1 + squares.sum() / (2 * DOUBT)) * sizes / sizes.sum(), df, pooled) / sizes / len(sizes) ** 2
     return Component(float(each.sum()), float(each.sum() ** 2 / (each**2 / (df + BORROWED)).sum()))
 
 

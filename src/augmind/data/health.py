@@ -60,7 +60,7 @@ class Health:
             record[name] = [dataclasses.asdict(item) for item in record[name]]
         for name in ("duplicates", "near", "leaks"):
             record[name] = [list(ids) for ids in record[name]]
-        record["sizes"] = {fact: list(values) for fact, values in self.sizes.items()}
+        record["sizes"] = {NAMED.get(fact, fact): list(values) for fact, values in self.sizes.items()}
         return {"name": self.dataset.name, "rows": len(self.dataset.samples), **record}
 
     def table(self) -> "Group":
