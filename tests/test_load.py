@@ -708,7 +708,7 @@ REFUSED = {
     "two label columns": (b"path,label,label\ncat/0.png,cat,dog\n", "2 columns named 'label'", ""),
     "one class": (b"path,label\ncat/0.png,cat\ncat/1.png,cat\n", "one class only", ""),
     "no labels": (b"path,label\ncat/0.png,\ncat/1.png,\n", "has a label", "--label"),
-    "nothing readable": (b"path,label\na.png,cat\nb.png,dog\n", "2 of 2 rows", "--max-bad"),
+    "nothing readable": (b"path,label\na.png,cat\nb.png,dog\n", "2 of 2 rows", "repair"),
     "labels of their own": (b"path,label\n" + b"".join(b"cat/0.png,id%d\n" % i for i in range(30)), "label of its own", "--label"),
 }
 
@@ -826,7 +826,7 @@ def test_folders_that_cannot_be_understood_are_refused_with_the_expected_layout(
     bad = classes(tmp_path / "bad", 2)
     for file in bad.rglob("*.png"):
         file.write_bytes(b"")
-    refused(bad, "4 of 4 rows", "--max-bad")
+    refused(bad, "4 of 4 rows", "repair")
     lost = classes(tmp_path / "lost", 8)
     for file in (lost / "dog").rglob("*.png"):
         file.write_bytes(b"")

@@ -40,7 +40,7 @@ def data(tmp_path_factory):
 
 def scalars(path: Path) -> list[tuple[str, float, int]]:
     """(tag, value, step) of a TensorBoard file: records of length, checksum, protocol buffer, checksum."""
-    from tensorboardX.proto.event_pb2 import Event
+    from tensorboard.compat.proto.event_pb2 import Event
 
     found, raw, at = [], path.read_bytes(), 0
     while at < len(raw):

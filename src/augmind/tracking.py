@@ -16,7 +16,7 @@ from .core.errors import MachineError, unknown
 from .core.run import Events
 from .core.store import read_json
 
-TRACKERS = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
+TRACKERS = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 """Trackers by name, with the package that each needs."""
 EVERY = 0.5
 """Seconds between two looks at the events."""
