@@ -55,16 +55,18 @@ def cell_data(rows: dict[str, tuple[np.ndarray, np.ndarray]], per: int, seed: in
     return out
 
 
-def run_cell(rows: dict, name: str, per: int, seed: int, learners: tuple[str, ...], out: Path) -> dict[str, dict[str, float]]:
+def run_cell(
+    rows: dict, name: str, per: int, seed: int, learners: tuple[str, ...], out: Path, times: tuple[int, ...] = (1, MORE), preset: str = "quick"
+) -> dict[str, dict[str, float]]:
     """Balanced accuracy in points by learner and arm, the oracle among them."""
     found: dict[str, dict[str, float]] = {learner: {} for learner in learners}
-    for times in (1, MORE):
-        data = cell_data(rows, per * times, seed, out / f"{name}-{per * times}-{seed}.npz")
-        options = {"generators": ()} if times > 1 else {}
-        run = augmind.expand(data, out / f"run-{name}-{per}x{times}-{seed}", preset="quick", learner=learners, **options)
+    for more in times:
+        data = cell_data(rows, per * more, seed, out / f"{name}-{per * more}-{seed}.npz")
+        options = {"generators": ()} if more > 1 else {}
+        run = augmind.expand(data, out / f"run-{name}-{per}x{more}-{seed}", preset=preset, learner=learners, **options)
         for arm in run.record["arms"]:
             value = 100 * arm["metrics"]["balanced_accuracy"]["mean"]
-            if times == 1:
+            if more == 1:
                 found[arm["learner"]][arm["arm"]] = value
             elif arm["arm"] == "classical":
                 found[arm["learner"]]["oracle"] = value

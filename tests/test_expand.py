@@ -246,6 +246,15 @@ def nothing_passes(screens, rows, judged):
         judged.scores[name] = [0.0] * len(judged.rejected)
 
 
+def test_repeated_cross_validation_tests_every_row_in_every_repetition(data, tmp_path):
+    options = {**TINY, "seeds": 1, "repeats": 2, "learner": ("probe",), "generators": ("vae",)}
+    run = augmind.expand(data, tmp_path / "r", **options)
+    own = [r for r in run.record["rows"] if (r["arm"], r["metric"]) == ("real", "accuracy")]
+    assert sorted(r["fold"] for r in own) == [0, 1, 2, 3] and "2 times" in " ".join(f["text"] for f in run.record["findings"])
+    (counts,) = (a["counts"] for a in run.record["confusion"]["arms"] if a["arm"] == "real")
+    assert sum(map(sum, counts)) == pytest.approx(run.record["plan"]["rows"])
+
+
 @pytest.mark.usefixtures("planted")
 def test_sample_asks_the_good_generator_for_what_another_cannot_give(tmp_path):
     source = arrays(tmp_path / "digits.npz", train=8, test=10)

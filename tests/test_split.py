@@ -35,6 +35,15 @@ def sides(s):
     return [(set(f.train), set(f.test)) for f in s.folds]
 
 
+def test_repeated_folds_test_every_row_once_in_each_repetition_and_differ():
+    data = toy(24)
+    once, thrice = split(data, folds=3, seed=1), split(data, folds=3, repeats=3, seed=1)
+    assert len(thrice.folds) == 9 and thrice.folds[:3] == once.folds
+    rounds = [thrice.folds[i : i + 3] for i in (0, 3, 6)]
+    assert all(sorted(i for f in r for i in f.test) == sorted(i for f in once.folds for i in f.test) for r in rounds)
+    assert len({frozenset(frozenset(f.test) for f in r) for r in rounds}) == 3
+
+
 def test_planted_copies_never_stand_on_both_sides_in_fifty_seeds():
     x = patterns(40)
     near = torch.cat([f(x[:10]) for f in COPIES.values()])

@@ -11,7 +11,7 @@ from scipy import stats
 
 from augmind.core.errors import AugmindError, Diverged, UsageError
 from augmind.core.seeds import stable_seed
-from augmind.figures import Predictions, areas, confusion, figures, group_figures, mean_confusion, table
+from augmind.figures import Predictions, areas, confusion, confusions, figures, group_figures, mean_confusion, table
 from augmind.spread import Component, combined, spread
 from augmind.verdict import difference, differences, holm, interval, intervals, verdict
 
@@ -196,6 +196,54 @@ def test_intervals_cover_the_truth_also_where_hardly_a_row_is_wrong(rows, classe
     assert np.mean([s.low <= 1 - right <= s.high for s in gains]) >= 0.9
     losses = [dataclasses.replace(s, low=-s.high, high=-s.low) for s in gains]
     assert np.mean([s.low > right - 1 for s in losses]) <= 0.05, "no loss is called smaller than it is"
+
+
+def repeated_folds(y, folds, repeats, draw):
+    """Folds of every row in each repetition (n, repeats)."""
+    out = np.empty((len(y), repeats), dtype=int)
+    for r in range(repeats):
+        for k in np.unique(y):
+            rows = draw.permutation(np.flatnonzero(y == k))
+            out[rows, r] = np.arange(len(rows)) % folds + r * folds
+    return out
+
+
+def test_repetitions_with_the_same_folds_count_once():
+    y = labels(90, (1, 1, 1))
+    values, folds = latent(rng("repeat"), y, 4), folds_of(y, 3)
+    once = spread(values.mean(1, keepdims=True), y, folds[:, None])
+    assert spread(values, y, np.repeat(folds[:, None], 4, 1)) == once
+    assert once == spread(values.mean(1, keepdims=True), y, folds)
+
+
+@pytest.mark.parametrize(("folds", "repeats", "seeds"), [(3, 2, 1), (5, 5, 1), (3, 3, 2)])
+def test_false_recommendations_in_repeated_cross_validation_are_rare(folds, repeats, seeds):
+    found = []
+    for n, prior in ((60, (1, 1, 1)), (200, (1, 1, 1)), (100, (50, 30, 12, 5, 3))):
+        y, draw = labels(n, prior), rng("repeated", n, folds)
+        for _ in range(100):
+            where = repeated_folds(y, folds, repeats, draw)
+            values, each = latent(draw, y, repeats * seeds, luck=0.06), np.tile(where, (1, seeds))
+            luck = draw.normal(size=(folds * repeats, 1)) * 0.02
+            found.append(spread(values + luck[each][:, :, 0], y, each))
+    assert rate(found) <= 0.05
+
+
+def test_repeated_cross_validation_narrows_the_interval_when_trainings_vary():
+    def half(repeats):
+        y, draw = labels(150, (1, 1, 1)), rng("narrow")
+        return np.median([spread(latent(draw, y, repeats, luck=0.2), y, repeated_folds(y, 3, repeats, draw)).certifiable for _ in range(40)])
+
+    assert half(10) < 0.9 * half(2)
+
+
+def test_repetitions_are_told_and_every_row_counts_once_in_each():
+    own = cells({"real": 0.6, "classical": 0.6, "synthetic+classical": 0.95}, n=90, folds=3, seeds=2)
+    again = [dataclasses.replace(c, fold=c.fold + 3, p=np.roll(c.p, 1, 0), ids=np.roll(c.ids, 1), y=np.roll(c.y, 1)) for c in own]
+    v = verdict([*own, *again], mode="cv", classes=CLASSES)
+    assert "; 2 seeds, 3 folds 2 times, 90 test rows)" in v.sentence
+    assert v.gain == pytest.approx(verdict(own, mode="cv", classes=CLASSES).gain)
+    assert np.sum(confusions([*own, *again], CLASSES)["arms"][0]["counts"]) == pytest.approx(90)
 
 
 def test_rows_that_all_agree_leave_what_the_rule_of_three_allows():

@@ -133,6 +133,7 @@ class Config(BaseModel):
     balance: Names = ()
     share: float = Field(0.25, gt=0, le=0.9)
     folds: int | None = Field(None, ge=2, le=20)
+    repeats: int = Field(1, ge=1, le=20)
     seeds: int | None = Field(None, ge=1, le=50)
     test: float | None = Field(None, gt=0, lt=1)
     margin: float = Field(0.0, ge=0, lt=1)

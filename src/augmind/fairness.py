@@ -155,7 +155,7 @@ def fairness(
 
 def group_figures(name: str, own: list[Predictions], mode: Mode, classes: Sequence[str], level: float) -> dict[str, Any]:
     """Rows, balanced accuracy over the classes that the group has, calibration error and the recall of each class."""
-    there = np.bincount(np.concatenate([c.y for c in own if c.seed == own[0].seed]), minlength=len(classes))
+    there = np.bincount(pooled(own, mode).y, minlength=len(classes))
     recalls = {c: f"recall/{c}" for c, n in zip(classes, there.tolist(), strict=True) if n}
     found = intervals(own, ("balanced_accuracy", "ece", *recalls.values()), mode=mode, classes=classes, level=level)
     ends = {k: dict(zip(("mean", "low", "high"), v, strict=True)) for k, v in found.items()}
@@ -205,7 +205,7 @@ def counts(job: Job, group: Mapping[int, str], shown: Sequence[str]) -> list[dic
     from .pipeline import shard_path
 
     train = Counter(group[int(k)] for k in job.real.key)
-    test = Counter(group[i] for fold in job.split.folds for i in fold.test)
+    test = Counter(group[i] for i in {i for fold in job.split.folds for i in fold.test})
     made: Counter[str] = Counter()
     for generator in job.generators():
         path = shard_path(job, job.final, generator) / "table.parquet"

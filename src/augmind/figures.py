@@ -96,8 +96,9 @@ def confusion(y: Int[np.ndarray, " n"], p: Float[np.ndarray, "n k"], classes: Se
 
 
 def mean_confusion(cells: Sequence[Predictions], classes: Sequence[str]) -> Float[np.ndarray, "k k"]:
-    """The confusion of one arm: summed over folds, averaged over seeds."""
-    return np.sum([confusion(c.y, c.p, classes) for c in cells], axis=0) / len({c.seed for c in cells})
+    """The confusion of one arm: summed over folds, averaged over seeds and repetitions, so that every row counts once."""
+    answers, rows = sum(len(c.ids) for c in cells), len(np.unique(np.concatenate([c.ids for c in cells])))
+    return np.sum([confusion(c.y, c.p, classes) for c in cells], axis=0) * (rows / answers)
 
 
 def confusions(cells: Sequence[Predictions], classes: Sequence[str]) -> dict[str, Any]:

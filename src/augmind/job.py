@@ -70,7 +70,7 @@ class Job:
     def prepare_inputs(self) -> dict[str, Any]:
         c = self.config
         options = c.model_dump(include={"label", "column", "group", "split", "size", "max_bad", "drop_rare", "test", "seed"})
-        return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, **options}
+        return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, "repeats": c.repeats, **options}
 
     @property
     def prepared(self) -> Path:

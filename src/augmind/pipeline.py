@@ -37,7 +37,7 @@ def prepare(folder: str) -> dict[str, Any]:
         dataset = clean(load(c.data, **source, max_bad=c.max_bad, download=c.download))
         dataset = drop_rare(dataset) if c.drop_rare else dataset
         count = c.folds or c.preset_values().folds
-        parts = split(dataset, folds=count, test=c.test, seed=c.seed, group_aware=c.group is not None)
+        parts = split(dataset, folds=count, repeats=c.repeats, test=c.test, seed=c.seed, group_aware=c.group is not None)
         sealed = set(parts.folds[0].test) if parts.mode != "cv" else set()
         used = sealed | {i for f in parts.folds for i in f.train}
         keys = dataset.samples.key.tolist()

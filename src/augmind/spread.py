@@ -59,15 +59,19 @@ class Spread:
 def spread(
     values: Float[np.ndarray, "n s"],
     strata: Int[np.ndarray, " n"],
-    folds: Int[np.ndarray, " n"] | None = None,
+    folds: Int[np.ndarray, "n *s"] | None = None,
     level: float = 0.95,
     units: Int[np.ndarray, " n"] | None = None,
 ) -> Spread:
     """The mean of `values` (range about -1..1) over seeds and, with equal weight for each stratum present, over rows.
 
-    `folds` gives the fold of each row where its training never saw it (cross-validation), else None: one training set.
+    `folds` gives the fold of each row where its training never saw it (cross-validation), else None: one training set. Repeated
+    cross-validation has a column of folds for each column of `values`; those of one repetition are averaged and count once.
     Rows of one unit (a subject, near duplicates) are not independent: their part is then the variance over units, if larger.
     """
+    if folds is not None and folds.ndim == 2:
+        _, first, of = np.unique(folds, axis=1, return_index=True, return_inverse=True)
+        values, folds = np.stack([values[:, of == r].mean(1) for r in range(len(first))], 1), folds[:, first]
     _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
     weights = 1 / (len(sizes) * sizes[stratum])
     rows = rows_part(values.mean(1), stratum, sizes)
@@ -77,8 +81,7 @@ def spread(
     seeds = seeds_part(values, stratum, sizes, weights)
     parts = [rows, seeds]
     if folds is not None:
-        parts = [Component(rows.variance * (1 + TRAINING), rows.df), seeds, folds_part(values.mean(1), stratum, sizes, weights, folds)]
-        parts[2] = Component(max(0.0, parts[2].variance - parts[0].variance - seeds.variance), parts[2].df)
+        parts = [Component(rows.variance * (1 + TRAINING), rows.df), seeds, beyond_rows(values, stratum, sizes, weights, folds, parts)]
     return combined(float(weights @ values.mean(1)), [p for p in parts if p.variance > 0], level)
 
 
@@ -122,6 +125,22 @@ def seeds_part(
     pooled = squares.sum() / max(1.0, df.sum())
     interaction = float((borrow(squares, df, pooled) / sizes).sum() / len(sizes) ** 2 / s)
     return Component(max(0.0, total - (s - 1) / s * interaction), s - 1.0)
+
+
+def beyond_rows(
+    values: Float[np.ndarray, "n s"],
+    stratum: Int[np.ndarray, " n"],
+    sizes: Int[np.ndarray, " k"],
+    weights: Float[np.ndarray, " n"],
+    folds: Int[np.ndarray, "n *s"],
+    known: list[Component],
+) -> Component:
+    """What folds show beyond rows and seeds. Repetitions train on much the same rows, so their mean is not taken to know more than one of them."""
+    if folds.ndim == 1:
+        whole, rows, seeds = folds_part(values.mean(1), stratum, sizes, weights, folds), *known
+        return Component(max(0.0, whole.variance - (1 + TRAINING) * rows.variance - seeds.variance), whole.df)
+    each = [(folds_part(v, stratum, sizes, weights, f), rows_part(v, stratum, sizes)) for v, f in zip(values.T, folds.T, strict=True)]
+    return Component(float(np.mean([max(0.0, w.variance - (1 + TRAINING) * r.variance) for w, r in each])), each[0][0].df)
 
 
 def folds_part(

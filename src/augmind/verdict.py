@@ -5,6 +5,7 @@ gives the reasons for the test and its simulated error rates and power.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -67,12 +68,15 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pool:
-    """The cells of one arm as a table: each row once, one column per seed. `folds` is None for one training set."""
+    """The cells of one arm as a table: each row once, one column per seed and, in repeated cross-validation, per repetition.
+
+    `folds` is None for one training set, and has a column for each of `p` where cross-validation was repeated.
+    """
 
     cells: frozenset[tuple[int, int]]
     ids: Int[np.ndarray, " n"]
     y: Int[np.ndarray, " n"]
-    folds: Int[np.ndarray, " n"] | None
+    folds: Int[np.ndarray, "n *s"] | None
     unit: Int[np.ndarray, " n"] | None
     p: list[Float[np.ndarray, "n k"]]
 
@@ -89,9 +93,9 @@ def pooled(cells: Sequence[Predictions], mode: Mode) -> Pool:
     keys = frozenset((c.fold, c.seed) for c in cells)
     if len(keys) != len(cells) or (mode != "cv" and len({c.fold for c in cells}) > 1):
         raise AugmindError(f"arm '{arm}' has {len(cells)} cells for {len(keys)} folds and seeds; mode '{mode}' needs one each")
-    columns, folds, units = [], [], []
-    for seed in sorted({c.seed for c in cells}):
-        parts = [c for c in cells if c.seed == seed]
+    columns, folds, units, repeat = [], [], [], repetitions(cells)
+    for seed, r in sorted({(c.seed, repeat[c.fold]) for c in cells}):
+        parts = [c for c in cells if c.seed == seed and repeat[c.fold] == r]
         ids = np.concatenate([c.ids for c in parts])
         order = np.argsort(ids)
         together = [c.unit for c in parts if c.unit is not None]
@@ -101,9 +105,21 @@ def pooled(cells: Sequence[Predictions], mode: Mode) -> Pool:
     ids, y, _ = columns[0]
     if len(np.unique(ids)) < len(ids) or any(not (np.array_equal(i, ids) and np.array_equal(t, y)) for i, t, _ in columns):
         raise AugmindError(f"arm '{arm}': its seeds answered different test rows", help="every seed must answer every test row once")
-    if any(not np.array_equal(f, folds[0]) for f in folds):
+    first = folds[: len(set(repeat.values()))]
+    if any(not np.array_equal(f, first[i % len(first)]) for i, f in enumerate(folds)):
         raise AugmindError(f"arm '{arm}': its seeds use different folds", help="keep the same folds for every seed")
-    return Pool(cells=keys, ids=ids, y=y, folds=folds[0] if mode == "cv" else None, unit=units[0], p=[p for _, _, p in columns])
+    where = None if mode != "cv" else folds[0] if len(first) == 1 else np.stack(folds, 1)
+    return Pool(cells=keys, ids=ids, y=y, folds=where, unit=units[0], p=[p for _, _, p in columns])
+
+
+def repetitions(cells: Sequence[Predictions]) -> dict[int, int]:
+    """The repetition of cross-validation that each fold belongs to: how often earlier folds have tested its rows."""
+    times, out = Counter[int](), {}
+    tested = {c.fold: c.ids.tolist() for c in cells}
+    for fold in sorted(tested):
+        out[fold] = times[tested[fold][0]] if tested[fold] else 0
+        times.update(tested[fold])
+    return out
 
 
 def difference(a: Sequence[Predictions], b: Sequence[Predictions], *, mode: Mode, level: float = 0.95) -> Difference:
@@ -119,7 +135,7 @@ def difference(a: Sequence[Predictions], b: Sequence[Predictions], *, mode: Mode
     found = spread(one.right - two.right, one.y, one.folds, level, one.unit)
     limits = {"low": max(-1.0, found.low), "high": min(1.0, found.high), "certifiable": min(1.0, found.certifiable)}
     found = dataclasses.replace(found, **limits, detectable=min(1.0, found.detectable))
-    return Difference(**vars(found), rows=len(one.y), seeds=len(one.p), p_holm=found.p)
+    return Difference(**vars(found), rows=len(one.y), seeds=len({s for _, s in one.cells}), p_holm=found.p)
 
 
 def interval(
@@ -275,7 +291,11 @@ def verdict(
 
 
 def folds_of(cells: Sequence[Predictions], mode: Mode) -> str:
-    return f"{len({c.fold for c in cells})} folds, " if mode == "cv" else ""
+    if mode != "cv":
+        return ""
+    repeat = repetitions(cells)
+    folds, repeats = len(repeat), 1 + max(repeat.values())
+    return f"{folds // repeats} folds{f' {repeats} times' * (repeats > 1)}, "
 
 
 def points(x: float) -> str:

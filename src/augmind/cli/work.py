@@ -58,6 +58,7 @@ def expand(
     max_bad: Annotated[float | None, Parameter(group=DATA)] = None,
     drop_rare: Annotated[bool, Parameter(group=DATA, negative="")] = False,
     folds: Annotated[int | None, Parameter(group=PROOF)] = None,
+    repeats: Annotated[int | None, Parameter(group=PROOF)] = None,
     seeds: Annotated[int | None, Parameter(group=PROOF)] = None,
     test: Annotated[float | None, Parameter(group=PROOF)] = None,
     margin: Annotated[float | None, Parameter(group=PROOF)] = None,
@@ -102,8 +103,10 @@ def expand(
         Set classes with a single row aside instead of refusing them.
     folds
         Folds of the cross-validation that replaces a test set where there are too few rows for one.
+    repeats
+        How often the cross-validation is repeated with other folds (default: once).
     seeds
-        Repetitions of every arm.
+        Repetitions of every arm, in every fold.
     test
         Seal this share of the rows as the test set instead of cross-validating.
     margin
@@ -126,7 +129,7 @@ def expand(
         "labels": labels,
     }
     said |= {"max_bad": max_bad, "drop_rare": drop_rare or None}
-    said |= {"folds": folds, "seeds": seeds, "test": test, "margin": margin, "search": search or None}
+    said |= {"folds": folds, "repeats": repeats, "seeds": seeds, "test": test, "margin": margin, "search": search or None}
     options = columns.options() | work.options() | tries.options() | said
     run(data, out_folder, options, until="plan" if dry_run else "report", quiet=quiet, as_json=as_json)
 
@@ -166,7 +169,7 @@ def show_plan(plan: Any, folder: Path) -> None:
     """The plan in a few lines, before the work."""
     from augmind.progress import clock
 
-    how = f"{plan.folds}-fold cross-validation" if plan.mode == "cv" else f"{plan.test_rows:,} sealed test rows"
+    how = f"cross-validation in {plan.folds} folds" if plan.mode == "cv" else f"{plan.test_rows:,} sealed test rows"
     cost = plan.estimates
     steps = ", ".join(f"{g} {plan.steps[g]} steps" if g in plan.steps else g for g in plan.generators)
     size = " x ".join(map(str, plan.shape))

@@ -53,11 +53,12 @@ class Split:
         return cls(mode=record["mode"], folds=folds, sealed=record["sealed"], findings=tuple(Finding(**f) for f in record["findings"]))
 
 
-def split(dataset: Dataset, *, folds: int, test: float | None = None, seed: int = 0, group_aware: bool = False) -> Split:
+def split(dataset: Dataset, *, folds: int, repeats: int = 1, test: float | None = None, seed: int = 0, group_aware: bool = False) -> Split:
     """Splits the usable rows, stratified by class; rows of one `kin` (and of one group, if `group_aware`) are never parted.
 
     `test` is a fraction and forces a held-out part. Without it a given test split is respected; else 25% are held out of
-    2,000 rows or more, and fewer are cross-validated with `folds` folds. Deterministic in `seed`.
+    2,000 rows or more, and fewer are cross-validated with `folds` folds, `repeats` times with other folds each time (those of one
+    repetition follow one another). Deterministic in `seed`.
 
     Every training part has two rows of every class or more, and rows that may be parted once more, for the choices that are made
     on it: with groups, three are needed. Raises `DataError` for a class too small for that and for groups that cannot be parted,
@@ -79,7 +80,10 @@ def split(dataset: Dataset, *, folds: int, test: float | None = None, seed: int 
         parts, more = table.held_out(test or HOLDOUT, seed)
         return finish(dataset, "holdout", parts, findings + more)
     parts, more = table.cross(folds, seed)
-    text = f"{len(table.rows):,} rows are too few to hold a part out; all of them are tested on, in {len(parts)} folds"
+    often = f", {repeats} times" if repeats > 1 else ""
+    text = f"{len(table.rows):,} rows are too few to hold a part out; all of them are tested on, in {len(parts)} folds{often}"
+    for r in range(1, repeats):
+        parts += table.cross(len(parts) // r, stable_seed(seed, "repeat", r))[0]
     return finish(dataset, "cv", parts, [*findings, *more, Finding("AM125", "info", text)])
 
 

@@ -98,7 +98,7 @@ def test_rows(record: dict[str, Any]) -> str:
     if counts:
         return whole(sum(counts))
     plan = table(record, "plan")
-    return f"{whole(plan.get('rows'))}, each tested once" if plan.get("mode") == "cv" else DASH
+    return f"{whole(plan.get('rows'))}, each tested in every repetition" if plan.get("mode") == "cv" else DASH
 
 
 def facts(record: dict[str, Any]) -> list[tuple[str, str]]:
