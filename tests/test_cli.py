@@ -259,7 +259,7 @@ def test_a_damaged_plan_or_configuration_is_told_with_a_way_that_works(run, name
         told = " ".join(err.split())
         assert code == 1 and "Traceback" not in err and name in told and way in told, err
     code, out, _ = call("runs", tmp_path, capsys=capsys)
-    assert code == 0 and ("damaged" in out) == (name == "config.json")
+    assert code == 0 and "damaged" in out
     if name == "plan.json":
         (copy / name).unlink()
         assert call("resume", copy, "--quiet", capsys=capsys)[0] == 0

@@ -14,8 +14,9 @@ from augmind.core.errors import AugmindError, DataError, NothingLeft, UsageError
 from augmind.core.store import read_json, read_table
 from augmind.generators.vae import Vae
 from augmind.job import Job
-from augmind.record import health_record
+from augmind.record import health_record, with_nothing_to_hand_over
 from augmind.shards import fill, judge, read_shard
+from augmind.verdict import Verdict
 from runs import TINY, arrays, folder, installed, plant
 
 
@@ -234,9 +235,16 @@ def test_where_no_row_passes_no_arm_pretends_to_have_any_whatever_the_margin(tmp
     run = augmind.expand(source, tmp_path / "r", **options, generators=("planted_noise",))
     assert not run.verdict["use_synthetic"] and "no synthetic rows were left to compare" in run.verdict["sentence"]
     assert [a["arm"] for a in run.record["arms"]] == ["real", "classical"] == run.record["explanation"]["arms"]
-    with pytest.raises(NothingLeft, match="no synthetic row passed the screens"):
+    with pytest.raises(NothingLeft, match="no synthetic row that could be handed over"):
         finish(run, as_json=False)
     assert "Do not use synthetic data here" in capsys.readouterr().out
+
+
+def test_a_gain_in_some_folds_is_no_use_if_no_row_can_be_handed_over():
+    gain = Verdict(use_synthetic=True, arm="synthetic+classical", sentence="Use.", gain=0.1, interval=(0.05, 0.15), against="x", p=0.01,
+                   certifiable=0.05, level=0.95, margin=0.0, differences={})  # fmt: skip
+    v = with_nothing_to_hand_over(gain)
+    assert not v.use_synthetic and v.arm == "real" and "none of those that would be handed over" in v.sentence
 
 
 def nothing_passes(screens, rows, judged):

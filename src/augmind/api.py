@@ -13,7 +13,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import config, recorded
+from .config import config, plan_of, recorded
 from .core.errors import AugmindError, DataError, NothingLeft, UsageError, unknown
 from .core.store import read_json, read_table
 
@@ -231,6 +231,8 @@ def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:
         try:
             record, report = recorded(path.parent), path.with_name("report.json")
             told |= {"data": record["data"], "preset": record["config"]["preset"], "started": record["started"]}
+            if path.with_name("plan.json").is_file():
+                plan_of(path.parent)
             told["verdict"] = read_json(report)["verdict"] if report.is_file() else None
         except (AugmindError, KeyError, TypeError) as error:
             told["damaged"] = str(error)

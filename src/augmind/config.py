@@ -249,6 +249,17 @@ def recorded(folder: Path) -> dict[str, Any]:
     return record
 
 
+def plan_of(folder: Path) -> Plan:
+    """What will be done in a run folder, `plan.json`. Raises `UsageError` where there is none yet and `AugmindError` for a damaged file."""
+    path, way = folder / "plan.json", f"delete that file and make it again with: augmind resume {folder}"
+    if not path.is_file():
+        raise UsageError(f"'{folder}' has no plan yet", help="run `augmind expand` on it again")
+    try:
+        return Plan.from_json(read_json(path, way))
+    except (TypeError, AttributeError) as error:
+        raise damaged_file(path, ValueError("parts of it are missing"), way) from error
+
+
 def make_plan(
     config: Config,
     *,

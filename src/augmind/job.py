@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import Config, Plan, recorded
-from .core.errors import AugmindError, UsageError
+from .config import Config, Plan, plan_of, recorded
+from .core.errors import AugmindError
 from .core.folds import inner_folds
 from .core.registry import find
 from .core.run import Finding, Run
 from .core.seeds import stable_seed
-from .core.store import Store, damaged_file, load_tensors, read_json, read_table, write_table
+from .core.store import Store, load_tensors, read_json, read_table, write_table
 from .core.types import Choice, Codec, Data, Samples, Spec
 from .data.dataset import Dataset, Row
 from .data.split import Split
@@ -40,14 +40,7 @@ class Job:
 
     @cached_property
     def plan(self) -> Plan:
-        path = self.folder / "plan.json"
-        if not path.is_file():
-            raise UsageError(f"'{self.folder}' has no plan yet", help="run `augmind expand` on it again")
-        way = f"delete that file and make it again with: augmind resume {self.folder}"
-        try:
-            return Plan.from_json(read_json(path, way))
-        except (TypeError, AttributeError) as error:
-            raise damaged_file(path, error, way) from error
+        return plan_of(self.folder)
 
     @cached_property
     def store(self) -> Store:

@@ -3,14 +3,14 @@
 import json
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .appraise import calibration, quality_of
-from .compare import SEARCHED, arms, arms_with_rows, best_learner, inner_scores, policy_of, predictions, primary
+from .compare import SEARCHED, arms, arms_with_rows, best_learner, inner_scores, kept, policy_of, predictions, primary
 from .conduct import time_before, versions
 from .core.plugin import Learner
 from .core.registry import find, make
@@ -210,6 +210,8 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     notes = {"seeds": job.plan.seeds}
     decided = verdict(found, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, primary=primary(job), notes=notes)
     decided = without_use(job, decided) if job.plan.trials else decided
+    if job.plan.generators and not any(kept(job, job.final, g) for g in job.plan.generators):
+        decided = with_nothing_to_hand_over(decided)
     extra = further_figures(job, found, decided)
     rows, about = [], []
     if len({best_learner(job, f) for f in job.folds}) > 1:
@@ -241,7 +243,6 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
         }
         for n, s in screens.items()
     ]
-    folder = quoted(str(job.folder))
     seconds = time_before(job.folder) + (time.time() - since if since else 0.0)
     return {
         "name": job.about["name"], "command": command(job), "versions": versions(), "started": job.record["started"], "seconds": round(seconds, 1),
@@ -249,8 +250,24 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
         "plan": job.plan.to_json(), "choices": choices, "search": searches(job, rows), **extra,
         "generators": generators, "screens": screen_rows, "health": health,
         "findings": all_findings(job, generators, health, decided, extra["fairness"]), "wanted": wanted_record(job), "reproduce": command(job),
-        "next": [f"augmind export {folder} --to imagefolder --out DIR", f"augmind sample {folder} --label {quoted(job.spec.classes[0])} -n 50"],
+        "next": further(job, generators),
     }  # fmt: skip
+
+
+def with_nothing_to_hand_over(v: Verdict) -> Verdict:
+    """Rows may have passed in some folds and none of those that would be handed over: there is nothing to use."""
+    if not v.use_synthetic:
+        return v
+    fallback = "classical" if f"{v.arm} vs classical" in v.differences else "real"
+    sentence = "Do not use synthetic data here: rows passed the screens in some folds, but none of those that would be handed over."
+    return replace(v, use_synthetic=False, arm=fallback, sentence=sentence)
+
+
+def further(job: Job, generators: list[dict[str, Any]]) -> list[str]:
+    """What a person may do next."""
+    folder, some = quoted(str(job.folder)), any(g["kept"] for g in generators if g["name"] in job.generators("rows"))
+    sample = f"augmind sample {folder} --label {quoted(job.spec.classes[0])} -n 50"
+    return [f"augmind export {folder} --to imagefolder --out DIR", *([sample] if some else [])]
 
 
 def further_figures(job: Job, found: list[Predictions], decided: Verdict) -> dict[str, Any]:

@@ -204,7 +204,7 @@ def finish(finished: Any, as_json: bool) -> None:
     for line in record["next"]:
         out.print(f"next      {line}", soft_wrap=True)
     if record["generators"] and not any(g["kept"] for g in record["generators"]):
-        text = "no synthetic row passed the screens, so there was nothing to compare"
+        text = "no synthetic row that could be handed over passed the screens"
         raise NothingLeft(text, help="see in the report what rejected them; train longer with --preset balanced or --steps")
 
 
