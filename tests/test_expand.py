@@ -16,7 +16,7 @@ from augmind.generators.vae import Vae
 from augmind.job import Job
 from augmind.record import health_record, with_nothing_to_hand_over
 from augmind.shards import fill, judge, read_shard
-from augmind.verdict import Verdict
+from augmind.verdict import Difference, Verdict
 from runs import TINY, arrays, folder, installed, plant
 
 
@@ -241,10 +241,14 @@ def test_where_no_row_passes_no_arm_pretends_to_have_any_whatever_the_margin(tmp
 
 
 def test_a_gain_in_some_folds_is_no_use_if_no_row_can_be_handed_over():
-    gain = Verdict(use_synthetic=True, arm="synthetic+classical", sentence="Use.", gain=0.1, interval=(0.05, 0.15), against="x", p=0.01,
-                   certifiable=0.05, level=0.95, margin=0.0, differences={})  # fmt: skip
-    v = with_nothing_to_hand_over(gain)
-    assert not v.use_synthetic and v.arm == "real" and "none of those that would be handed over" in v.sentence
+    def decided(low, high):
+        harm = Difference(estimate=low, se=0.01, df=9.0, low=low, high=high, p=0.01, certifiable=0.05, detectable=0.1, rows=90, seeds=3, p_holm=0.01)
+        told = {"against": "x", "p": 0.01, "certifiable": 0.05, "level": 0.95, "margin": 0.0, "differences": {"classical vs real": harm}}
+        return Verdict(use_synthetic=True, arm="synthetic+classical", sentence="Use.", gain=0.1, interval=(0.05, 0.15), **told)
+
+    for low, high, arm in ((-0.1, 0.1, "classical"), (-0.2, -0.1, "real")):
+        v = with_nothing_to_hand_over(decided(low, high))
+        assert not v.use_synthetic and v.arm == arm and "none of those that would be handed over" in v.sentence
 
 
 def nothing_passes(screens, rows, judged):

@@ -10,7 +10,7 @@ from .core.store import load_tensors, read_json, read_table
 from .core.types import Samples
 from .data.export import Bundle, Table
 from .job import Job
-from .pipeline import shard_path, wanted_inputs
+from .pipeline import shards_by_generator
 
 CHOICES = ("all", "real", "synthetic")
 
@@ -55,8 +55,7 @@ def real_table(job: Job, rows: Samples) -> Table:
 
 def synthetic_tables(job: Job, generator: str) -> list[Table]:
     """Kept rows of one generator: those of the comparison, but for classes asked for by number the rows drawn for that."""
-    wanted = job.store.path(f"wanted-{generator}", wanted_inputs(job, generator))
-    found = [shard_table(job, path, generator) for path in (shard_path(job, job.final, generator), wanted) if (path / "table.parquet").exists()]
+    found = [shard_table(job, path, generator) for _, path in shards_by_generator(job, generator)]
     kept = [without(found[0], set(job.config.want)), *found[1:]] if found else []
     return [t for t in kept if len(t.names)]
 

@@ -217,10 +217,15 @@ def wanted_inputs(job: Job, generator: str) -> dict[str, Any]:
 
 
 def handover_shards(job: Job) -> list[tuple[str, Path]]:
-    """Finished shards of the fold that is handed over, each with what it was drawn for."""
-    found = [("comparison", shard_path(job, job.final, g)) for g in job.generators()]
-    found += [("wanted", job.store.path(f"wanted-{g}", wanted_inputs(job, g))) for g in job.generators("rows")]
+    """Finished shards of the fold that is handed over, each with what it was drawn for: "comparison", "wanted" or "sample"."""
+    found = [shard for g in job.generators() for shard in shards_by_generator(job, g)]
     found += [("sample", job.folder / "stages" / name) for name in job.store.finished() if name.startswith("sample-")]
+    return [(purpose, path) for purpose, path in found if (path / "table.parquet").is_file()]
+
+
+def shards_by_generator(job: Job, generator: str) -> list[tuple[str, Path]]:
+    """Shards of one generator in that fold: rows of the "comparison", and those "wanted" by number where any were asked for."""
+    found = [("comparison", shard_path(job, job.final, generator)), ("wanted", job.store.path(f"wanted-{generator}", wanted_inputs(job, generator)))]
     return [(purpose, path) for purpose, path in found if (path / "table.parquet").is_file()]
 
 

@@ -21,10 +21,10 @@ from .fairness import fairness_record
 from .figures import confusions, table
 from .growth import growth_record
 from .job import Job
-from .pipeline import shard_path, train_inputs, wanted_inputs
+from .pipeline import shard_path, shards_by_generator, train_inputs, wanted_inputs
 from .robust import robust_record, tested_corrupted
 from .searched import imagines, in_words, searches, without_use
-from .verdict import Predictions, Verdict, differences, intervals, verdict
+from .verdict import Predictions, Verdict, differences, fallback, intervals, verdict
 
 CHOSEN = "chosen in each fold"
 """The learner of the verdict: in every fold the one with the best inner score of its best classical arm."""
@@ -151,15 +151,6 @@ def all_findings(
     return sorted(unique, key=lambda f: ("problem", "warning", "info").index(f["level"]))
 
 
-def handed_over_shards(job: Job) -> list[tuple[str, Path, str]]:
-    """Shards whose rows a person may look at: generator, folder, and whether they were drawn for the "comparison" or "wanted"."""
-    out = []
-    for g in job.generators("rows"):
-        found = {"comparison": shard_path(job, job.final, g), "wanted": job.store.path(f"wanted-{g}", wanted_inputs(job, g))}
-        out += [(g, path, purpose) for purpose, path in found.items() if (path / "table.parquet").is_file()]
-    return out
-
-
 def gallery(job: Job) -> dict[str, Any]:
     """Real beside synthetic rows per class, each with its nearest real row, and rejected rows by reason, as previews."""
     real = job.fold_rows(job.final)
@@ -170,7 +161,7 @@ def gallery(job: Job) -> dict[str, Any]:
     def show(x: torch.Tensor) -> str:
         return job.codec.preview(x[None])[0]
 
-    for generator, path, purpose in handed_over_shards(job):
+    for generator, (purpose, path) in [(g, shard) for g in job.generators("rows") for shard in shards_by_generator(job, g)]:
         table, x = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")["x"]
         for i, label in enumerate(table["label"]):
             if purpose == "comparison" and label in job.config.want:
@@ -258,9 +249,8 @@ def with_nothing_to_hand_over(v: Verdict) -> Verdict:
     """Rows may have passed in some folds and none of those that would be handed over: there is nothing to use."""
     if not v.use_synthetic:
         return v
-    fallback = "classical" if f"{v.arm} vs classical" in v.differences else "real"
     sentence = "Do not use synthetic data here: rows passed the screens in some folds, but none of those that would be handed over."
-    return replace(v, use_synthetic=False, arm=fallback, sentence=sentence)
+    return replace(v, use_synthetic=False, arm=fallback(v.differences), sentence=sentence)
 
 
 def further(job: Job, generators: list[dict[str, Any]]) -> list[str]:

@@ -262,16 +262,13 @@ def verdict(
     shown = differences(cells, mode=mode, primary=primary, level=level)
     main = {rival: shown[f"{primary} vs {rival}"] for rival in rivals} if primary in by_arm else {}
     exploratory = {name: d for name, d in shown.items() if name.endswith(f" vs {rivals[0]}") and name.partition(" vs ")[0] not in (primary, *RIVALS)}
-    fallback = rivals[0]
-    if len(rivals) == 2:
-        fallback = "real" if shown["classical vs real"].high < 0 else "classical"
     settled: dict[str, Any] = {"level": level, "margin": margin, "differences": shown, "notes": dict(notes or {})}
     told = arm_findings(by_arm, primary, main, exploratory, level)
     settled["findings"] = (*row_findings(by_arm[rivals[0]], mode, classes), *told)
     if not main:
         sentence, nan = "Do not use synthetic data here: no synthetic rows were left to compare.", float("nan")
         unknown: dict[str, Any] = {"gain": nan, "interval": (nan, nan), "p": nan, "certifiable": nan}
-        return Verdict(use_synthetic=False, arm=fallback, sentence=sentence, against=RIVALS[rivals[0]], **unknown, **settled)
+        return Verdict(use_synthetic=False, arm=fallback(shown, rivals[0]), sentence=sentence, against=RIVALS[rivals[0]], **unknown, **settled)
     failed = [rival for rival, d in main.items() if d.low <= -margin]
     against = (failed or rivals)[0]
     decisive = main[against]
@@ -279,7 +276,7 @@ def verdict(
     use = not failed and not single
     return Verdict(
         use_synthetic=use,
-        arm=primary if use else fallback,
+        arm=primary if use else fallback(shown, rivals[0]),
         sentence=sentence_of(decisive, RIVALS[against], use=use, single=single, margin=margin, level=level, folds=folds_of(cells, mode)),
         gain=decisive.estimate,
         interval=(decisive.low, decisive.high),
@@ -288,6 +285,12 @@ def verdict(
         certifiable=decisive.certifiable,
         **settled,
     )
+
+
+def fallback(shown: Mapping[str, Difference], first: str = "classical") -> str:
+    """The recommended arm without synthetic rows: `first`, or "real" where the interval of "classical" shows that it does harm."""
+    harm = shown.get("classical vs real")
+    return "real" if harm and harm.high < 0 else first
 
 
 def folds_of(cells: Sequence[Predictions], mode: Mode) -> str:

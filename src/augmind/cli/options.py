@@ -20,7 +20,7 @@ EXAMPLES = {"--want": "spoons=500 forks=200", "--steps": "vae=1000 diffusion=200
 
 
 def listed(flag: str, text: str | None) -> tuple[str, ...] | None:
-    """ "a,b" as ("a", "b")."""
+    """ "a,b" as ("a", "b"). Raises `UsageError` where no name is left."""
     if text is None:
         return None
     found = tuple(part.strip() for part in text.split(",") if part.strip())
@@ -55,7 +55,6 @@ class Columns:
     """The column that says train or test."""
     size: int | None = None
     """The side, in pixels, to which everything is brought (default: the pictures' own, 64 at most)."""
-
     download: Annotated[bool, Parameter(negative="")] = False
     """Allow fetching a dataset from the Hugging Face Hub."""
 
