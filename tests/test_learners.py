@@ -1,13 +1,14 @@
 """Learners and transfers: they learn, they answer the closed-form questions, and they can be put away and taken out again."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
 from augmind.core.errors import UsageError
-from augmind.core.feed import Feed
+from augmind.core.feed import Feed, Schedule
 from augmind.core.registry import make
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds, stream
@@ -218,6 +219,33 @@ def test_pretraining_a_learner_that_is_fitted_at_once_is_refused_with_the_way_ou
     data = toy_data()
     with pytest.raises(UsageError, match="probe") as caught:
         make("transfers", Choice(name="pretrain")).train(learner("probe"), feed(data, synthetic=synthetic(data)), Run(folder=tmp_path))
+    assert "mix" in caught.value.help
+
+
+@pytest.mark.parametrize(("course", "share"), [("falling", 0.25), ("rising", 0.4), ("falling", 0.7)])
+def test_a_schedule_shows_as_many_synthetic_rows_as_a_fixed_share_and_every_row_equally_often(course, share):
+    data, steps = toy_data(12), 101
+    scheduled = feed(data, synthetic=synthetic(data), share=share, schedule=Schedule(course=course, steps=steps))
+    seen = [scheduled.batch(t, 16, 0) for t in range(steps)]
+    real = {row.numpy().tobytes() for row in data.spec.to_model(data.train.x)}
+    counts, times = [], Counter[bytes]()
+    for batch in seen:
+        rows = [row.numpy().tobytes() for row in batch.x]
+        counts.append(sum(row not in real for row in rows))
+        times.update(rows)
+    line = np.linspace(1, -1, steps) * (1 if course == "falling" else -1) * min(share, 1 - share)
+    assert np.allclose(counts, np.clip(16 * (share + line), 0, 15), atol=0.5 + 1e-9)
+    assert sum(counts) == pytest.approx(16 * share * steps, abs=0.01 * 16 * steps)
+    for kind in (True, False):
+        often = [n for row, n in times.items() if (row in real) == kind]
+        assert len(often) == (len(data.train) if kind else 24) and max(often) - min(often) <= 1
+    assert torch.equal(seen[50].x, scheduled.batch(50, 16, 0).x)
+
+
+def test_a_learner_that_is_fitted_at_once_has_no_schedule(tmp_path):
+    data = toy_data()
+    with pytest.raises(UsageError, match="probe") as caught:
+        make("transfers", Choice(name="schedule")).train(learner("probe"), feed(data, synthetic=synthetic(data)), Run(folder=tmp_path))
     assert "mix" in caught.value.help
 
 

@@ -1,7 +1,15 @@
 """The search: its space says what it means, simple policies win ties, planted truths are found, an interrupted search is replayed."""
 
+import base64
+import json
 import math
 import shutil
+import subprocess
+import sys
+import zlib
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -10,15 +18,19 @@ import torch
 from scipy.stats import sem
 
 import augmind
-from augmind.core.errors import UsageError
+from augmind.core.errors import DataError, MachineError, UsageError
 from augmind.core.registry import make
 from augmind.core.store import read_json
 from augmind.core.tune import Range, place_of, placed
 from augmind.core.types import Choice, Classical, Policy, Spec
+from augmind.job import Job
 from augmind.modalities.image.codec import ImageCodec
+from augmind.search.book import shared
+from augmind.search.score import Rung, learnt_from, rungs
 from augmind.search.space import IMAGINE, OFF, Space
-from augmind.search.study import shared
+from augmind.search.together import Together, reachable, unpacked
 from augmind.search.winner import Trial, lead, winner
+from augmind.testing import toy_samples
 from runs import installed, noised, plant, plant_search, scattered
 
 SPEC = Spec(kind="continuous", shape=(1, 12, 12), classes=("a", "b"))
@@ -199,3 +211,101 @@ def test_a_search_begins_with_the_winners_of_earlier_runs(tmp_path):
     assert names["earlier run, 1"] == read_json(first.folder / "policy.json")["classical"]
     with pytest.raises(UsageError, match="holds no policy"):
         augmind.expand(data, tmp_path / "no", **{**OPTIONS, "warm": (str(tmp_path),)})
+
+
+def queue_of(url):
+    """State -> how often, and the processes that worked, of the scores in a storage."""
+    storage = shared(url)
+    (name,) = [n for n in optuna.get_all_study_names(storage) if n.startswith("scores ")]
+    trials = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    done = [t for t in trials if t.state == optuna.trial.TrialState.COMPLETE]
+    assert len(done) == len({t.user_attrs["key"] for t in done})
+    return Counter(t.state.name for t in trials), {t.user_attrs["by"] for t in done}
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_second_run_of_a_search_learns_its_scores_from_the_storage_and_ends_alike(tmp_path):
+    data, url = scattered(tmp_path / "digits.npz", train=8, test=20), f"sqlite:///{tmp_path}/shared.db"
+    options = {**OPTIONS, "trials": 10, "seeds": 1, "until": "search"}
+    alone = augmind.expand(data, tmp_path / "alone", **options)
+    first = augmind.expand(data, tmp_path / "first", **options, storage=url)
+    worked = queue_of(url)
+    assert worked[0] == {"COMPLETE": len(list((tmp_path / "first" / "stages").glob("score-*")))} and len(worked[1]) == 1
+    second = augmind.expand(data, tmp_path / "second", **options, storage=url)
+    assert queue_of(url) == worked
+    assert record_of(alone) == record_of(first) == record_of(second)
+    assert any(n.endswith("probe 0") or "nearest 0" in n for n in optuna.get_all_study_names(shared(url)))
+
+
+@pytest.mark.usefixtures("planted")
+def test_what_a_dead_run_had_claimed_is_worked_out_by_another(tmp_path, monkeypatch):
+    data, url = scattered(tmp_path / "digits.npz", train=8, test=20), f"sqlite:///{tmp_path}/shared.db"
+    options = {**OPTIONS, "trials": 8, "seeds": 1, "until": "search"}
+    alone = augmind.expand(data, tmp_path / "alone", **options)
+    monkeypatch.setattr("augmind.search.together.HEARTBEAT", 1)
+    monkeypatch.setattr("augmind.search.together.GRACE", 2)
+
+    def dies(self, claimed, due, tell):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Together, "_work", dies)
+        with pytest.raises(Stopped):
+            augmind.expand(data, tmp_path / "dead", **options, storage=url)
+    assert queue_of(url)[0]["RUNNING"] == 1
+    other = augmind.expand(data, tmp_path / "other", **options, storage=url)
+    counts, _ = queue_of(url)
+    assert counts["FAIL"] == 1 and not counts["RUNNING"] and not counts["WAITING"]
+    assert record_of(other) == record_of(alone)
+
+
+@pytest.mark.usefixtures("planted")
+def test_two_runs_at_once_divide_the_scores_between_them(tmp_path):
+    data, url = scattered(tmp_path / "digits.npz", train=8, test=20), f"sqlite:///{tmp_path}/shared.db"
+    options = {**OPTIONS, "trials": 16, "seeds": 1, "until": "search", "storage": url, "jobs": 1}
+    code = "import json, sys, augmind; augmind.expand(**json.loads(sys.argv[1]))"
+    asked = [json.dumps({**options, "data": str(data), "out": str(tmp_path / name)}) for name in ("a", "b")]
+    both = [subprocess.Popen([sys.executable, "-c", code, text], stderr=subprocess.PIPE) for text in asked]
+    errors = [process.communicate(timeout=300)[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    counts, workers = queue_of(url)
+    assert set(counts) <= {"COMPLETE", "FAIL"} and counts["COMPLETE"] > 16
+    assert len(workers) == 2
+    found = [read_json(next((tmp_path / n / "stages").glob("search-*")) / "search.json") for n in ("a", "b")]
+    assert found[0] == found[1]
+
+
+def test_a_storage_that_holds_scores_of_other_rows_is_refused():
+    text = json.dumps({"guess": base64.b64encode(zlib.compress(np.array([0, 1, 2], "<u2").tobytes())).decode()})
+    assert unpacked(text, 3, 3)[0].tolist() == [0, 1, 2]
+    for wrong, rows, classes in ((text, 4, 3), (text, 2, 3), (text, 3, 2), ("{}", 3, 3), ("no", 3, 3), ('{"guess": "eA=="}', 3, 3)):
+        with pytest.raises(DataError, match="storage"):
+            unpacked(wrong, rows, classes)
+
+
+def test_a_storage_that_went_away_is_one_sentence():
+    with pytest.raises(MachineError, match="cannot be reached any more") as caught, reachable():
+        raise optuna.exceptions.StorageInternalError("gone")
+    assert caught.value.code == "ENV-005" and "same command again" in caught.value.help
+
+
+def standing_in(**parts):
+    """A job that knows no more than these parts."""
+    return type("Standing", (Job,), parts)(Path())
+
+
+@pytest.mark.parametrize(("learner", "rows", "first"), [("probe", 300, None), ("probe", 3000, "rows"), ("cnn", 3000, "steps")])
+def test_a_trial_is_shown_a_part_of_its_training_first_where_that_saves_time(learner, rows, first):
+    found = rungs(standing_in(plan=SimpleNamespace(splits=3, rows=rows, steps={"cnn": 100})), learner)
+    cheap = [r for r in found if not r.whole]
+    assert [r.split for r in found if r.whole] == [0, 1, 2]
+    assert cheap == ([] if first is None else [Rung(split=0, **{first: 0.25})]) and found[: len(cheap)] == cheap
+
+
+def test_fewer_rows_are_as_large_a_part_of_every_class():
+    rows = toy_samples(80, (1, 4, 4), 4, seed=0)
+    rows = rows.take(torch.cat([(rows.y == k).nonzero()[:, 0][: 20 - 4 * k] for k in range(4)]))
+    job = standing_in(config=SimpleNamespace(seed=0), fold_rows=lambda self, name: rows)
+    fewer = learnt_from(job, "0", Rung(split=0, rows=0.25))
+    assert fewer.counts(4).tolist() == [5, 4, 3, 2] and set(fewer.key.tolist()) <= set(rows.key.tolist())
+    assert fewer.key.tolist() != sorted(fewer.key.tolist()) and learnt_from(job, "0", Rung(split=0)) is rows

@@ -130,7 +130,7 @@ def reached(storage: str) -> None:
     """Opens the storage of a study. Raises `UsageError` where that cannot be."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from .search.study import shared
+    from .search.book import shared
 
     try:
         shared(storage)
@@ -259,19 +259,24 @@ def chosen_variants(job: Job) -> list[tuple[str, str]]:
 
 
 def search(job: Job, workers: Workers, tell: Watch) -> None:
-    """All searches side by side, a batch of each at a time, so that every worker is busy."""
+    """All searches side by side, a batch of each at a time, so that every worker is busy; with a storage, those of other runs too."""
     from .search.study import Search
+    from .search.together import Together
     from .search.winner import search_inputs
 
     left = [(f, n) for f in job.folds for n in job.plan.learners]
     left = [(f, n) for f, n in left if not job.store.done(job.store.path("search", search_inputs(job, f, n)))]
     searches = [Search(job, fold, learner) for fold, learner in left]
+    together = Together(job, workers) if job.config.storage and searches else None
+    run = together.run if together else workers.run
     while live := [s for s in searches if s.open]:
-        workers.run([item for s in live for item in s.pieces()], tell)
+        run([item for s in live for item in s.pieces()], tell)
         for s in live:
             s.learn()
     for s in searches:
         s.conclude()
+        if together:
+            together.publish_study(s.book)
 
 
 def ignore(*_: object) -> None:

@@ -104,7 +104,7 @@ class Tries:
     warm: Annotated[list[str] | None, Several] = None
     """Finished runs whose winning policies are tried first."""
     storage: str | None = None
-    """An Optuna storage URL instead of RUN/study.db, to watch or share the study; '$NAME' in it is read from the environment."""
+    """A database URL (sqlite:///study.db, postgresql://me:$NAME@host/db) through which runs of the same search share the work."""
 
     def options(self) -> dict[str, Any]:
         return asdict(self) | {"warm": tuple(self.warm) if self.warm else None}

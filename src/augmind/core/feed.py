@@ -4,7 +4,8 @@ Batch t is a pure function of (feed, seed, t), so a resumed training needs to re
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -35,6 +36,23 @@ class Consistency:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The synthetic part of a batch over a training of `steps`: a straight line through `Feed.share` at its middle.
+
+    "falling" goes from twice the share to none, "rising" the other way; where the share is above one half, the line is as steep
+    as a full batch allows. Over the whole training as many synthetic rows are seen as with a fixed share.
+    """
+
+    course: Literal["falling", "rising"]
+    steps: int
+
+    def share(self, t: int, middle: float) -> float:
+        """The synthetic part of the t-th batch."""
+        swing = min(middle, 1 - middle) * (1 - 2 * min(1.0, t / max(1, self.steps - 1)))
+        return middle + (swing if self.course == "falling" else -swing)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """x (b, *shape) in model space, y (b, k) soft labels, w (b,) weights of mean about 1.
 
@@ -52,7 +70,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
-    """`share` of every batch is synthetic when there are synthetic rows.
+    """`share` of every batch is synthetic when there are synthetic rows; under a `schedule`, on average.
 
     `views` are classically transformed copies of the real rows with features, for learners of feature space, which take
     everything at once (`table`); the others ask for batches and get transforms afresh at every step.
@@ -66,6 +84,7 @@ class Feed:
     balance: str = "none"
     synthetic: Samples | None = None
     share: float = 0.25
+    schedule: Schedule | None = None
     views: Samples | None = None
     consistency: Consistency | None = None
 
@@ -92,12 +111,21 @@ class Feed:
             return torch.ones(len(self.counts))
         return torch.where(present, self.counts.sum() / (present.sum() * self.counts.clamp(min=1)), 1.0)
 
-    def _real_positions(self, t: int, size: int, seed: int) -> Tensor:
-        n = len(self.real)
+    def _real_positions(self, t: int, start: int, size: int, seed: int) -> Tensor:
         if self.balance == "oversample":
             p = 1.0 / self.counts[self.real.y].float()
             return torch.multinomial(p, size, replacement=True, generator=stream(seed, "oversample", t))
-        return cyclic(n, t, size, seed, "real")
+        return passing(len(self.real), start, size, seed, "real")
+
+    def _synthetic_part(self, t: int, size: int) -> tuple[int, int]:
+        """How many synthetic rows all batches before the t-th had, and how many it has; at least one row of a batch is real."""
+        if self.synthetic is None or not len(self.synthetic):
+            return 0, 0
+        if self.schedule is None:
+            each = round(self.share * size)
+            return t * each, each
+        until = cumulated(self.schedule, self.share, size)
+        return until[t], until[t + 1] - until[t]
 
     @cached_property
     def nearest(self) -> Int[Tensor, " n"]:
@@ -111,13 +139,13 @@ class Feed:
         return out
 
     def batch(self, t: int, size: int, seed: int) -> Batch:
-        """The t-th batch of `size` rows: real rows in shuffled epochs, then a fixed number of synthetic ones."""
+        """The t-th batch of `size` rows: real rows in shuffled epochs, then the synthetic ones."""
         classes = len(self.spec.classes)
-        extra = round(self.share * size) if self.synthetic is not None and len(self.synthetic) else 0
-        rows = self._real_positions(t, size - extra, seed)
+        before, extra = self._synthetic_part(t, size)
+        rows = self._real_positions(t, t * size - before, size - extra, seed)
         x, y = self.real.x[rows], self.real.y[rows]
         if extra and self.synthetic is not None:
-            more = cyclic(len(self.synthetic), t, extra, seed, "synthetic")
+            more = passing(len(self.synthetic), before, extra, seed, "synthetic")
             x, y = torch.cat([x, self.synthetic.x[more]]), torch.cat([y, self.synthetic.y[more]])
         plain, soft = self.spec.to_model(x), one_hot(y, classes).float()
         view, soft = self.transform.apply(plain, soft, stable_seed(seed, "transform", t))
@@ -165,9 +193,19 @@ class Feed:
         return rows, w * (len(w) / w.sum())
 
 
+@lru_cache
+def cumulated(schedule: Schedule, middle: float, size: int) -> tuple[int, ...]:
+    """How many synthetic rows the batches before the t-th have, for every t."""
+    return (0, *accumulate(min(size - 1, round(schedule.share(t, middle) * size)) for t in range(schedule.steps)))
+
+
 def cyclic(n: int, t: int, size: int, *names: object) -> Tensor:
     """Positions of the t-th batch when n rows are passed through in freshly shuffled epochs."""
-    start = t * size
+    return passing(n, t * size, size, *names)
+
+
+def passing(n: int, start: int, size: int, *names: object) -> Tensor:
+    """`size` positions, the first of them the `start`-th, when n rows are passed through in freshly shuffled epochs."""
     epochs = range(start // n, (start + size - 1) // n + 1)
     order = torch.cat([torch.randperm(n, generator=stream(*names, e)) for e in epochs])
     return order[start - epochs[0] * n :][:size]

@@ -4,31 +4,46 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from augmind.core.errors import AugmindError
-from augmind.core.seeds import stable_seed
+from augmind.core.seeds import stable_seed, stream
 from augmind.core.store import load_tensors, read_json, save_tensors, write_json
-from augmind.core.types import Policy
+from augmind.core.types import Policy, Samples
 from augmind.job import Job
 from augmind.pipeline import draw_inputs
-from augmind.teaching import space_of, taught, views_used
+from augmind.teaching import first_of_each, space_of, taught, views_used
 
 CHEAP = 0.25
-"""Part of the learner's steps at the lowest fidelity."""
+"""Part of the learner's steps, or of the rows, at the lowest fidelity."""
+MANY = 2000
+"""From so many rows on, a learner that is fitted at once is first shown a part of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """One fidelity of a score: an inner split, and the part of the learner's steps."""
+    """One fidelity of a score: an inner split, and the parts of the learner's steps and of the real rows that it learns from."""
 
     split: int
     steps: float = 1.0
+    rows: float = 1.0
+
+    @property
+    def whole(self) -> bool:
+        return self.steps == self.rows == 1
 
 
 def rungs(job: Job, learner: str) -> list[Rung]:
-    """What a trial goes through, cheapest first; a learner that trains by steps shows a quarter of its training before."""
+    """What a trial goes through, cheapest first.
+
+    A learner that trains by steps shows a quarter of its training before, another one, where there are many rows, what it
+    learns from a quarter of them.
+    """
     whole = [Rung(split=i) for i in range(job.plan.splits)]
-    by_steps = space_of(learner) == "rows" and learner in job.plan.steps
-    return [Rung(split=0, steps=CHEAP), *whole] if by_steps else whole
+    if space_of(learner) == "rows" and learner in job.plan.steps:
+        return [Rung(split=0, steps=CHEAP), *whole]
+    return [Rung(split=0, rows=CHEAP), *whole] if job.plan.rows >= MANY else whole
 
 
 def inner(fold: str, rung: Rung) -> str:
@@ -40,7 +55,7 @@ def score_inputs(job: Job, fold: str, policy: Policy, rung: Rung) -> dict[str, A
     """What a score depends on. Two policies that do the same have one score."""
     draws = [draw_inputs(job, inner(fold, rung), job.key_of(g)) for g in policy.generators]
     return {"features": job.features_stage.name, "fold": inner(fold, rung), "policy": {**policy.to_json(), "classical": bare(policy)},
-            "draws": draws, "steps": rung.steps, "views": views_used(job, policy), "seed": job.config.seed}  # fmt: skip
+            "draws": draws, "steps": rung.steps, "rows": rung.rows, "views": views_used(job, policy), "seed": job.config.seed}  # fmt: skip
 
 
 def bare(policy: Policy) -> dict[str, Any]:
@@ -48,24 +63,43 @@ def bare(policy: Policy) -> dict[str, Any]:
     return {k: v for k, v in policy.to_json()["classical"].items() if k != "name"}
 
 
-def score(folder: str, fold: str, policy: dict[str, Any], split: int, steps: float) -> None:
+def learnt_from(job: Job, fold: str, rung: Rung) -> Samples:
+    """The real rows that a score is learnt from: at a lower fidelity as large a part of every class, drawn at random."""
+    rows = job.fold_rows(inner(fold, rung))
+    if rung.rows == 1:
+        return rows
+    rows = rows.take(torch.randperm(len(rows), generator=stream(job.config.seed, "fewer rows", fold)))
+    return rows.take(first_of_each(rows.y, rung.rows))
+
+
+def score(folder: str, fold: str, policy: dict[str, Any], split: int, steps: float, rows: float) -> None:
     """Trains a policy on the inner training part and predicts the inner validation part. A policy that cannot be trained says why."""
-    job, made, rung = Job(Path(folder)), Policy.from_json(policy), Rung(split=split, steps=steps)
+    job, made, rung = Job(Path(folder)), Policy.from_json(policy), Rung(split=split, steps=steps, rows=rows)
 
     def work(tmp: Path) -> None:
-        rows = job.fold_rows(fold)
-        val = rows.take(job.inner_parts(rows, fold)[split][1])
+        val = validation(job, fold, split)
         seed = stable_seed(job.config.seed, "score", fold, split)
         run = replace(job.run(f"{made.learner.name}, inner split {inner(fold, rung)}"), seed=seed)
         try:
-            model = taught(job, inner(fold, rung), made, job.fold_rows(inner(fold, rung)), 0, run, steps)
-            save_tensors(tmp / "guess.safetensors", {"y": val.y, "key": val.key, "guess": model.predict(val).argmax(1)})
-            why = ""
+            model = taught(job, inner(fold, rung), made, learnt_from(job, fold, rung), 0, run, steps)
+            write_score(tmp, val, model.predict(val).argmax(1))
         except AugmindError as error:
-            why = str(error)
-        write_json(tmp / "score.json", {"failed": why})
+            write_score(tmp, val, None, str(error))
 
     job.store.stage("score", score_inputs(job, fold, made, rung), work)
+
+
+def validation(job: Job, fold: str, split: int) -> Samples:
+    """The rows that a score is measured on."""
+    rows = job.fold_rows(fold)
+    return rows.take(job.inner_parts(rows, fold)[split][1])
+
+
+def write_score(folder: Path, val: Samples, guess: Tensor | None, failed: str = "") -> None:
+    """A score as files: the predicted classes of the validation rows, or why there are none."""
+    if guess is not None:
+        save_tensors(folder / "guess.safetensors", {"y": val.y, "key": val.key, "guess": guess})
+    write_json(folder / "score.json", {"failed": failed})
 
 
 @dataclass(frozen=True)

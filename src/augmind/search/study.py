@@ -5,9 +5,6 @@ killed is replayed from its first trial in no time, asks for the very same polic
 """
 
 import contextlib
-import os
-import warnings
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from augmind.core.types import Choice, Classical, Policy
 from augmind.job import Job
 from augmind.teaching import candidates, default_policy, space_of
 
+from .book import book_of, quiet, working_study, written
 from .score import rungs, scored
 from .space import IMAGINE, Space
 from .winner import Trial, balanced, search_inputs, strongest, study_seed, winner
@@ -35,7 +33,6 @@ LOOKS = 2 / 3
 """Part of the trials, after those that a search begins with, that may go to plug-ins that no trial has used yet."""
 START = 10
 """Trials, those that a search begins with among them, before the sampler learns from results."""
-FILE = "study.db"
 DEFAULT = "default policy"
 
 
@@ -89,7 +86,8 @@ class Search:
         self.done: list[Candidate] = []
         self.rung = 0
         self.tried: set[str] = set()
-        self.study = open_study(job, f"{job.about['fingerprint']} {learner} {fold}")
+        self.study = working_study(f"{job.about['fingerprint']} {learner} {fold}")
+        self.book = book_of(job, self.study.study_name)
         self.waiting = [(c.name, default_policy(job, learner, c, generators=False)) for c in candidates(job, learner)]
         self.waiting += [(f"earlier run, {i + 1}", p) for i, p in enumerate(earlier(job, self.space))]
         self.defaults_asked = not self.space.generators
@@ -108,7 +106,7 @@ class Search:
             Item(
                 name=f"try {self.learner} {self.fold} {c.number} {self.rung}",
                 function="augmind.search.score:score",
-                args={**root, "policy": c.policy.to_json(), "split": rung.split, "steps": rung.steps},
+                args={**root, "policy": c.policy.to_json(), **asdict(rung)},
             )
             for c in self.batch
             if c.state == "running"
@@ -185,6 +183,7 @@ class Search:
                 self.study.tell(c.trial, state=optuna.trial.TrialState.PRUNED)
         if last or all(c.state != "running" for c in self.batch):
             self.done += self.batch
+            written(self.book, self.study, [c.trial for c in self.batch])
             self.batch = []
             self.job.run(f"search {self.learner} {self.fold}").event("progress", done=len(self.done), total=self.job.plan.trials, best=self.best())
         self.rung += 1
@@ -193,7 +192,7 @@ class Search:
         """Balanced accuracy on what has been scored, whole trainings only where there are any."""
         if not c.rights:
             return 0.0
-        whole = [r for r in c.rights if r[0].steps == 1] or c.rights
+        whole = [r for r in c.rights if r[0].whole] or c.rights
         return balanced(torch.cat([r[1] for r in whole]), torch.cat([r[2] for r in whole]))
 
     def best(self) -> float:
@@ -227,7 +226,7 @@ class Search:
 
 
 def pooled(c: Candidate, column: int) -> torch.Tensor:
-    return torch.cat([r[column] for r in c.rights if r[0].steps == 1])
+    return torch.cat([r[column] for r in c.rights if r[0].whole])
 
 
 def sampler(job: Job, fold: str, learner: str, number: int, attempt: int, imagining: bool) -> "optuna.samplers.BaseSampler":
@@ -244,39 +243,6 @@ def sampler(job: Job, fold: str, learner: str, number: int, attempt: int, imagin
         else:
             made = optuna.samplers.TPESampler(seed=seed, n_startup_trials=START, constant_liar=True)
         return optuna.samplers.PartialFixedSampler({IMAGINE: imagining and number % 2 == 1}, made)
-
-
-def shared(url: str) -> "optuna.storages.RDBStorage":
-    """The storage behind a database URL, in which `$NAME` stands for a variable of the environment."""
-    import optuna
-
-    return optuna.storages.RDBStorage(os.path.expandvars(url))
-
-
-def open_study(job: Job, name: str) -> "optuna.Study":
-    """A fresh study in the run folder, or the shared one of `--storage`."""
-    import optuna
-    from sqlalchemy import event
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with quiet():
-        if job.config.storage:
-            storage = shared(job.config.storage)
-        else:
-            storage = optuna.storages.RDBStorage(f"sqlite:///{job.folder / FILE}")
-            event.listen(storage.engine, "connect", lambda connection, _: connection.execute("pragma synchronous=off"))
-            if name in optuna.get_all_study_names(storage):
-                optuna.delete_study(study_name=name, storage=storage)
-        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
-        return optuna.create_study(study_name=name, storage=storage, pruner=pruner, direction="maximize", load_if_exists=True)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Optuna warns that parts of it are young; nothing that a person could act on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def importance(study: "optuna.Study", seed: int) -> dict[str, float]:

@@ -79,7 +79,7 @@ def search_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:
     about = {"trials": plan.trials, "splits": plan.splits, "sampler": plan.sampler, "variants": plan.variants, "generators": plan.generators}
     views = [view_inputs(job, t) for t in needed_views(job)]
     about |= {"learner": asdict(job.learner(learner)), "steps": plan.steps, "ratio": plan.ratio, "seed": job.config.seed, "earlier": plan.earlier}
-    return about | {"features": job.features_stage.name, "fold": fold, "views": views, "storage": job.config.storage}
+    return about | {"features": job.features_stage.name, "fold": fold, "views": views}
 
 
 def search_record(job: Job, fold: str, learner: str) -> dict[str, Any]:
