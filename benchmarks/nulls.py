@@ -1,7 +1,7 @@
 """Error rates and power of the verdict's test, on simulated and on trained comparisons.
 
     python -m benchmarks.nulls             all parts, about 13 minutes on one busy core
-    python -m benchmarks.nulls real        one part: coverage, holdout, cv, methods, real, once, shared, power, arms, groups or growth
+    python -m benchmarks.nulls real        one part: coverage, holdout, cv, methods, real, once, shared, power, arms, groups, growth or searched
 
 "use it" is the share of comparisons whose 95 % interval lies above zero; under a null it may not exceed 5 % and aims at 2.5 %.
 """
@@ -9,14 +9,18 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
+import torch
 from scipy.stats import binomtest, norm, t
 
 from augmind.core.seeds import stable_seed
+from augmind.core.types import Choice, Classical, Policy
 from augmind.fairness import Widening, by_group, compared, widening
 from augmind.figures import Predictions
 from augmind.growth import fit_law, further, worth
+from augmind.search.winner import Trial, winner
 from augmind.spread import Spread, spread
 
 BALANCED = (1, 1, 1)
@@ -416,7 +420,41 @@ def growth(replicates: int = 200) -> Iterator[str]:
             yield f"  exponent {exponent}  noise {noise:4.2f}  true {rows:5.0f} rows   {told}   not told {100 * silent / replicates:.0f} %"
 
 
-PARTS = {f.__name__: f for f in (coverage, holdout, cv, methods, real, once, shared, power, arms, groups, growth)}
+def searched(replicates: int = 1000) -> Iterator[str]:
+    """A whole search: 24 policies scored on inner folds, the winner and the best classical policy on 1,000 sealed rows, 5 seeds."""
+    yield "Searches: policies of equal worth (gain 0), and synthetic rows that gain; half of the policies use them"
+    names = ("none", "flip", "crop", "mixup")
+    bare = Policy(learner=Choice(name="probe"), classical=Classical(name="none"))
+    kinds = [bare if i < len(names) or i % 2 == 0 else replace(bare, generators=(Choice(name="vae"),)) for i in range(24)]
+    for inner, gain, luck in ((60, 0.0, 0.02), (60, 0.0, 0.06), (300, 0.0, 0.02), (300, 0.0, 0.06), (300, 0.11, 0.02), (300, 0.22, 0.02)):
+        draw, y, ty = rng("searched", inner, gain, luck), labels(inner, BALANCED), labels(1000, BALANCED)
+        used = wrong = 0
+        optimism, gains = [], []
+        for _ in range(replicates):
+            both = 1 + draw.normal(size=(inner, 1))
+            quality = np.array([gain * bool(k.generators) for k in kinds]) + draw.normal(size=len(kinds)) * luck
+            right = both + quality + draw.normal(size=(inner, len(kinds))) * 0.7 > 0
+            tensors = [torch.from_numpy(r.astype(float)) for r in right.T]
+            told = {"params": {}, "y": torch.from_numpy(y)}
+            trials = [
+                Trial(number=i, name="".join(names[i : i + 1]), policy=kinds[i], value=float(r.mean()), right=r, **told)
+                for i, r in enumerate(tensors)
+            ]
+            won = winner(trials)
+            optimism.append(won.value - norm.cdf((1 + gain * bool(won.policy.generators)) / (1 + 0.5) ** 0.5))
+            if not won.policy.generators:
+                continue
+            used += 1
+            d = latent(draw, ty, 5, gain=gain, luck=luck)
+            rivals = [spread(d, ty), spread(latent(draw, ty, 5, gain=gain, luck=luck), ty)]
+            gains.append(d.mean())
+            wrong += all(s.low > 0 for s in rivals)
+        points = 100 * float(np.mean(gains)) if gains else float("nan")
+        won = f"synthetic rows won {100 * used / replicates:5.1f} %   use it {share(wrong, replicates)}   optimism {100 * np.mean(optimism):+.1f}"
+        yield f"  inner rows {inner:3d}  luck {luck:4.2f}  true gain {points:+4.1f} points   {won}"
+
+
+PARTS = {f.__name__: f for f in (coverage, holdout, cv, methods, real, once, shared, power, arms, groups, growth, searched)}
 
 
 def main() -> None:
