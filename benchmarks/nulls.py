@@ -435,11 +435,9 @@ def searched(replicates: int = 1000) -> Iterator[str]:
             quality = np.array([gain * bool(k.generators) for k in kinds]) + draw.normal(size=len(kinds)) * luck
             right = both + quality + draw.normal(size=(inner, len(kinds))) * 0.7 > 0
             tensors = [torch.from_numpy(r.astype(float)) for r in right.T]
+            about = [{"number": i, "name": "".join(names[i : i + 1]), "policy": k} for i, k in enumerate(kinds)]
             told = {"params": {}, "y": torch.from_numpy(y)}
-            trials = [
-                Trial(number=i, name="".join(names[i : i + 1]), policy=kinds[i], value=float(r.mean()), right=r, **told)
-                for i, r in enumerate(tensors)
-            ]
+            trials = [Trial(value=float(r.mean()), right=r, **a, **told) for a, r in zip(about, tensors, strict=True)]
             won = winner(trials)
             optimism.append(won.value - norm.cdf((1 + gain * bool(won.policy.generators)) / (1 + 0.5) ** 0.5))
             if not won.policy.generators:
