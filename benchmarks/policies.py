@@ -1,8 +1,8 @@
 """Does the search beat random search on real sets, and is what it recommends no worse than what every search begins with?
 
-    python -m benchmarks.policies --data FOLDER [--sets fashion cifar faces chest] [--seeds 5] [--trials 24] [--learner probe]
+    python -m benchmarks.policies --data FOLDER [--sets fashion cifar chest] [--seeds 5] [--trials 24] [--learner probe]
 
-FOLDER holds `images/`: Fashion-MNIST, CIFAR-10, AT&T faces and chest X-rays. For every set and seed, which draws the training rows
+FOLDER holds `images/`: Fashion-MNIST, CIFAR-10 and chest X-rays. For every set and seed, which draws the training rows
 and seeds everything else, one run without a search and one for each sampler with as many trials, all tested on the same sealed
 rows, balanced accuracy in points. Printed for each set: the searched arm of each sampler on sealed rows; the mean ranks of the
 samplers by the best score that they found on inner folds and by their arm on sealed rows; and the lead of each arm, with a 95 % t
@@ -12,11 +12,9 @@ network from scratch gets 150 steps. Finished runs are not repeated. Expected: 1
 
 import argparse
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.stats import rankdata
 
 import augmind
@@ -26,20 +24,10 @@ from augmind.core.store import atomic_write
 from .lowdata import SETS, interval, read
 
 SAMPLERS = ("tpe", "random")
-PER = {"fashion": (20, 100), "cifar": (20, 100), "faces": (4, 6), "chest": (50, 200)}
+PER = {"fashion": (20, 100), "cifar": (20, 100), "chest": (50, 200)}
 """Training and test rows of a class."""
 OPTIONS: dict[str, dict] = {"probe": {"generators": ("feature",)}, "cnn": {"generators": ("vae",), "steps": {"cnn": 150, "vae": 200}}}
 Rows = dict[str, tuple[np.ndarray, np.ndarray]]
-
-
-def faces(path: Path) -> Rows:
-    """All pictures of every person, at half their size, as one split."""
-    x, y = [], []
-    with zipfile.ZipFile(path) as z:
-        for name in sorted(n for n in z.namelist() if n.endswith(".pgm")):
-            x.append(np.asarray(Image.open(io.BytesIO(z.read(name))).resize((46, 56))))
-            y.append(name.split("/")[-2])
-    return {"all": (np.stack(x), np.array(y))}
 
 
 def chest(path: Path) -> Rows:
@@ -49,20 +37,15 @@ def chest(path: Path) -> Rows:
 
 
 def rows_of(folder: Path, name: str) -> Rows:
-    if name == "faces":
-        return faces(folder / "att_faces.zip")
     return chest(folder / "pneumoniamnist.npz") if name == "chest" else read(folder / SETS[name])
 
 
 def cell(rows: Rows, name: str, seed: int, out: Path) -> Path:
     """Training and test rows of every class as one .npz, the training rows drawn with the seed."""
     rng, (train, test) = np.random.default_rng(2000 + seed), PER[name]
-    own = "test" in rows
-    x, y = rows["train" if own else "all"]
-    tx, ty = rows["test"] if own else (x, y)
-    mine = {k: rng.permutation(np.flatnonzero(y == k)) for k in np.unique(y)}
-    theirs = {k: np.flatnonzero(ty == k)[:test] if own else mine[k][train : train + test] for k in mine}
-    a, b = (np.concatenate([part[k] for k in mine]) for part in ({k: v[:train] for k, v in mine.items()}, theirs))
+    (x, y), (tx, ty) = rows["train"], rows["test"]
+    a = np.concatenate([rng.permutation(np.flatnonzero(y == k))[:train] for k in np.unique(y)])
+    b = np.concatenate([np.flatnonzero(ty == k)[:test] for k in np.unique(ty)])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, train_images=x[a], train_labels=y[a], test_images=tx[b], test_labels=ty[b])
     if not out.exists():

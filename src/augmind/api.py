@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def load(data: str | Path, **options: Any) -> "Dataset":
     """Reads a labelled dataset: a folder with one subfolder a class, a table, an archive, `.npz` or a Hugging Face dataset.
 
-    Options: label, column, group, split (column names), size (side), max_bad (share of unreadable rows), download.
+    Options: label, column, text, group, split (column names), size (side), max_bad (share of unreadable rows), download.
     Raises `DataError` in one sentence for what cannot be read.
     """
     from .data.load import load as read
@@ -144,7 +144,7 @@ class Finished:
         return written
 
     def export(self, out: str | Path, to: str = "imagefolder", rows: str = "all") -> Path:
-        """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset or npz; `rows` is all, real or synthetic."""
+        """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset, npz, for texts also csv or jsonl; `rows` all, real or synthetic."""
         from .data.export import export
         from .handover import handed_over
 

@@ -88,7 +88,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     for name in config.want:
         if name not in facts["classes"]:
             raise unknown("class in --want", name, facts["classes"])
-    keys = ("mode", "folds", "rows", "test_rows", "imbalanced")
+    keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
     plan = make_plan(config, earlier=earlier_policies(config.warm), **known)
     if config.start:

@@ -15,7 +15,7 @@ from .core.registry import find, names
 from .core.seeds import stable_seed
 from .core.store import damaged_file, read_json
 from .core.tune import place_of, placed, ranges
-from .core.types import SIDES
+from .core.types import SIDES, Spec
 from .tracking import checked
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -115,6 +115,7 @@ class Config(BaseModel):
     data: str
     label: str | None = None
     column: str | None = None
+    text: str | None = None
     group: str | None = None
     split: str | None = None
     size: int | None = Field(None, ge=SIDES.start, le=SIDES.stop - 1)
@@ -125,7 +126,7 @@ class Config(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31)
     generators: Names = GENERATORS
     learner: Names | None = None
-    backbone: str = "lite0"
+    backbone: str | None = None
     start: str | None = None
     labels: str | None = None
     want: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -270,15 +271,18 @@ def make_plan(
     classes: int,
     shape: tuple[int, ...],
     imbalanced: bool,
+    kind: Literal["continuous", "tokens"] = "continuous",
     earlier: tuple[dict[str, Any], ...] = (),
 ) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
     preset, notes = config.preset_values(), list[str]()
     ratio = config.ratio or preset.ratio
-    learners = config.learner or preset.learners
+    spec = Spec(kind=kind, shape=shape, classes=())
+    learners = config.learner or fitting("learners", preset.learners, spec)
+    generators = fitting("generators", config.generators, spec) if config.generators == GENERATORS else config.generators
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
-        learners = ("probe", "cnn")
-    elif config.learner is None and config.preset == "quick":
+        learners = fitting("learners", ("probe", "cnn"), spec)
+    elif config.learner is None and config.preset == "quick" and fitting("learners", ("cnn",), spec):
         notes.append("the quick preset compares with a pretrained backbone only; add --learner probe,cnn for a network from scratch too")
     plan = Plan(
         mode=mode,
@@ -289,7 +293,7 @@ def make_plan(
         classes=classes,
         shape=shape,
         learners=learners,
-        generators=config.generators,
+        generators=generators,
         screens=(*SCREENS, "mix") if "group" in config.balance else SCREENS,
         steps={**preset.steps, **config.steps},
         settings={**preset.settings, **({"mix": {"ratio": ratio}} if "group" in config.balance else {})},
@@ -302,7 +306,7 @@ def make_plan(
         trials=(config.trials or preset.trials) if config.search else 0,
         splits=min(preset.splits, preset.inner_folds) if config.search else 0,
         sampler=config.sampler,
-        variants=other_settings(config, preset) if config.search else {},
+        variants=other_settings(generators, config.seed, preset) if config.search else {},
         earlier=earlier,
     )
     cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
@@ -320,14 +324,19 @@ def make_plan(
     return replace(plan, estimates=cost, notes=tuple(notes))
 
 
-def other_settings(config: Config, preset: Preset) -> dict[str, dict[str, Any]]:
+def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
+    """Of these plug-ins those that can take such rows, or work on features, which any rows have."""
+    return tuple(n for n in wanted if find(kind, n).space == "features" or not find(kind, n).refuses(spec))
+
+
+def other_settings(generators: tuple[str, ...], seed: int, preset: Preset) -> dict[str, dict[str, Any]]:
     """Settings of generators beside their defaults, by key: every tunable field that costs nothing, half-way to a random place."""
     out: dict[str, dict[str, Any]] = {}
-    for name in config.generators:
+    for name in generators:
         plugin = find("generators", name)
         free = {n: r for n, r in ranges(plugin).items() if n not in COSTLY}
         for i in range(preset.variants if free else 0):
-            places = [stable_seed(config.seed, "settings", name, i, n) % 10_000 / 10_000 for n in free]
+            places = [stable_seed(seed, "settings", name, i, n) % 10_000 / 10_000 for n in free]
             settings = dict(preset.settings.get(name, {}))
             for (field_name, allowed), u in zip(free.items(), places, strict=True):
                 default = place_of(allowed, plugin.__dataclass_fields__[field_name].default)

@@ -7,7 +7,7 @@ import torch
 from .core.errors import UsageError
 from .core.plugin import Generator
 from .core.store import read_json
-from .data.export import Bundle, Table, export
+from .data.export import Bundle, Table, export, written
 from .handover import shard_table
 from .job import Job
 from .pipeline import by_yield, seen_by, trained
@@ -35,8 +35,9 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
                 tables.append(drawn(job, name, plugin, label, left if turn else -(-left // (len(usable) - i))))
     tables = [t for t in tables if t.names]
     if tables:
+        to = "csv" if written(job.codec) else "imagefolder"
         record = read_json(job.folder / "report.json")
-        export(Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits={"": tables}, record=record), out, "imagefolder")
+        export(Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits={"": tables}, record=record), out, to)
     return sum(len(t.names) for t in tables)
 
 

@@ -62,7 +62,7 @@ class Job:
     @cached_property
     def prepare_inputs(self) -> dict[str, Any]:
         c = self.config
-        options = c.model_dump(include={"label", "column", "group", "split", "size", "max_bad", "drop_rare", "test", "seed"})
+        options = c.model_dump(include={"label", "column", "text", "group", "split", "size", "max_bad", "drop_rare", "test", "seed"})
         return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, "repeats": c.repeats, **options}
 
     @property
@@ -196,10 +196,11 @@ class Job:
         return tuple(n for n in own if space in (None, "features") or own[n] == space)
 
 
-def codec(name: str, spec: Spec, backbone: str) -> Codec:
-    """The codec of a modality by its folder's name."""
+def codec(name: str, spec: Spec, backbone: str | None = None) -> Codec:
+    """The codec of a modality by its folder's name, with its own backbone unless one is named."""
     module = importlib.import_module(f"augmind.modalities.{name}.codec")
-    return getattr(module, f"{name.capitalize()}Codec")(spec, backbone)
+    made = getattr(module, f"{name.capitalize()}Codec")
+    return made(spec, backbone) if backbone else made(spec)
 
 
 def write_rows(path: Path, rows: tuple[Row, ...]) -> None:

@@ -33,7 +33,7 @@ def prepare(folder: str) -> dict[str, Any]:
     c = job.config
 
     def work(tmp: Path) -> None:
-        source = {"label": c.label, "column": c.column, "group": c.group, "split": c.split, "size": c.size}
+        source = {"label": c.label, "column": c.column, "text": c.text, "group": c.group, "split": c.split, "size": c.size}
         dataset = clean(load(c.data, **source, max_bad=c.max_bad, download=c.download))
         dataset = drop_rare(dataset) if c.drop_rare else dataset
         count = c.folds or c.preset_values().folds
@@ -63,6 +63,7 @@ def prepare(folder: str) -> dict[str, Any]:
         "rows": len(job.real),
         "test_rows": 0 if job.split.mode == "cv" else len(job.split.folds[0].test),
         "classes": list(job.spec.classes),
+        "kind": job.spec.kind,
         "shape": list(job.spec.shape),
         "imbalanced": bool(present.max() > 1.5 * present.min()),
     }

@@ -16,6 +16,7 @@ from .core.plugin import Learner
 from .core.registry import find, make
 from .core.store import atomic_write, finite, load_tensors, read_json, read_table, write_json
 from .core.types import Knowledge
+from .data.export import written
 from .explain import explain_record, with_previews
 from .fairness import fairness_record
 from .figures import confusions, table
@@ -257,7 +258,7 @@ def further(job: Job, generators: list[dict[str, Any]]) -> list[str]:
     """What a person may do next."""
     folder, some = quoted(str(job.folder)), any(g["kept"] for g in generators if g["name"] in job.generators("rows"))
     sample = f"augmind sample {folder} --label {quoted(job.spec.classes[0])} -n 50"
-    return [f"augmind export {folder} --to imagefolder --out DIR", *([sample] if some else [])]
+    return [f"augmind export {folder} --to {'csv' if written(job.codec) else 'imagefolder'} --out DIR", *([sample] if some else [])]
 
 
 def further_figures(job: Job, found: list[Predictions], decided: Verdict) -> dict[str, Any]:

@@ -48,7 +48,9 @@ class Columns:
     label: str | None = None
     """The column that holds the class."""
     column: str | None = None
-    """The column that holds the path or bytes."""
+    """The column that holds the path or bytes of a picture."""
+    text: str | None = None
+    """The column that holds the text of a row."""
     group: str | None = None
     """The column of subject, site or recording: its members never cross a split."""
     split: str | None = None

@@ -33,7 +33,8 @@ class Knowledge(Enum):
 class Spec:
     """What ONE example looks like: all that a plug-in may ask about the data.
 
-    `bounded` examples are stored as uint8 in 0..255 and modelled as float32 in [-1, 1]; the others are float32 throughout.
+    `bounded` examples are stored as uint8 in 0..255 and modelled as float32 in [-1, 1]; the others are float32 throughout, but
+    for tokens, which are whole numbers throughout.
     """
 
     kind: Literal["continuous", "tokens"]
@@ -41,12 +42,16 @@ class Spec:
     classes: tuple[str, ...]
     bounded: bool = True
 
-    def to_model(self, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Stored rows to what networks see: uint8 0..255 becomes float32 in [-1, 1]."""
+    def to_model(self, x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n ..."]:
+        """Stored rows to what networks see: uint8 0..255 becomes float32 in [-1, 1]. Rows of tokens stay as they are."""
+        if self.kind == "tokens":
+            return x
         return x.float().div_(127.5).sub_(1.0) if self.bounded else x.float()
 
-    def to_store(self, x: Float[Tensor, "n ..."]) -> Shaped[Tensor, "n ..."]:
+    def to_store(self, x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n ..."]:
         """Inverse of `to_model`; rounds to the nearest stored value and clips to the range."""
+        if self.kind == "tokens":
+            return x
         if not self.bounded:
             return x.float()
         return x.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

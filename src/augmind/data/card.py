@@ -28,7 +28,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
     ]
     lines += ["## Rows", "", "| split | kind | rows |", "|---|---|---|"]
     lines += [f"| {split} | {kind} | {n} |" for split, of in counts.items() for kind, n in sorted(of.items())]
-    lines += ["", f"Each row has shape {spec.shape} (channels, height, width) and one of {len(spec.classes)} classes:"]
+    lines += ["", f"Each row {shaped(spec)} and has one of {len(spec.classes)} classes:"]
     lines += ["", ", ".join(code(c) for c in spec.classes), "", "## Columns", ""]
     lines += [
         "- `label`: the class; `synthetic`: whether a generator drew the row; `generator` and `seed`: which one, from which seed",
@@ -39,7 +39,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
         "",
         f"- command: {code(record['reproduce'])}",
         f"- versions: {', '.join(f'{k} {v}' for k, v in record['versions'].items())}",
-        f"- format: {to}; real rows are standardised to the shape above, originals are untouched",
+        f"- format: {to}; real rows are standardised as said above, originals are untouched",
     ]
     for g in record["generators"]:
         yielded = f"{g['kept']} of {g['drawn']} rows drawn for the comparison kept; settings {json.dumps(g['settings'])}"
@@ -47,6 +47,11 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
     lines += ["", "## Limits", ""]
     lines.append("The screens look for copies of training rows and wrong labels; they do not make any promise of privacy.")
     return "\n".join(lines) + "\n"
+
+
+def shaped(spec: Spec) -> str:
+    """What one row is, in words."""
+    return f"is a text of up to {spec.shape[0]} bytes" if spec.kind == "tokens" else f"has shape {spec.shape} (channels, height, width)"
 
 
 def code(text: str) -> str:

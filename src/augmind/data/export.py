@@ -1,4 +1,4 @@
-"""Datasets out: an image folder, Parquet, WebDataset shards or one `.npz`, each with a card that tells how it was made.
+"""Datasets out: a folder of files, Parquet, WebDataset shards or one `.npz`, texts also as CSV or JSON lines; with a card on how it was made.
 
 Everything is written beside the target, to the disk itself, and renamed into place: an interrupted export leaves nothing
 half-made.
@@ -73,6 +73,8 @@ class Bundle:
 def export(bundle: Bundle, out: Path, to: str) -> Path:
     """Writes a bundle; returns `out`. Raises `UsageError` for an unknown format or a folder that is not empty."""
     formats = {"imagefolder": imagefolder, "parquet": parquet, "webdataset": webdataset, "npz": npz}
+    if written(bundle.codec):
+        formats = {"csv": csv_table, "jsonl": jsonl, **formats}
     if to not in formats:
         raise unknown("format", to, formats)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -155,6 +157,36 @@ def imagefolder(bundle: Bundle, out: Path) -> None:
             pq.write_table(pa.Table.from_pylist(records, schema=schema), root / "metadata.parquet")
 
 
+def written(codec: Codec) -> bool:
+    """Whether rows are texts, which stand in a table themselves."""
+    return codec.name == "text"
+
+
+def sentences(bundle: Bundle, split: str) -> Iterator[dict[str, Any]]:
+    """Every row of a split with its text first."""
+    for blob, _, columns in bundle.files(split):
+        yield {"text": blob.decode(), **columns}
+
+
+def csv_table(bundle: Bundle, out: Path) -> None:
+    """SPLIT.csv with the column `text` and all others; no cell is a formula."""
+    for split in bundle.splits:
+        with (out / f"{split or 'train'}.csv").open("w", newline="", encoding="utf-8") as f:
+            sheet: Any = None
+            for record in sentences(bundle, split):
+                if sheet is None:
+                    sheet = csv.DictWriter(f, list(record))
+                    sheet.writeheader()
+                sheet.writerow({k: cell(v) for k, v in record.items()})
+
+
+def jsonl(bundle: Bundle, out: Path) -> None:
+    """SPLIT.jsonl, one object a line."""
+    for split in bundle.splits:
+        with (out / f"{split or 'train'}.jsonl").open("w", encoding="utf-8") as f:
+            f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in sentences(bundle, split))
+
+
 def parquet(bundle: Bundle, out: Path) -> None:
     """SPLIT.parquet with the features that `datasets` needs to decode the media column and name the classes."""
     import datasets
@@ -164,12 +196,12 @@ def parquet(bundle: Bundle, out: Path) -> None:
     media = bundle.codec.name
     for split, tables in bundle.splits.items():
         kinds = {k: v for k, v in schema_of(tables[0].columns).items() if k != "label"}
-        native = datasets.Image() if media == "image" else datasets.Value("binary")
+        native = datasets.Image() if media == "image" else datasets.Value("string" if written(bundle.codec) else "binary")
         features = datasets.Features({media: native, "label": datasets.ClassLabel(names=list(bundle.spec.classes))})
         features |= datasets.Features({k: datasets.Value(v) for k, v in kinds.items()})
         columns: dict[str, list[Any]] = {k: [] for k in features}
         for blob, name, record in bundle.files(split):
-            columns[media].append({"bytes": blob, "path": f"{name}{bundle.codec.suffix}"})
+            columns[media].append(blob.decode() if written(bundle.codec) else {"bytes": blob, "path": f"{name}{bundle.codec.suffix}"})
             columns["label"].append(bundle.spec.classes.index(record["label"]))
             for k in kinds:
                 columns[k].append(record[k])

@@ -1,4 +1,4 @@
-"""Tables that list pictures: which files are tables, which of their columns mean what, and a row of the table as an entry."""
+"""Tables that list pictures or hold texts: which files are tables, which of their columns mean what, and a row of the table as an entry."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from augmind.core.errors import DataError, unknown
 from augmind.modalities.image.decode import CannotRead
 from augmind.modalities.image.workers import File
 
-from .sources import SPLITS, Columns, Entry, Found, printable, tidy
+from .sources import SPLITS, Columns, Entry, Found, Text, printable, tidy
 from .table import Table
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
@@ -20,15 +20,19 @@ PICTURE_NAMES = (
     *("image_path", "img_path", "image_file", "image_bytes", "bytes", "jpg", "png"),
 )
 LABEL_NAMES = ("label", "labels", "class", "target", "y", "category", "class_name", "label_name", "fine_label")
+TEXT_NAMES = (
+    *("text", "texts", "sentence", "sentences", "review", "reviews", "comment", "tweet", "message", "utterance", "question", "headline"),
+    *("document", "article", "content", "description", "body", "title"),
+)
 SPLIT_NAMES = ("split", "subset", "partition", "set")
 
 
 def fits(path: Path, columns: Columns, root: Path) -> bool:
-    """Whether a table has a column of pictures and one of labels, and its first picture exists."""
+    """Whether a table has a column of texts, or of pictures of which the first exists, and one of labels."""
     try:
         table = open_table(path)
-        picture, _ = _roles(table, columns)
-        return bool(table.numbers) and not isinstance(_fetch(table, picture, 0, path.parent, root), CannotRead)
+        column, _, texts = _roles(table, columns)
+        return bool(table.numbers) and (texts or not isinstance(_fetch(table, column, 0, path.parent, root), CannotRead))
     except DataError:
         return False
 
@@ -53,7 +57,9 @@ def table_entries(path: Path, columns: Columns, *, root: Path, split: str = "") 
 def named_files(path: Path, column: str | None) -> list[Path]:
     """The files that a table names as its pictures, there or not; none if it holds the pictures themselves."""
     table = open_table(path)
-    picture = _pictures(table, column)
+    picture, texts = _content(table, Columns(picture=column))
+    if texts:
+        return []
     values = table.values(picture) if table.texts(picture) else []
     return [_placed(path.parent, v) for v in values if isinstance(v, str) and v and "://" not in v and "\0" not in v]
 
@@ -66,19 +72,20 @@ def _placed(home: Path, value: str) -> Path:
 
 def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path | None, split: str = "") -> Found:
     """The rows of any table; `split` is theirs where no column says otherwise. Without `home`, no picture may be a path."""
-    picture, label = _roles(table, columns)
+    column, label, texts = _roles(table, columns)
     group = _named(table, columns.group, "group", ()) if columns.group else None
     labels = _labels(table, label)
     splits, split_column = _splits(table, columns, split)
     groups = ["" if g is None else str(g) for g in table.values(group)] if group else [""] * len(labels)
     entries = [Entry(source=f"{table.name}:{n}", status="corrupt", reason=why) for n, why in table.bad.items()]
-    whole = table.texts(picture)
+    whole = table.texts(column)
+    cells = table.values(column) if texts else []
     for i, number in enumerate(table.numbers):
         row = Entry(source=f"{table.name}:{number}", label=labels[i], split=splits[i], group=groups[i])
-        content = _fetch(table, picture, i, home, root) if whole else partial(_fetch, table, picture, i, home, root)
-        entries.append(_with(row, content))
+        fetch = partial(_fetch, table, column, i, home, root)
+        entries.append(_with(row, Text(cells[i]) if texts else fetch() if whole else fetch))
     entries.sort(key=lambda e: int(e.source.rpartition(":")[2]))
-    how = f"table {table.name}: picture from column '{picture}', label from '{label}'"
+    how = f"table {table.name}: {'text' if texts else 'picture'} from column '{column}', label from '{label}'"
     how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
     return Found(entries=entries, how=how + (f", group from '{group}'" if group else ""))
 
@@ -116,19 +123,26 @@ def _fetch(table: Table, column: str, i: int, home: Path | None, root: Path | No
         return CannotRead(f"'{printable(value)[:80]}' is not a usable path: {error}")
 
 
-def _roles(table: Table, columns: Columns) -> tuple[str, str]:
-    """The columns of pictures and labels: as the user says, by their usual names, by their type."""
-    return _pictures(table, columns.picture), _named(table, columns.label, "label", LABEL_NAMES)
+def _roles(table: Table, columns: Columns) -> tuple[str, str, bool]:
+    """The columns of contents and labels: as the user says, by their usual names, by their type; and whether contents are texts."""
+    column, texts = _content(table, columns)
+    return column, _named(table, columns.label, "label", LABEL_NAMES), texts
 
 
-def _pictures(table: Table, column: str | None) -> str:
+def _content(table: Table, columns: Columns) -> tuple[str, bool]:
+    """The column of pictures or, where there is none or the user says so, of texts; and whether it holds texts."""
+    if columns.text is not None:
+        return _named(table, columns.text, "text", ()), True
     typed = table.pictures()
-    return _named(table, column or (typed[0] if len(typed) == 1 else None), "picture", PICTURE_NAMES)
+    known = {c.strip().lower() for c in table.columns}
+    if columns.picture is None and not typed and not known & set(PICTURE_NAMES) and known & set(TEXT_NAMES):
+        return _named(table, None, "text", TEXT_NAMES), True
+    return _named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture", PICTURE_NAMES), False
 
 
 def _named(table: Table, wanted: str | None, role: str, usual: tuple[str, ...]) -> str:
     known = ", ".join(f"'{c}'" for c in table.columns) or "none"
-    flag = {"picture": "--column", "label": "--label", "group": "--group", "split": "--split"}[role]
+    flag = {"picture": "--column or, for texts, --text", "text": "--text", "label": "--label", "group": "--group", "split": "--split"}[role]
     if wanted is not None and wanted not in table.columns:
         hint = unknown("column", wanted, table.columns).help.partition("known:")[0]
         raise DataError(f"'{table.name}' has no column '{wanted}'", help=f"{hint}its columns are {known}")

@@ -1,4 +1,4 @@
-"""`load`: any source of labelled pictures to a `Dataset`. Nothing is trusted, nothing is changed, nothing is dropped in silence."""
+"""`load`: any source of labelled pictures or texts to a `Dataset`. Nothing is trusted, nothing is changed, nothing is dropped in silence."""
 
 import difflib
 import hashlib
@@ -15,9 +15,10 @@ from torch import Tensor
 
 from augmind.core.errors import DataError, MachineError, UsageError
 from augmind.core.store import digest
-from augmind.core.types import SIDES, Samples, Spec
+from augmind.core.types import SIDES, Codec, Samples, Spec
 from augmind.modalities.image.decode import CannotRead, Grid, Picture, choose_grid, from_array
 from augmind.modalities.image.workers import Pool
+from augmind.modalities.text.read import NoText, Text, length_for, read
 
 from .archive import ENDINGS as ARCHIVES
 from .archive import extract, is_archive
@@ -28,6 +29,7 @@ from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
 from .listing import TABLES, table_entries
 from .remarks import remarks
 from .sources import LAYOUT, Columns, Entry, Found, printable
+from .sources import Text as Cell
 
 
 def load(
@@ -35,34 +37,38 @@ def load(
     *,
     label: str | None = None,
     column: str | None = None,
+    text: str | None = None,
     group: str | None = None,
     split: str | None = None,
     size: int | tuple[int, int] | None = None,
     max_bad: float = 0.2,
     download: bool = False,
 ) -> Dataset:
-    """The labelled pictures of a source as rows of one size.
+    """The labelled pictures or texts of a source as rows of one size.
 
     source    a folder with a folder a class (perhaps inside train/, val/, test/), a table (CSV, TSV, JSON, JSONL, Parquet,
               Arrow) with paths or bytes, an archive (.zip, .tar, .tar.gz, .tgz) of either, an .npz file, a folder made by
               `datasets.save_to_disk`, or an id of the Hugging Face Hub
-    label, column, group, split   columns of a table: of classes, of pictures, of subjects or sites, of splits
+    label, column, text, group, split   columns of a table: of classes, of pictures, of texts, of subjects or sites, of splits
     size      side of a square, or (height, width), in 8..256; None: see `choose_grid`
     max_bad   the share of rows that may be unreadable before the whole dataset is refused
     download  whether the network may be used for an id of the Hub
 
     Every row of the source is in `Dataset.rows`; status "corrupt", "unlabelled" or "stray" (a file that is no picture) keeps
-    it out of the samples. `x` is uint8 (n, channels, height, width). Raises `DataError` for what cannot be used.
+    it out of the samples. `x` is uint8: pictures (n, channels, height, width), texts (n, bytes). Raises `DataError` for what cannot be used.
     """
     _check_settings(size, max_bad)
-    columns = Columns(label=label, picture=column, group=group, split=split)
+    if column is not None and text is not None:
+        raise UsageError(f"--column {column} names pictures and --text {text} texts", help="give one of them")
+    columns = Columns(label=label, picture=column, text=text, group=group, split=split)
     with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
         name, found = _open(source, columns, Path(temp), download)
         _check_labels(name, found.entries)
-        answers = _decode(found.entries, size)
+        answers = texts_of(found.entries) if holds_text(found.entries) else _decode(found.entries, size)
     rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(found.entries, answers, strict=True))]
     _check_rows(name, rows, max_bad)
-    return _dataset(name, found, rows, [a for a in answers if isinstance(a, Picture)], asked=size is not None)
+    good = [a for a in answers if isinstance(a, Picture | Text)]
+    return _dataset(name, found, rows, good, asked=size is not None)
 
 
 def _check_settings(size: int | tuple[int, int] | None, max_bad: float) -> None:
@@ -179,11 +185,33 @@ def _answers(entries: list[Entry], grid: Grid | None) -> Iterator[Picture | Cann
         yield from Pool().read((e.content() if callable(e.content) else e.content for e in entries), grid)  # type: ignore[misc]
 
 
-def _row(id: int, entry: Entry, answer: Picture | CannotRead | None) -> Row:
+def holds_text(entries: list[Entry]) -> bool:
+    """Whether the rows of a source are texts. Raises `DataError` where some are and others are pictures."""
+    kinds = {isinstance(e.content, Cell) for e in entries if e.status == "ok"}
+    if len(kinds) > 1:
+        raise DataError("some tables of the dataset hold texts and others list pictures", help="keep them in folders of their own")
+    return kinds == {True}
+
+
+def texts_of(entries: list[Entry]) -> list[Text | CannotRead | None]:
+    """One answer an entry, None where there is nothing to read."""
+    out: list[Text | CannotRead | None] = []
+    for entry in entries:
+        if entry.status != "ok" or not isinstance(entry.content, Cell):
+            out.append(None)
+            continue
+        try:
+            out.append(read(entry.content.cell))
+        except NoText as why:
+            out.append(CannotRead(str(why)))
+    return out
+
+
+def _row(id: int, entry: Entry, answer: Picture | Text | CannotRead | None) -> Row:
     row = Row(id=id, source=entry.source, label=entry.label, split=entry.split, group=entry.group, status=entry.status, reason=entry.reason)
     if isinstance(answer, CannotRead):
         return replace(row, status="corrupt", reason=str(answer))
-    return replace(row, about=answer.facts) if isinstance(answer, Picture) else row
+    return replace(row, about=answer.facts) if isinstance(answer, Picture | Text) else row
 
 
 def _check_rows(name: str, rows: list[Row], max_bad: float) -> None:
@@ -203,17 +231,29 @@ def _unreadable(name: str, bad: list[tuple[str, str]], total: int) -> DataError:
     return DataError(text, help="repair or remove them" + (", or allow more with --max-bad" if len(bad) < total else ""), code="DATA-002")
 
 
-def _dataset(name: str, found: Found, rows: list[Row], pictures: list[Picture], asked: bool) -> Dataset:
-    """Rows and the decoded pictures of those that are "ok", in order, as one dataset."""
+def _stored(answers: Sequence[Picture | Text], classes: tuple[str, ...]) -> tuple[Tensor, Spec, Codec]:
+    """The rows as one tensor, with what they are and what reads them."""
+    texts = [a.text for a in answers if isinstance(a, Text)]
+    if texts:
+        from augmind.modalities.text.codec import TextCodec
+
+        spec = Spec(kind="tokens", shape=(length_for(texts),), classes=classes, bounded=False)
+        return TextCodec(spec).encode(texts), spec, TextCodec(spec)
     from augmind.modalities.image.codec import ImageCodec
 
-    x = _tensor(pictures)
+    x = _tensor([a for a in answers if isinstance(a, Picture)])
+    spec = Spec(kind="continuous", shape=tuple(x.shape[1:]), classes=classes)
+    return x, spec, ImageCodec(spec)
+
+
+def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Picture | Text], asked: bool) -> Dataset:
+    """Rows and the contents of those that are "ok", in order, as one dataset."""
+    classes = sort_labels({r.label for r in rows if r.status == "ok"})
+    x, spec, codec = _stored(answers, classes)
     digests = (hashlib.blake2b(one.numpy().tobytes(), digest_size=16).hexdigest() for one in x)
     rows = [replace(r, digest=next(digests)) if r.status == "ok" else r for r in rows]
     good = [r for r in rows if r.status == "ok"]
-    classes = sort_labels({r.label for r in good})
     groups = sorted({r.group for r in good})
-    spec = Spec(kind="continuous", shape=tuple(x.shape[1:]), classes=classes)
     samples = Samples.real(
         x,
         _codes([r.label for r in good], classes),
@@ -224,7 +264,7 @@ def _dataset(name: str, found: Found, rows: list[Row], pictures: list[Picture], 
         name=name,
         samples=samples,
         spec=spec,
-        codec=ImageCodec(spec),
+        codec=codec,
         rows=tuple(rows),
         fingerprint=digest([(r.source, r.label, r.split, r.digest) for r in rows]),
         findings=tuple(remarks(found, rows, spec, asked)),

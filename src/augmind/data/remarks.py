@@ -1,4 +1,4 @@
-"""What a person should know about how a dataset was read: coded findings AM101 to AM109 and AM118."""
+"""What a person should know about how a dataset was read: coded findings AM101 to AM109 and AM118, AM119 and AM126."""
 
 from collections import Counter
 from statistics import median
@@ -40,6 +40,8 @@ def _set_aside(rows: list[Row]) -> list[Finding]:
 
 
 def _sizes(good: list[Row], spec: Spec, asked: bool) -> list[Finding]:
+    if len(spec.shape) != 3:
+        return []
     _, height, width = spec.shape
     sizes = [(r.about["width"], r.about["height"]) for r in good]
     if set(sizes) == {(width, height)}:
@@ -54,6 +56,8 @@ def _sizes(good: list[Row], spec: Spec, asked: bool) -> list[Finding]:
 
 
 def _converted(good: list[Row]) -> list[Finding]:
+    if not all("mode" in r.about for r in good):
+        return _cleaned(good)
     kinds = {
         "CMYK to RGB": sum(r.about["mode"] == "CMYK" for r in good),
         "more than 8 bits to 8 bits": sum("deep" in r.about for r in good),
@@ -68,8 +72,24 @@ def _converted(good: list[Row]) -> list[Finding]:
     return [Finding("AM106", "info", "pictures were converted: " + ", ".join(f"{n} {k}" for k, n in some.items()), some)]
 
 
+def _cleaned(good: list[Row]) -> list[Finding]:
+    """What was taken out of texts, and what of them is no plain text; several scripts in one dataset."""
+    out = []
+    if some := [r for r in good if "controls" in r.about]:
+        text = f"control characters in {len(some)} row{'s' * (len(some) > 1)} became spaces: {', '.join(r.source for r in some[:3])}"
+        out.append(Finding("AM106", "info", text, {"rows": [r.id for r in some]}))
+    if some := [r for r in good if "markup" in r.about]:
+        text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} markup such as HTML tags, which stays as it is: {some[0].source}"
+        out.append(Finding("AM119", "info", text, {"rows": [r.id for r in some]}))
+    scripts = Counter(str(r.about.get("script")) for r in good)
+    if len([s for s, n in scripts.items() if n > max(2, len(good) // 20)]) > 1:
+        text = "texts in several scripts: " + ", ".join(f"{s} {n}" for s, n in scripts.most_common(5))
+        out.append(Finding("AM126", "info", text, dict(scripts)))
+    return out
+
+
 def _dark(good: list[Row]) -> list[Finding]:
-    deep = [r.about["deep"] for r in good if str(r.about["mode"]).startswith("I") and "deep" in r.about]
+    deep = [r.about["deep"] for r in good if str(r.about.get("mode")).startswith("I") and "deep" in r.about]
     if not deep or not 255 < max(deep) < DARK:
         return []
     what = f"{len(deep)} 16-bit pictures" if len(deep) > 1 else "one 16-bit picture"

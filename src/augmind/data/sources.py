@@ -18,16 +18,25 @@ SPLITS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """Names that people give to splits, and the split that is meant."""
-LAYOUT = "expected: one folder a class (cats/001.png, dogs/001.png), perhaps inside train/, val/ and test/; or a table with paths and labels"
+LAYOUT = (
+    "expected: one folder a class (cats/001.png, dogs/001.png), perhaps inside train/, val/ and test/; or a table with paths or texts, and labels"
+)
 JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a cell of a column of texts holds, whatever that is."""
+
+    cell: object
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One raw row. `content` is a file, a function that fetches its bytes, or an array of 8-bit values (height, width, ...)."""
+    """One raw row. `content` is a file, a function that fetches its bytes, an array of 8-bit values (height, width, ...), or text."""
 
     source: str
-    content: Path | Callable[[], File] | np.ndarray | None = None
+    content: Path | Callable[[], File] | np.ndarray | Text | None = None
     label: str = ""
     split: str = ""
     group: str = ""
@@ -50,12 +59,13 @@ class Columns:
 
     label: str | None = None
     picture: str | None = None
+    text: str | None = None
     group: str | None = None
     split: str | None = None
 
     def none_for(self, what: str) -> None:
         """Raises `UsageError` if a column is named for a source that has no columns."""
-        flags = {"--label": self.label, "--column": self.picture, "--group": self.group, "--split": self.split}
+        flags = {"--label": self.label, "--column": self.picture, "--text": self.text, "--group": self.group, "--split": self.split}
         for flag, value in flags.items():
             if value is not None:
                 raise UsageError(f"{flag} {value} names a column, but {what} has none", help="leave it out, or give a table")

@@ -1,0 +1,77 @@
+"""Sentences: text to stored bytes and back, their features, their previews, their classical augmentation."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
+
+from augmind.core.errors import WrongSpec
+from augmind.core.types import Backbone, Choice, Classical, Spec
+
+PREVIEW = 400
+"""Characters of a row that people are shown at once."""
+
+
+def arm(transform: str) -> Classical:
+    return Classical(name=transform, transform=Choice(name=transform))
+
+
+@dataclass(frozen=True)
+class TextCodec:
+    """Text as UTF-8 bytes in NFC form, padded with zeros to `spec.shape` = (length,). Raises `WrongSpec` for other shapes.
+
+    `backbone_name` is "hash" or another backbone of `backbones.select`.
+    """
+
+    spec: Spec
+    backbone_name: str = "hash"
+
+    name: ClassVar[str] = "text"
+    suffix: ClassVar[str] = ".txt"
+    classical: ClassVar[tuple[Classical, ...]] = (arm("none"), arm("eda"), arm("typos"))
+
+    def __post_init__(self) -> None:
+        if self.spec.kind != "tokens" or len(self.spec.shape) != 1:
+            raise WrongSpec(f"text cannot be {self.spec.kind} rows of shape {self.spec.shape}", help="text is stored as (length,) bytes")
+
+    def encode(self, natives: Sequence[Any]) -> UInt8[Tensor, "n length"]:
+        """Strings as padded bytes; what does not fit is cut at the end of a character."""
+        length = self.spec.shape[0]
+        out = np.zeros((len(natives), length), dtype=np.uint8)
+        for row, text in zip(out, natives, strict=True):
+            data = text.replace("\0", " ").encode()
+            if len(data) > length:
+                data = data[:length].decode(errors="ignore").encode()
+            row[: len(data)] = np.frombuffer(data, dtype=np.uint8)
+        return torch.from_numpy(out)
+
+    def decode(self, x: UInt8[Tensor, "n length"]) -> list[str]:
+        """Strings; bytes that are no UTF-8 become replacement characters."""
+        return [row.tobytes().rstrip(b"\0").decode("utf-8", "replace") for row in x.cpu().numpy()]
+
+    def files(self, x: UInt8[Tensor, "n length"], synthetic: Sequence[bool]) -> list[bytes]:
+        """UTF-8 bytes. Plain text has no room for a mark: tables and names beside it say which rows are synthetic."""
+        return [text.encode() for text in self.decode(x)]
+
+    def embed(self, x: UInt8[Tensor, "n length"]) -> Float[Tensor, "n d"]:
+        """Features of the backbone; a row's features do not depend on its neighbours."""
+        from .backbones.select import shared
+
+        return shared(self.backbone_name)(self.decode(x))
+
+    def backbone(self, name: str | None = None) -> Backbone:
+        raise WrongSpec("text has no trainable backbone yet", help="use the learner 'probe'")
+
+    def preview(self, x: UInt8[Tensor, "n length"]) -> list[str]:
+        """Each row as a block of escaped text in the direction of its script, cut where it is long."""
+        cut = [t if len(t) <= PREVIEW else t[: PREVIEW - 1] + "…" for t in self.decode(x)]
+        return [f'<span class="text" dir="auto">{html.escape(t)}</span>' for t in cut]
+
+    def variants(self, x: Shaped[Tensor, "n length"]) -> list[Tensor]:
+        """The rows themselves."""
+        return [x]

@@ -1,0 +1,62 @@
+"""One cell of a table as a row of text, or why it is none."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from .words import script, words
+
+MOST = 8192
+"""Bytes of UTF-8 up to which a row is taken."""
+STEP = 16
+"""Rows are stored in a multiple of so many bytes."""
+MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|&(?:[a-z]{2,8}|#\d{1,6});")
+
+
+class NoText(Exception):
+    """Why a cell holds no usable text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A row in NFC form without control characters, and facts about it."""
+
+    text: str
+    facts: dict[str, Any]
+
+
+def read(value: Any) -> Text:
+    """A cell as a row of text. Raises `NoText` for an empty one, one that is too long, and one that holds no text at all.
+
+    Control characters become spaces (line ends stay), outer spaces go; everything else stays as it was written.
+    """
+    if not isinstance(value, str):
+        raise NoText(f"it holds {type(value).__name__}, not text" if value is not None else "it is empty")
+    text, removed = clean(value)
+    if not text:
+        raise NoText("it is empty")
+    size = len(text.encode())
+    if size > MOST:
+        raise NoText(f"it has {size:,} bytes; at most {MOST:,} are read")
+    facts: dict[str, Any] = {"words": len(words(text)), "characters": len(text), "script": script(text)}
+    facts |= {"controls": removed} if removed else {}
+    if marks := len(MARKUP.findall(text)):
+        facts["markup"] = marks
+    return Text(text=text, facts=facts)
+
+
+def clean(value: str) -> tuple[str, int]:
+    """NFC text without control characters and outer spaces, and how many of these characters there were."""
+    text = unicodedata.normalize("NFC", value.encode("utf-8", "replace").decode())
+    out, removed = [], 0
+    for c in text:
+        bad = unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"
+        removed += bad
+        out.append(" " if bad else c)
+    return "".join(out).strip(), removed
+
+
+def length_for(texts: list[str]) -> int:
+    """Bytes in which every one of these rows can be stored."""
+    return -(-max(len(t.encode()) for t in texts) // STEP) * STEP

@@ -1,0 +1,44 @@
+"""Words: where they begin and end in any script, and what scripts a text is written in."""
+
+import re
+import unicodedata
+from collections import Counter
+
+UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
+"""Scripts written without spaces: kana, Han, Thai; each of their characters counts as a word."""
+WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+(?:['’-][^\W{UNSPACED}]+)*")
+SCRIPTS = {
+    "CJK": "Han", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean", "CYRILLIC": "Cyrillic", "ARABIC": "Arabic",
+    "HEBREW": "Hebrew", "GREEK": "Greek", "DEVANAGARI": "Devanagari", "THAI": "Thai", "LATIN": "Latin",
+}  # fmt: skip
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in order: runs of letters and digits, or single characters of scripts without spaces."""
+    return WORD.findall(text)
+
+
+def pieces(text: str) -> tuple[list[str], list[str]]:
+    """(words, gaps): gap i stands before word i, the last gap at the end, so `joined(*pieces(text)) == text`."""
+    found, gaps, at = [], [], 0
+    for match in WORD.finditer(text):
+        gaps.append(text[at : match.start()])
+        found.append(match.group())
+        at = match.end()
+    return found, [*gaps, text[at:]]
+
+
+def joined(found: list[str], gaps: list[str]) -> str:
+    """Inverse of `pieces`."""
+    return "".join(gap + word for gap, word in zip(gaps, found, strict=False)) + gaps[-1]
+
+
+def script(text: str) -> str:
+    """The script that most letters of a text belong to: "Latin", "Han", "Japanese", ...; "other" for one not listed, "none" without letters.
+
+    Text with kana is Japanese, however much Han it holds.
+    """
+    found = Counter(SCRIPTS.get(unicodedata.name(c, "").split(" ")[0], "other") for c in text if c.isalpha())
+    if not found:
+        return "none"
+    return "Japanese" if found["Japanese"] * 10 > found.total() else found.most_common(1)[0][0]
