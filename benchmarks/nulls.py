@@ -435,7 +435,7 @@ def searched(replicates: int = 1000) -> Iterator[str]:
             quality = np.array([gain * bool(k.generators) for k in kinds]) + draw.normal(size=len(kinds)) * luck
             right = both + quality + draw.normal(size=(inner, len(kinds))) * 0.7 > 0
             tensors = [torch.from_numpy(r.astype(float)) for r in right.T]
-            about = [{"number": i, "name": "".join(names[i : i + 1]), "policy": k} for i, k in enumerate(kinds)]
+            about = [{"number": i, "name": "".join(names[i : i + 1]), "policy": k, "plain": i < len(names)} for i, k in enumerate(kinds)]
             told = {"params": {}, "y": torch.from_numpy(y)}
             trials = [Trial(value=float(r.mean()), right=r, **a, **told) for a, r in zip(about, tensors, strict=True)]
             won = winner(trials)

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
-from augmind.config import FEATURE_SECONDS, STEP_SECONDS
 from augmind.core.feed import Feed
 from augmind.core.registry import make
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds
 from augmind.core.types import Choice, Data, Samples, Spec
+from augmind.cost import FEATURE_SECONDS, STEP_SECONDS
 from augmind.modalities.image.codec import ImageCodec
 
 STEPS = {"vae": 60, "gan": 60, "diffusion": 40, "cnn": 40, "finetune": 8}

@@ -85,3 +85,20 @@ def test_an_impossible_budget_is_told():
 def test_presets_grow():
     steps = [[PRESETS[p].steps[g] for p in ("quick", "balanced", "thorough")] for g in ("vae", "gan", "diffusion", "cnn")]
     assert all(a < b <= c for a, b, c in steps)
+
+
+def test_settings_of_plug_ins_reach_the_plan_over_those_of_the_preset():
+    asked = config(data="x", preset="quick", set={"finetune.lora": 8, "diffusion.points": 8, "vae.beta": 0.5})
+    settings = make_plan(asked, **SIZES).settings
+    assert settings["finetune"] == {"lora": 8} and settings["diffusion"]["points"] == 8 and settings["vae"] == {"beta": 0.5}
+    for wrong, told in (("finetune.lra", "lora"), ("vea.beta", "vae"), ("cnn.steps", "--steps"), ("vae.kinds", "beta")):
+        with pytest.raises(UsageError) as caught:
+            config(data="x", set={wrong: 1})
+        assert told in str(caught.value) + caught.value.help
+
+
+def test_text_gets_the_plug_ins_that_can_take_it_unless_others_are_asked_for():
+    sizes = {**SIZES, "kind": "tokens", "shape": (128,)}
+    plan = make_plan(config(data="x", preset="balanced"), **sizes)
+    assert plan.generators == ("feature",) and plan.learners == ("probe",)
+    assert make_plan(config(data="x", generators=("vae",)), **sizes).generators == ("vae",)

@@ -4,11 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import augmind
+from augmind.core.errors import DataError, UsageError
 from augmind.core.seeds import stable_seed
 from augmind.fairness import LEAST, by_group, compared, fairness, gap, widening
 from augmind.figures import Predictions, figures
+from augmind.job import Job
 from augmind.verdict import interval
+from runs import digit_rows
 
 CLASSES = ("no", "yes")
 
@@ -136,3 +141,21 @@ def test_equal_arms_rarely_widen_a_gap(levels):
         arms = [compared(arm, parts[arm], "holdout", 0.95) for arm in ("searched", "classical")]
         hits += widening(*arms).low > 0
     assert hits <= 6
+
+
+def test_an_attribute_may_stand_on_both_sides_of_a_split_and_a_subject_may_not(tmp_path):
+    x, y = digit_rows(12, 2)
+    for i, row in enumerate(x):
+        Image.fromarray(row).resize((12, 12)).save(tmp_path / f"{i}.png")
+    lines = ["path,label,sex", *(f"{i}.png,digit {k},{'fm'[i % 2]}" for i, k in enumerate(y))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    few = {"preset": "quick", "jobs": 0, "generators": (), "learner": ("probe",), "group": "sex", "folds": 2, "until": "plan"}
+    with pytest.raises(DataError) as caught:
+        augmind.expand(tmp_path / "rows.csv", tmp_path / "no", **few)
+    assert "--across" in caught.value.help
+    augmind.expand(tmp_path / "rows.csv", tmp_path / "run", **few, across=True)
+    job = Job(tmp_path / "run")
+    group = {r.id: r.group for r in job.rows}
+    assert all({group[i] for i in part} == {"f", "m"} for fold in job.split.folds for part in (fold.train, fold.test))
+    with pytest.raises(UsageError, match="--group"):
+        augmind.expand(tmp_path / "rows.csv", tmp_path / "x", preset="quick", across=True)

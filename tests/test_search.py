@@ -1,6 +1,7 @@
 """The search: its space says what it means, simple policies win ties, planted truths are found, an interrupted search is replayed."""
 
 import base64
+import dataclasses
 import json
 import math
 import shutil
@@ -31,7 +32,7 @@ from augmind.search.space import IMAGINE, OFF, Space
 from augmind.search.together import Together, reachable, unpacked
 from augmind.search.winner import Trial, lead, winner
 from augmind.testing import toy_samples
-from runs import installed, noised, plant, plant_search, scattered
+from runs import digit_rows, installed, noised, plant, plant_search, scattered
 
 SPEC = Spec(kind="continuous", shape=(1, 12, 12), classes=("a", "b"))
 MAKERS = {"vae": Choice(name="vae"), "vae~1": Choice(name="vae", settings={"beta": 0.5}), "gan": Choice(name="gan")}
@@ -93,7 +94,7 @@ def trial(number, right, name="", generators=()):
     policy = Policy(learner=Choice(name="probe"), classical=Classical(name="none"), generators=tuple(Choice(name=g) for g in generators))
     right = torch.tensor(right, dtype=torch.float64)
     y = torch.arange(len(right)) % 2
-    return Trial(number=number, name=name, policy=policy, params={}, value=float(right.mean()), right=right, y=y)
+    return Trial(number=number, name=name, policy=policy, params={}, plain=bool(name), value=float(right.mean()), right=right, y=y)
 
 
 def test_the_error_of_a_lead_is_that_of_the_paired_mean():
@@ -309,3 +310,137 @@ def test_fewer_rows_are_as_large_a_part_of_every_class():
     fewer = learnt_from(job, "0", Rung(split=0, rows=0.25))
     assert fewer.counts(4).tolist() == [5, 4, 3, 2] and set(fewer.key.tolist()) <= set(rows.key.tolist())
     assert fewer.key.tolist() != sorted(fewer.key.tolist()) and learnt_from(job, "0", Rung(split=0)) is rows
+
+
+def queued(tmp_path, monkeypatch, **options):
+    """A search that was stopped after it had asked for its first scores and claimed one, and the storage's address."""
+    data, url = scattered(tmp_path / "digits.npz", train=8, test=20), f"sqlite:///{tmp_path}/shared.db"
+    with monkeypatch.context() as patch:
+
+        def dies(self, claimed, due, tell):
+            raise Stopped
+
+        patch.setattr(Together, "_work", dies)
+        with pytest.raises(Stopped):
+            augmind.expand(data, tmp_path / "dead", **options, storage=url)
+    return data, url
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_run_killed_between_its_claim_and_its_first_sign_of_life_holds_up_nobody(tmp_path, monkeypatch):
+    options = {**OPTIONS, "trials": 5, "seeds": 1, "until": "search"}
+    monkeypatch.setattr("augmind.search.together.HEARTBEAT", 1)
+    monkeypatch.setattr("augmind.search.together.GRACE", 2)
+    asked = optuna.Study.ask
+
+    def killed(self, *args, **kwargs):
+        trial = asked(self, *args, **kwargs)
+        if self.study_name.startswith("scores"):
+            raise Stopped
+        return trial
+
+    data, url = scattered(tmp_path / "digits.npz", train=8, test=20), f"sqlite:///{tmp_path}/shared.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "ask", killed)
+        with pytest.raises(Stopped):
+            augmind.expand(data, tmp_path / "dead", **options, storage=url)
+    assert queue_of(url)[0]["RUNNING"] == 1
+    augmind.expand(data, tmp_path / "other", **options, storage=url)
+    counts, _ = queue_of(url)
+    assert counts["FAIL"] == 1 and not counts["RUNNING"] and not counts["WAITING"]
+
+
+@pytest.mark.usefixtures("planted")
+def test_what_is_damaged_in_a_storage_is_not_believed(tmp_path, monkeypatch):
+    options = {**OPTIONS, "trials": 5, "seeds": 1, "until": "search"}
+    data, url = queued(tmp_path, monkeypatch, **options)
+    (name,) = [n for n in optuna.get_all_study_names(shared(url)) if n.startswith("scores ")]
+    study = optuna.load_study(study_name=name, storage=shared(url))
+    for text in ("no json", "{}", json.dumps({"fold": "0", "policy": {}, "split": 0, "steps": 1, "rows": 1, "folder": "/"})):
+        study.enqueue_trial({}, user_attrs={"key": "x", "name": "y", "args": text})
+    monkeypatch.setattr("augmind.search.together.GRACE", 2)
+    augmind.expand(data, tmp_path / "other", **options, storage=url)
+    assert queue_of(url)[0]["FAIL"] >= 3
+    study.add_trial(optuna.create_trial(value=1.0, user_attrs={"key": "without a score"}))
+    with pytest.raises(DataError, match="storage"):
+        unpacked(str(None), 3, 3)
+
+
+@pytest.mark.usefixtures("planted")
+def test_scores_are_shared_by_what_is_begun_from_and_not_by_its_name(tmp_path):
+    data, url = scattered(tmp_path / "digits.npz", train=6, test=10), f"sqlite:///{tmp_path}/shared.db"
+    other = scattered(tmp_path / "other.npz", train=6, test=10, seed=5)
+    few = {"preset": "quick", "seeds": 1, "jobs": 0, "generators": (), "learner": ("cnn",), "steps": {"cnn": 3}}
+    options = {**few, "search": True, "trials": 4, "storage": url, "until": "search", "start": str(tmp_path / "donor")}
+    names = []
+    for seed in (0, 1):
+        augmind.expand(other, tmp_path / "donor", **few, seed=seed)
+        for run in ("a", "b") if seed == 0 else ("c",):
+            augmind.expand(data, tmp_path / run, **options)
+            names.append({n for n in optuna.get_all_study_names(shared(url)) if n.startswith("scores ")})
+        shutil.rmtree(tmp_path / "donor")
+    assert names[0] == names[1] and len(names[0]) == 1 and len(names[2]) == 2
+    made = [sum(t.user_attrs["by"] != "" for t in optuna.load_study(study_name=n, storage=shared(url)).trials) for n in names[2]]
+    assert made[0] == made[1]
+
+
+def test_a_machine_that_lacks_something_does_not_condemn_a_policy(tmp_path, monkeypatch):
+    def lacks(*args):
+        raise MachineError("the weights are missing")
+
+    monkeypatch.setattr("augmind.search.score.taught", lacks)
+    data = scattered(tmp_path / "digits.npz", train=6, test=10)
+    with pytest.raises(MachineError, match="weights"):
+        augmind.expand(data, tmp_path / "r", **{**OPTIONS, "learner": ("cnn",)}, trials=4, until="search")
+    assert not list((tmp_path / "r" / "stages").glob("score-*"))
+
+
+def test_a_transfer_that_has_nothing_to_work_on_is_mix():
+    own = space()
+    base = own.params(Policy(learner=own.learner, classical=ImageCodec.classical[0], ratio=0.0, share=0.0))
+    vae = {IMAGINE: True, "generator.vae": "vae"}
+    for name, partner, transform, used, same in (
+        ("consistency", "transform", "none", False, True),
+        ("consistency", "synthetic", "none", False, True),
+        ("consistency", "synthetic", "none", True, False),
+        ("consistency", "transform", "none", True, True),
+        ("consistency", "transform", "flip", False, False),
+        ("pretrain", "transform", "flip", False, True),
+        ("schedule", "transform", "none", True, False),
+    ):
+        place = place_of(Range(options=("transform", "synthetic")), partner)
+        params = {**base, "transfer": name, "transfer.partner": place, "transform": transform, **(vae if used else {})}
+        assert (own.policy(params).transfer.name == "mix") == same, (name, partner, transform, used)
+
+
+def test_a_tuned_policy_of_an_earlier_run_has_no_privilege_of_simplicity():
+    base, better = [1] * 70 + [0] * 30, [1] * 71 + [0] * 29
+    warm = dataclasses.replace(trial(1, better, "earlier run, 1"), plain=False)
+    assert winner([trial(0, base, "none"), warm]).number == 0
+    found = dataclasses.replace(trial(2, better), plain=True)
+    assert winner([trial(0, base, "none"), found]).number == 2
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_warm_start_from_choices_on_rows_that_are_tested_here_is_refused(tmp_path):
+    x, y = digit_rows(12, 3)
+    np.savez(tmp_path / "all.npz", images=x, labels=y)
+    few = {**OPTIONS, "seeds": 1, "folds": 2, "trials": 4}
+    augmind.expand(tmp_path / "all.npz", tmp_path / "first", **few)
+    with pytest.raises(UsageError, match="was chosen on 36 of the 36 test rows"):
+        augmind.expand(tmp_path / "all.npz", tmp_path / "again", **few, warm=(str(tmp_path / "first"),))
+    (tmp_path / "first" / "policy.json").write_text('{"x": 1}')
+    with pytest.raises(UsageError, match="not a policy"):
+        augmind.expand(tmp_path / "all.npz", tmp_path / "broken", **few, warm=(str(tmp_path / "first"),))
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_run_may_leave_its_storage_and_go_on_alone(tmp_path, monkeypatch):
+    options = {**OPTIONS, "trials": 5, "seeds": 1, "until": "search"}
+    data, _ = queued(tmp_path, monkeypatch, **options)
+    alone = augmind.expand(data, tmp_path / "alone", **options)
+    left = augmind.expand(data, tmp_path / "dead", **options)
+    assert record_of(left) == record_of(alone)
+    with pytest.raises(MachineError, match="psycopg2") as caught:
+        augmind.expand(data, tmp_path / "no", **options, storage="postgresql+psycopg2://me@nowhere/studies")
+    assert "pip install" in caught.value.help

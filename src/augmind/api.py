@@ -216,10 +216,10 @@ def begun(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def resume(folder: str | Path, **callbacks: Any) -> Finished:
-    """Continues a run with the settings it was begun with; a finished one is left as it is."""
+def resume(folder: str | Path, *, storage: str | None = None, **callbacks: Any) -> Finished:
+    """Continues a run with the settings it was begun with; a finished one is left as it is. `storage`: see `augmind search --help`."""
     record = begun(folder)
-    options = {k: v for k, v in record["config"].items() if k != "data"}
+    options = {k: v for k, v in record["config"].items() if k != "data"} | {"storage": storage}
     return expand(record["data"], folder, **options, **callbacks)
 
 

@@ -19,7 +19,7 @@ from .core.pool import Item, Workers
 from .core.registry import find, make
 from .core.store import atomic_write, disk_errors, make_folder, read_json, write_json
 from .data.stamp import stamp
-from .donor import donors, seen_before
+from .donor import chosen_on, donors, seen_before
 from .explain import waits_for
 from .job import Job
 from .robust import tested_corrupted
@@ -38,7 +38,7 @@ def open_folder(config: Config, out: Path) -> Job:
     path = out / "config.json"
     source = Path(config.data).expanduser()
     data = str(source.resolve()) if source.exists() else config.data
-    record = {"config": config.model_dump(mode="json", exclude={"jobs", "track"}), "data": data, "augmind": __version__}
+    record = {"config": config.model_dump(mode="json", exclude={"jobs", "track", "storage"}), "data": data, "augmind": __version__}
     record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
     if path.is_file() and worked_on(Job(out)):
         refuse_other(out, recorded(out), record)
@@ -83,6 +83,8 @@ def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     """The plan of a run folder, made once. Raises `UsageError` for wishes that do not fit the data."""
+    if config.storage:
+        reached(config.storage)
     if (job.folder / "plan.json").is_file():
         return job.plan
     for name in config.want:
@@ -90,11 +92,9 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
             raise unknown("class in --want", name, facts["classes"])
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
-    plan = make_plan(config, earlier=earlier_policies(config.warm), **known)
+    plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
     if config.start:
         plan = begun_from(job, config, plan)
-    if config.storage:
-        reached(config.storage)
     for kind, chosen in (("generators", plan.generators), ("learners", plan.learners)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
@@ -127,26 +127,37 @@ def begun_from(job: Job, config: Config, plan: Plan) -> Plan:
 
 
 def reached(storage: str) -> None:
-    """Opens the storage of a study. Raises `UsageError` where that cannot be."""
+    """Opens the storage of a study. Raises `UsageError` where that cannot be, `MachineError` without the driver."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from .search.book import shared
 
     try:
         shared(storage)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        text = f"--storage cannot be opened: {type(error).__name__}"
+    except ImportError as error:
+        causes = (error, error.__cause__, error.__context__)
+        missing = next((name for cause in causes if (name := getattr(cause, "name", None))), "of this database's driver")
+        raise MachineError(f"--storage needs the package '{missing}', which is not installed", help=f"pip install {missing}") from error
+    except (SQLAlchemyError, ValueError) as error:
+        said = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0][:150]
+        text = f"--storage cannot be opened: {said}"
         raise UsageError(text, help="give a database URL such as sqlite:///study.db, or leave --storage out") from error
 
 
-def earlier_policies(folders: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    """The policies that won in these runs. Raises `UsageError` for a folder without any."""
+def earlier_policies(job: Job, folders: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    """The policies that won in these runs. Raises `UsageError` for a folder without any, and for a run that saw rows tested here."""
+    from .policy import parsed, read
+
     out: list[dict[str, Any]] = []
     for folder in folders:
         path = Path(folder) / "policy.json"
         if not path.is_file():
             raise UsageError(f"--warm '{folder}' holds no policy.json", help="give the folder of a finished search or run")
-        out.append(read_json(path))
+        out.append(parsed(read(path), f"'{path}'").to_json())
+        tested = {job.rows[i].digest for fold in job.split.folds for i in fold.test}
+        if known := chosen_on(folder, tested):
+            text = f"the policy of --warm '{folder}' was chosen on {known} of the {len(tested)} test rows of this run, so its gain would be false"
+            raise UsageError(text, help="start from a run on other rows, or give both runs the same test split")
     return tuple(out)
 
 
@@ -258,7 +269,7 @@ def chosen_variants(job: Job) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def search(job: Job, workers: Workers, tell: Watch) -> None:
+def search(job: Job, workers: Workers, tell: Watch, storage: str | None) -> None:
     """All searches side by side, a batch of each at a time, so that every worker is busy; with a storage, those of other runs too."""
     from .search.study import Search
     from .search.together import Together
@@ -267,7 +278,7 @@ def search(job: Job, workers: Workers, tell: Watch) -> None:
     left = [(f, n) for f in job.folds for n in job.plan.learners]
     left = [(f, n) for f, n in left if not job.store.done(job.store.path("search", search_inputs(job, f, n)))]
     searches = [Search(job, fold, learner) for fold, learner in left]
-    together = Together(job, workers) if job.config.storage and searches else None
+    together = Together(job, workers, storage) if storage and searches else None
     run = together.run if together else workers.run
     while live := [s for s in searches if s.open]:
         run([item for s in live for item in s.pieces()], tell)
@@ -326,13 +337,13 @@ def conducted(job: Job, config: Config, until: Until, watch: Watch, on_plan: Cal
             if until == "plan":
                 return job
             try:
-                work(Job(job.folder), workers, tell, until, begun)
+                work(Job(job.folder), config, workers, tell, until, begun)
             finally:
                 spent(job.folder, time.time() - begun)
     return Job(job.folder)
 
 
-def work(job: Job, workers: Workers, tell: Watch, until: Until, begun: float) -> None:
+def work(job: Job, config: Config, workers: Workers, tell: Watch, until: Until, begun: float) -> None:
     """Everything after the plan. A search stands between what it needs and the comparison of what it found."""
     if not job.plan.trials:
         first = [*preparations(job), *choices(job)]
@@ -340,7 +351,7 @@ def work(job: Job, workers: Workers, tell: Watch, until: Until, begun: float) ->
         return
     workers.run(preparations(job), tell)
     job = Job(job.folder)
-    search(job, workers, tell)
+    search(job, workers, tell, config.storage)
     if until == "report":
         workers.run(comparison(job, (), begun, imagined(job, chosen_variants(job))), tell)
 

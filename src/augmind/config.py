@@ -1,9 +1,8 @@
 """What a person may ask for, and the plan that it becomes: one set of names for Python, the command line and `config.json`."""
 
-import math
 import os
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from .core.seeds import stable_seed
 from .core.store import damaged_file, read_json
 from .core.tune import place_of, placed, ranges
 from .core.types import SIDES, Spec
+from .cost import estimate
 from .tracking import checked
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -90,14 +90,6 @@ GENERATORS = ("vae", "gan", "diffusion", "feature")
 SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
 BALANCED = ("class", "group")
 
-STEP_SECONDS = {"vae": 0.027, "gan": 0.045, "diffusion": 0.085, "cnn": 0.036, "finetune": 0.45}
-"""One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by `python -m benchmarks.speed`)."""
-INNER_SPLITS = 2
-INNER_ARMS = 4
-"""What the choice of a classical arm costs a learner that trains by steps: this many candidates on so many inner splits."""
-FEATURE_SECONDS = 0.0045
-"""Embedding one row on one thread with the default backbone."""
-
 
 def several(names: Any) -> Any:
     """ "vae,gan" as ("vae", "gan"); anything else as it is."""
@@ -105,6 +97,20 @@ def several(names: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(several)]
+
+
+def plugin_of(key: str) -> None:
+    """Looks for the setting "plugin.field". Raises `UsageError` where there is none such."""
+    name, _, field_name = key.partition(".")
+    kinds = ("generators", "learners", "screens")
+    kind = next((k for k in kinds if name in names(k)), None)
+    if kind is None:
+        raise unknown("plug-in in --set", name, [n for k in kinds for n in names(k)])
+    if field_name == "steps":
+        raise UsageError(f"--set {key}: steps have an option of their own", help=f"write --steps {name}=NUMBER")
+    known = [f.name for f in fields(find(kind, name)) if f.name not in ("start", "labels")]
+    if field_name not in known:
+        raise unknown(f"setting of {name}", field_name, known)
 
 
 class Config(BaseModel):
@@ -121,6 +127,7 @@ class Config(BaseModel):
     size: int | None = Field(None, ge=SIDES.start, le=SIDES.stop - 1)
     max_bad: float = Field(0.2, ge=0, le=1)
     drop_rare: bool = False
+    across: bool = False
     download: bool = False
     preset: Literal["quick", "balanced", "thorough"] = "balanced"
     seed: int = Field(0, ge=0, lt=2**31)
@@ -139,6 +146,7 @@ class Config(BaseModel):
     test: float | None = Field(None, gt=0, lt=1)
     margin: float = Field(0.0, ge=0, lt=1)
     steps: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    set: dict[str, Any] = Field(default_factory=dict)
     search: bool = False
     trials: int | None = Field(None, ge=1, le=10_000)
     sampler: Literal["tpe", "gp", "random"] = "tpe"
@@ -170,12 +178,19 @@ def config(**options: Any) -> Config:
     if (secret := urlsplit(made.storage or "").password) and not secret.startswith("$"):
         text = "--storage holds a password, which would stand in the run folder for all to read"
         raise UsageError(text, help="put it into the environment and write its name: 'postgresql://me:$NAME@host/studies'")
+    if made.storage and made.budget:
+        text = "--budget makes another plan on every machine, and runs that share a --storage need the same"
+        raise UsageError(text, help="leave one of them out; --trials and --steps say how much work is done")
     if made.labels and not made.start:
         raise UsageError("--labels says how the classes of --start are called here, and there is no --start", help="add --start RUN, or leave it out")
     checked(made.track)
     for name in made.balance:
         if name not in BALANCED:
             raise unknown("thing to balance", name, BALANCED)
+    if made.across and not made.group:
+        raise UsageError("--across is about the groups of --group, and none is named", help="add --group COLUMN, or leave it out")
+    for key in made.set:
+        plugin_of(key)
     if "group" in made.balance and not made.group:
         raise UsageError("--balance group needs to know the groups, and no column of them is named", help="add --group COLUMN, or --balance class")
     for name in made.steps:
@@ -296,7 +311,7 @@ def make_plan(
         generators=generators,
         screens=(*SCREENS, "mix") if "group" in config.balance else SCREENS,
         steps={**preset.steps, **config.steps},
-        settings={**preset.settings, **({"mix": {"ratio": ratio}} if "group" in config.balance else {})},
+        settings=settings_of(preset, config, {"mix": {"ratio": ratio}} if "group" in config.balance else {}),
         inner_folds=preset.inner_folds,
         views=max(1, min(preset.views, 4000 // max(1, rows))),
         rounds=preset.rounds,
@@ -322,6 +337,15 @@ def make_plan(
         if cost["seconds"] > config.budget * 1.1:
             notes.append(f"the budget of {config.budget:g} s is too small for this comparison; expect about {cost['seconds']:.0f} s")
     return replace(plan, estimates=cost, notes=tuple(notes))
+
+
+def settings_of(preset: Preset, config: Config, more: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Settings by plug-in: the preset's, then those that follow from others, then what was asked for."""
+    out = {name: dict(values) for name, values in {**preset.settings, **more}.items()}
+    for key, value in config.set.items():
+        name, _, field_name = key.partition(".")
+        out.setdefault(name, {})[field_name] = value
+    return out
 
 
 def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
@@ -350,27 +374,3 @@ def within(name: str, steps: int) -> int:
     plugin = find("generators" if name in names("generators") else "learners", name)
     allowed = ranges(plugin)["steps"]
     return int(min(max(steps, allowed.low or 1), allowed.high or steps))
-
-
-def estimate(plan: Plan, *, imbalanced: bool, jobs: int) -> dict[str, float]:
-    """Expected wall seconds, of which fixed; disk and memory in MB. From constants measured once: a guide, not a promise."""
-    values, rows = math.prod(plan.shape), plan.rows
-    size = max(1.0, values / 784)
-    trainings = plan.folds + (plan.mode == "cv")
-    generate = trainings * sum(plan.steps.get(g, 0) * STEP_SECONDS.get(g, 0.0) * size for g in plan.generators)
-    embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows)
-    arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
-    learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n == "cnn" else 1.0) for n in plan.learners)
-    probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
-    fixed = (embed + probes) / max(1, jobs) + 12
-    if plan.trials:
-        generate *= 1 + plan.folds * plan.splits * (1 + len(plan.variants) / max(1, len(plan.generators))) / trainings
-        tries = plan.folds * plan.trials * (1 + plan.splits) / 2
-        learn += tries * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.7) * (size if n == "cnn" else 1.0) or 0.7 for n in plan.learners)
-    stored = rows * (1 + trainings * plan.ratio * 2) * (values + 2 * 1280 * 4) + trainings * 20e6
-    return {
-        "seconds": round(fixed + (generate + learn) / max(1, jobs), 1),
-        "fixed_seconds": round(fixed, 1),
-        "disk_mb": round(stored / 1e6 + 5, 1),
-        "memory_mb": round(max(1, jobs) * 900 + rows * (values * 5 + 1280 * 12) / 1e6, 1),
-    }

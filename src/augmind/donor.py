@@ -38,6 +38,15 @@ def seen_before(start: str, tested: set[str]) -> int | None:
     return None
 
 
+def chosen_on(run: str, tested: set[str]) -> int:
+    """On how many of these rows (content hashes) a run has made its choices: those that are not sealed there; all in cross-validation."""
+    for folder in (Path(run).resolve() / "stages").glob("prepare-*"):
+        rows, split = read_table(folder / "rows.parquet", ["id", "digest"]), read_json(folder / "dataset.json")["split"]
+        sealed = set() if split["mode"] == "cv" else {i for fold in split["folds"] for i in fold["test"]}
+        return len(tested & {d for i, d in zip(rows["id"], rows["digest"], strict=True) if d and i not in sealed})
+    return 0
+
+
 def about(file: Path) -> dict:
     """What a saved model says of itself. Raises `UsageError` for a file that is none."""
     try:

@@ -62,7 +62,7 @@ class Job:
     @cached_property
     def prepare_inputs(self) -> dict[str, Any]:
         c = self.config
-        options = c.model_dump(include={"label", "column", "text", "group", "split", "size", "max_bad", "drop_rare", "test", "seed"})
+        options = c.model_dump(include={"label", "column", "text", "group", "split", "size", "max_bad", "drop_rare", "across", "test", "seed"})
         return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, "repeats": c.repeats, **options}
 
     @property

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import STEP_SECONDS
 from .core.errors import Diverged, WrongSpec
 from .core.even import evened
 from .core.plugin import Generator
 from .core.registry import make
 from .core.store import load_tensors, read_json, save_tensors, write_json
 from .core.types import Data
+from .cost import STEP_SECONDS
 from .job import Job, write_rows
 from .shards import BLOCK, fill, read_shard, space_of
 
@@ -36,17 +36,17 @@ def prepare(folder: str) -> dict[str, Any]:
         source = {"label": c.label, "column": c.column, "text": c.text, "group": c.group, "split": c.split, "size": c.size}
         dataset = clean(load(c.data, **source, max_bad=c.max_bad, download=c.download))
         dataset = drop_rare(dataset) if c.drop_rare else dataset
-        count = c.folds or c.preset_values().folds
-        parts = split(dataset, folds=count, repeats=c.repeats, test=c.test, seed=c.seed, group_aware=c.group is not None)
+        count, together = c.folds or c.preset_values().folds, c.group is not None and not c.across
+        parts = split(dataset, folds=count, repeats=c.repeats, test=c.test, seed=c.seed, group_aware=together)
         sealed = set(parts.folds[0].test) if parts.mode != "cv" else set()
         used = sealed | {i for f in parts.folds for i in f.train}
         keys = dataset.samples.key.tolist()
         group = dataset.samples.group
-        together = units([dataset.row(k).kin for k in keys], group.tolist() if c.group and group is not None else None)
+        linked = units([dataset.row(k).kin for k in keys], group.tolist() if together and group is not None else None)
         for name, wanted in (("rows", used - sealed), ("sealed", sealed)):
             mask = torch.tensor([k in wanted for k in keys], dtype=torch.bool)
             part = dataset.samples.take(mask)
-            columns = {"x": part.x, "y": part.y, "key": part.key, "unit": together[mask]}
+            columns = {"x": part.x, "y": part.y, "key": part.key, "unit": linked[mask]}
             save_tensors(tmp / f"{name}.safetensors", columns | ({} if part.group is None else {"group": part.group}))
         write_rows(tmp / "rows.parquet", dataset.rows)
         findings = [asdict(f) for f in (*dataset.findings, *parts.findings)]

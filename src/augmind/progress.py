@@ -9,9 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from .config import STEP_SECONDS, Plan
+from .config import Plan
 from .core.pool import Item
 from .core.run import Events
+from .cost import STEP_SECONDS
 
 QUIET_SECONDS = 30.0
 """Between two lines where the output is not a terminal."""

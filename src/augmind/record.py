@@ -15,7 +15,7 @@ from .conduct import time_before, versions
 from .core.plugin import Learner
 from .core.registry import find, make
 from .core.store import atomic_write, finite, load_tensors, read_json, read_table, write_json
-from .core.types import Knowledge
+from .core.types import Knowledge, Policy
 from .data.export import written
 from .explain import explain_record, with_previews
 from .fairness import fairness_record
@@ -24,7 +24,7 @@ from .growth import growth_record
 from .job import Job
 from .pipeline import shard_path, shards_by_generator, train_inputs, wanted_inputs
 from .robust import robust_record, tested_corrupted
-from .searched import imagines, in_words, searches, without_use
+from .searched import disagreement, imagines, in_words, searches, without_use
 from .verdict import Predictions, Verdict, differences, fallback, intervals, verdict
 
 CHOSEN = "chosen in each fold"
@@ -204,6 +204,8 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     decided = without_use(job, decided) if job.plan.trials else decided
     if job.plan.generators and not any(kept(job, job.final, g) for g in job.plan.generators):
         decided = with_nothing_to_hand_over(decided)
+    if decided.arm == SEARCHED:
+        decided = replace(decided, findings=(*decided.findings, *disagreement(*recommended(job, decided)[1:])))
     extra = further_figures(job, found, decided)
     rows, about = [], []
     if len({best_learner(job, f) for f in job.folds}) > 1:
@@ -273,12 +275,22 @@ def further_figures(job: Job, found: list[Predictions], decided: Verdict) -> dic
     }
 
 
-def verdict_record(job: Job, v: Verdict) -> dict[str, Any]:
-    """The verdict as JSON, with the policy that it recommends: the one that most folds chose, of the learner that most chose."""
+def recommended(job: Job, v: Verdict) -> tuple[str, list[Policy], int]:
+    """The learner that most folds chose, what the verdict's arm does in each of these folds, and which of these policies is handed over.
+
+    It is the one that most folds found; after a search, of those that use synthetic rows if the verdict says so, else of those that do not.
+    """
     folds = [(best_learner(job, f), f) for f in job.folds]
     learner = Counter(n for n, _ in folds).most_common(1)[0][0]
     policies = [policy_of(job, f, n, v.arm) for n, f in folds if n == learner]
-    policy = max(policies, key=policies.count).to_json()
+    fit = [i for i, p in enumerate(policies) if bool(p.generators) == v.use_synthetic] if v.arm == SEARCHED else []
+    return learner, policies, max(fit or range(len(policies)), key=lambda i: policies.count(policies[i]))
+
+
+def verdict_record(job: Job, v: Verdict) -> dict[str, Any]:
+    """The verdict as JSON, with the policy that it recommends."""
+    learner, policies, chosen = recommended(job, v)
+    policy = policies[chosen].to_json()
     record = {k: w for k, w in asdict(v).items() if k != "findings"}
     return record | {"interval": list(v.interval), "primary": "balanced_accuracy", "primary_arm": primary(job), "learner": learner, "policy": policy}
 

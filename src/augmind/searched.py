@@ -4,7 +4,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from .compare import SEARCHED, policy_of
+from .compare import SEARCHED, best_learner, policy_of
+from .core.run import Finding
+from .core.store import digest
 from .core.types import Policy
 from .job import Job
 from .search.winner import search_record
@@ -52,17 +54,26 @@ def in_words(policy: Policy) -> str:
 
 
 def imagines(job: Job) -> bool:
-    """Whether any winner uses synthetic rows."""
-    return any(policy_of(job, f, n, SEARCHED).generators for f in job.folds for n in job.plan.learners)
+    """Whether any winner of the learner that the verdict is about uses synthetic rows."""
+    return any(policy_of(job, f, best_learner(job, f), SEARCHED).generators for f in job.folds)
+
+
+def disagreement(policies: list[Policy], chosen: int) -> list[Finding]:
+    """Says so where the searches of several folds found several policies: then the interval is about searching, not about one of them."""
+    different = len({digest(p.to_json()) for p in policies})
+    if different < 2:
+        return []
+    text = f"the searches of {len(policies)} folds found {different} policies; the interval is about searching for one, and policy.json holds"
+    return [Finding("AM606", "info", f"{text} that of fold {chosen + 1}: {in_words(policies[chosen])}", {"policies": different})]
 
 
 def without_use(job: Job, v: Verdict) -> Verdict:
     """A verdict about a searched policy that uses no synthetic rows recommends that policy, or a simpler arm, and no synthetic rows."""
     if imagines(job):
         return v
-    where = " in all searches" if len(winners(job)) > 1 else ""
+    where, those = (" in all searches", "those") if len(winners(job)) > 1 else ("", "one")
     tried = sum(w["tried"] for w in winners(job))
-    start = f"Do not use synthetic data here: of {tried} policies tried{where}, one without synthetic rows won"
+    start = f"Do not use synthetic data here: of {tried} policies tried{where}, {those} without synthetic rows won"
     low, high = v.interval
     gain = f"{points(v.gain)} points against {v.against} ({100 * v.level:g}% interval {points(low)} to {points(high)})"
     return replace(v, use_synthetic=False, sentence=f"{start}; it gave {gain}.")

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import INNER_ARMS, INNER_SPLITS
 from .core.feed import Feed
 from .core.plugin import Learner, Transfer
 from .core.registry import find, make, names
@@ -15,6 +14,7 @@ from .core.run import Run
 from .core.seeds import stable_seed
 from .core.store import load_tensors, read_json, save_tensors, write_json
 from .core.types import Choice, Classical, Knowledge, Policy, Samples, as_features
+from .cost import INNER_ARMS, INNER_SPLITS
 from .job import Job
 from .pipeline import parts, shard_path
 from .shards import read_shard
@@ -138,10 +138,11 @@ def shards_of(job: Job, fold: str, policy: Policy) -> dict[str, Path]:
     return {key: shard_path(job, fold, key) for key in map(job.key_of, policy.generators)}
 
 
-def synthetic(job: Job, fold: str, policy: Policy, seed: int) -> Samples | None:
+def synthetic(job: Job, fold: str, policy: Policy, seed: int, part: float = 1.0) -> Samples | None:
     """The synthetic rows of one seed under a policy; None if there are none.
 
-    Of each class and generator the first `policy.ratio` / `plan.ratio` of the kept rows that also pass the policy's own cuts.
+    Of each class and generator the first `policy.ratio` / `plan.ratio` of the kept rows that also pass the policy's own cuts, and a
+    `part` of these.
     """
     space, out = space_of(policy.learner.name), None
     cuts = {c.name: make("screens", c).cut for c in policy.screens if c.settings}
@@ -149,7 +150,7 @@ def synthetic(job: Job, fold: str, policy: Policy, seed: int) -> Samples | None:
         rows = read_shard(path, key, seed % parts(job, fold), cuts)
         if rows is None or not len(rows):
             continue
-        rows = rows.take(first_of_each(rows.y, policy.ratio / job.plan.ratio))
+        rows = rows.take(first_of_each(rows.y, part * policy.ratio / job.plan.ratio))
         rows = as_features(rows) if space == "features" else rows
         out = rows if out is None else out + rows
     return out
@@ -164,10 +165,10 @@ def first_of_each(y: Tensor, part: float) -> Tensor:
     return keep
 
 
-def taught(job: Job, fold: str, policy: Policy, real: Samples, seed: int, run: Run, steps: float = 1.0) -> Learner:
-    """The learner of a policy, trained on these real rows and the policy's synthetic rows, for a part of its `steps`."""
+def taught(job: Job, fold: str, policy: Policy, real: Samples, seed: int, run: Run, steps: float = 1.0, rows: float = 1.0) -> Learner:
+    """The learner of a policy, trained on these real rows and, in the part `rows`, the policy's synthetic ones, for a part of its `steps`."""
     name = policy.learner.name
-    extra = synthetic(job, fold, policy, seed) if policy.generators else None
+    extra = synthetic(job, fold, policy, seed, rows) if policy.generators else None
     learner: Learner = make("learners", policy.learner)
     if steps < 1:
         learner = replace(learner, steps=max(1, round(steps * job.plan.steps[name])))

@@ -1,5 +1,6 @@
 """Options that several verbs share: said once, documented once."""
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
@@ -37,6 +38,20 @@ def numbers(flag: str, pairs: list[str] | None) -> dict[str, int] | None:
         if not name or not count.isdigit() or int(count) < 1:
             raise UsageError(f"{flag} '{pair}' is not NAME=NUMBER", help=f"write for example {flag} {EXAMPLES[flag]}")
         found[name] = int(count)
+    return found or None
+
+
+def given(pairs: list[str] | None) -> dict[str, Any] | None:
+    """ "finetune.lora=8" as {"finetune.lora": 8}. Raises `UsageError` for anything else."""
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, mark, text = pair.partition("=")
+        if not mark or not all(name.partition(".")):
+            raise UsageError(f"--set '{pair}' is not PLUGIN.SETTING=VALUE", help="write for example --set finetune.lora=8 vae.beta=0.3")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = {"True": True, "False": False}.get(text, text)
     return found or None
 
 
@@ -94,17 +109,76 @@ class Work:
         return asdict(self) | lists | {"steps": numbers("--steps", self.steps)}
 
 
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Which rows take part."""
+
+    max_bad: float | None = None
+    """The share of unreadable rows that is accepted (default 0.2)."""
+    drop_rare: Annotated[bool, Parameter(negative="")] = False
+    """Set classes with a single row aside instead of refusing them."""
+    across: Annotated[bool, Parameter(negative="")] = False
+    """Rows of one --group may stand on both sides of a split: for an attribute such as sex, never for subjects or recordings."""
+
+    def options(self) -> dict[str, Any]:
+        return {"max_bad": self.max_bad, "drop_rare": self.drop_rare or None, "across": self.across or None}
+
+
+@Parameter(name="*", group=WORK)
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How many synthetic rows there are, and where trainings begin."""
+
+    ratio: float | None = None
+    """Synthetic rows per real row."""
+    balance: str | None = None
+    """What the synthetic rows even out, by comma: class, group (needs --group); otherwise every class gets as many."""
+    share: float | None = None
+    """Part of every training batch that is synthetic (default 0.25)."""
+    start: str | None = None
+    """A finished run, or a model.safetensors of one, whose learner (cnn, finetune) every training begins from."""
+    labels: str | None = None
+    """How the classes of --start are called here where names differ: "old=new, old2=new2"."""
+    set: Annotated[list[str] | None, Several] = None
+    """Settings of plug-ins: finetune.lora=8 finetune.unfreeze=0.5 vae.beta=0.3."""
+
+    def options(self) -> dict[str, Any]:
+        return asdict(self) | {"balance": listed("--balance", self.balance), "set": given(self.set)}
+
+
+@Parameter(name="*", group=PROOF)
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """How the comparison is made."""
+
+    folds: int | None = None
+    """Folds of the cross-validation that replaces a test set where there are too few rows for one."""
+    repeats: int | None = None
+    """How often the cross-validation is repeated with other folds (default: once)."""
+    seeds: int | None = None
+    """Repetitions of every arm, in every fold."""
+    test: float | None = None
+    """Seal this share of the rows as the test set instead of cross-validating."""
+    margin: float | None = None
+    """Non-inferiority margin in balanced accuracy: accept synthetic rows that are at most this much worse."""
+
+    def options(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 @Parameter(name="*", group=SEARCH)
 @dataclass(frozen=True, kw_only=True)
 class Tries:
     """How a policy is searched."""
 
     trials: int | None = None
-    """Policies to try for each fold and learner (default: 24 quick, 40 balanced, 100 thorough)."""
+    """Policies to try for each fold and learner (default: 24 quick, 40 balanced, 100 thorough); those that every search begins with
+    are tried even if they are more."""
     sampler: Literal["tpe", "gp", "random"] | None = None
     """What proposes policies: tpe (default), gp or random."""
     warm: Annotated[list[str] | None, Several] = None
-    """Finished runs whose winning policies are tried first."""
+    """Finished runs whose winning policies are tried first; refused where they were chosen on rows that are tested here."""
     storage: str | None = None
     """A database URL (sqlite:///study.db, postgresql://me:$NAME@host/db) through which runs of the same search share the work."""
 
@@ -112,5 +186,5 @@ class Tries:
         return asdict(self) | {"warm": tuple(self.warm) if self.warm else None}
 
 
-COLUMNS, WORKS, TRIES = Columns(), Work(), Tries()
+COLUMNS, ROWS, WORKS, WAY, PROOFS, TRIES = Columns(), Rows(), Work(), Way(), Proof(), Tries()
 """Nothing said."""

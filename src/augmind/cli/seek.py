@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from .app import app, out
-from .options import COLUMNS, PROOF, TRIES, WORKS, AsJson, Columns, Quiet, Tries, Work
+from .options import COLUMNS, PROOFS, ROWS, TRIES, WAY, WORKS, AsJson, Columns, Proof, Quiet, Rows, Tries, Way, Work
 from .work import run
 
 
@@ -18,8 +18,10 @@ def search(
     out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
     tries: Tries = TRIES,
     work: Work = WORKS,
+    way: Way = WAY,
     columns: Columns = COLUMNS,
-    folds: Annotated[int | None, Parameter(group=PROOF)] = None,
+    rows: Rows = ROWS,
+    proof: Proof = PROOFS,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -42,14 +44,12 @@ def search(
         A folder with one subfolder a class, a table (CSV, JSON lines, Parquet), a zip or tar of either, .npz, or a Hugging Face dataset.
     out_folder
         The run folder (default: runs/NAME).
-    folds
-        Outer folds where there is no sealed part.
     quiet
         No progress.
     as_json
         Print the winners as one JSON object.
     """
-    options = columns.options() | work.options() | tries.options() | {"search": True, "folds": folds}
+    options = columns.options() | rows.options() | work.options() | way.options() | proof.options() | tries.options() | {"search": True}
     finished = run(data, out_folder, options, until="search", quiet=quiet)
     show_search(finished, as_json)
 

@@ -9,7 +9,26 @@ from cyclopts import Parameter
 from augmind.core.errors import NothingLeft
 
 from .app import app, err, out
-from .options import COLUMNS, DATA, PROOF, SEARCH, TRIES, WORK, WORKS, AsJson, Columns, Quiet, Several, Tries, Work, listed, numbers
+from .options import (
+    COLUMNS,
+    PROOFS,
+    ROWS,
+    SEARCH,
+    TRIES,
+    WAY,
+    WORK,
+    WORKS,
+    AsJson,
+    Columns,
+    Proof,
+    Quiet,
+    Rows,
+    Several,
+    Tries,
+    Way,
+    Work,
+    numbers,
+)  # fmt: skip
 
 
 @app.command
@@ -49,19 +68,10 @@ def expand(
     out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
     work: Work = WORKS,
     want: Annotated[list[str] | None, Several, Parameter(group=WORK)] = None,
-    ratio: Annotated[float | None, Parameter(group=WORK)] = None,
-    balance: Annotated[str | None, Parameter(group=WORK)] = None,
-    share: Annotated[float | None, Parameter(group=WORK)] = None,
-    start: Annotated[str | None, Parameter(group=WORK)] = None,
-    labels: Annotated[str | None, Parameter(group=WORK)] = None,
+    way: Way = WAY,
     columns: Columns = COLUMNS,
-    max_bad: Annotated[float | None, Parameter(group=DATA)] = None,
-    drop_rare: Annotated[bool, Parameter(group=DATA, negative="")] = False,
-    folds: Annotated[int | None, Parameter(group=PROOF)] = None,
-    repeats: Annotated[int | None, Parameter(group=PROOF)] = None,
-    seeds: Annotated[int | None, Parameter(group=PROOF)] = None,
-    test: Annotated[float | None, Parameter(group=PROOF)] = None,
-    margin: Annotated[float | None, Parameter(group=PROOF)] = None,
+    rows: Rows = ROWS,
+    proof: Proof = PROOFS,
     search: Annotated[bool, Parameter(group=SEARCH, negative="")] = False,
     tries: Tries = TRIES,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
@@ -87,30 +97,6 @@ def expand(
         The run folder (default: runs/NAME).
     want
         How many synthetic rows of which class to hand over: spoons=500 forks=200.
-    ratio
-        Synthetic rows per real row otherwise.
-    balance
-        What the synthetic rows even out, by comma: class, group (needs --group); otherwise every class gets as many.
-    share
-        Part of every training batch that is synthetic (default 0.25).
-    start
-        A finished run, or a model.safetensors of one, whose learner (cnn, finetune) every training begins from.
-    labels
-        How the classes of --start are called here where names differ: "old=new, old2=new2".
-    max_bad
-        The share of unreadable rows that is accepted (default 0.2).
-    drop_rare
-        Set classes with a single row aside instead of refusing them.
-    folds
-        Folds of the cross-validation that replaces a test set where there are too few rows for one.
-    repeats
-        How often the cross-validation is repeated with other folds (default: once).
-    seeds
-        Repetitions of every arm, in every fold.
-    test
-        Seal this share of the rows as the test set instead of cross-validating.
-    margin
-        Non-inferiority margin in balanced accuracy: accept synthetic rows that are at most this much worse.
     search
         Find the policy by Bayesian search on inner folds first, and compare that (see augmind search --help).
     dry_run
@@ -120,17 +106,8 @@ def expand(
     as_json
         Print report.json's verdict as one JSON object.
     """
-    said = {
-        "want": numbers("--want", want),
-        "ratio": ratio,
-        "balance": listed("--balance", balance),
-        "share": share,
-        "start": start,
-        "labels": labels,
-    }
-    said |= {"max_bad": max_bad, "drop_rare": drop_rare or None}
-    said |= {"folds": folds, "repeats": repeats, "seeds": seeds, "test": test, "margin": margin, "search": search or None}
-    options = columns.options() | work.options() | tries.options() | said
+    said = {"want": numbers("--want", want), "search": search or None}
+    options = columns.options() | rows.options() | work.options() | way.options() | proof.options() | tries.options() | said
     run(data, out_folder, options, until="plan" if dry_run else "report", quiet=quiet, as_json=as_json)
 
 
@@ -209,7 +186,7 @@ def finish(finished: Any, as_json: bool) -> None:
 
 
 @app.command
-def resume(folder: Path, *, quiet: Quiet = False) -> None:
+def resume(folder: Path, *, storage: str | None = None, quiet: Quiet = False) -> None:
     """Continue an interrupted run with the settings it was begun with.
 
     Examples:
@@ -220,10 +197,12 @@ def resume(folder: Path, *, quiet: Quiet = False) -> None:
     ----------
     folder
         The run folder.
+    storage
+        The database through which a search shares its work; none: it goes on alone.
     quiet
         No progress.
     """
     from augmind.api import begun
 
     record = begun(folder)
-    run(record["data"], folder, {k: v for k, v in record["config"].items() if k != "data"}, quiet=quiet)
+    run(record["data"], folder, {k: v for k, v in record["config"].items() if k != "data"} | {"storage": storage}, quiet=quiet)

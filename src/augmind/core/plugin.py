@@ -169,6 +169,10 @@ class Transfer(Plugin):
         """Whether it can train learners of this class."""
         return issubclass(learner, Learner)
 
+    def idle(self, transformed: bool, synthetic: bool) -> bool:
+        """Whether it comes to nothing more than `mix` where rows are not transformed, or where there are no synthetic rows."""
+        return self.needs_synthetic and not synthetic
+
     @abstractmethod
     def train(self, learner: Learner, feed: "Feed", run: "Run") -> Learner: ...
 

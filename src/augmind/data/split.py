@@ -22,6 +22,7 @@ LARGE = 2000
 HOLDOUT = 0.25
 ATTEMPTS = 8
 """Assignments tried until every training part has two rows of every class."""
+WITHOUT = "leave --group out, or add --across if the column is an attribute and no subject"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +104,15 @@ class Table:
 
     def _require_groups(self) -> None:
         if all(g < 0 for g in self.group):
-            raise DataError("the dataset has no groups to keep together", help="name the column of groups, or leave --group out")
+            raise DataError(
+                "the dataset has no groups to keep together",
+                help=f"name the column of groups, {WITHOUT}",
+            )
         if len(set(self.group)) == 1:
             name = self.rows[0].group or str(self.group[0])
             raise DataError(
                 f"all {len(self.rows):,} rows are of one group, '{name}': no row is left to test on",
-                help="name a column with two groups or more, or leave --group out",
+                help=f"name a column with two groups or more, {WITHOUT}",
             )
 
     def require(self, least: int, why: str) -> None:
@@ -122,13 +126,13 @@ class Table:
             cause = "one group" if self.group_aware else "near duplicates of each other"
             raise DataError(
                 f"all rows of class {listed([repr(c) for c in whole])} are {'of ' * self.group_aware}{cause}: none can be tested on without leaking",
-                help="add other rows of it, or drop the class" + (", or leave --group out" if self.group_aware else ""),
+                help="add other rows of it, or drop the class" + (f", {WITHOUT}" if self.group_aware else ""),
             )
 
         if len(self.unit.unique()) < 3:
             raise DataError(
                 f"all {len(self.rows):,} rows are of two {self.things()}; three are needed: one to test on and two to learn from",
-                help="add other rows" + (", name a column with more groups, or leave --group out" if self.group_aware else ""),
+                help="add other rows" + (f", name a column with more groups, {WITHOUT}" if self.group_aware else ""),
             )
 
     def things(self) -> str:
@@ -176,7 +180,7 @@ class Table:
     def impossible(self, what: str) -> DataError:
         return DataError(
             f"{what}: no division leaves two rows of every class, of two {self.things()} or more, to learn from",
-            help="add rows of the small classes, or ask for fewer folds" + (", or leave --group out" if self.group_aware else ""),
+            help="add rows of the small classes, or ask for fewer folds" + (f", {WITHOUT}" if self.group_aware else ""),
         )
 
 
@@ -198,7 +202,7 @@ def given_fold(table: Table) -> tuple[list[Fold], list[Finding]]:
         hint = "add rows of it, drop such classes with --drop-rare, or ask for a new split with --test 0.25"
         raise DataError(f"{listed(few)} to learn from beside the given test split; 2 are needed", help=hint)
     if not table.parted(train):
-        hint = "add other rows to it, or ask for a new split with --test 0.25" + (", or leave --group out" if table.group_aware else "")
+        hint = "add other rows to it, or ask for a new split with --test 0.25" + (f", {WITHOUT}" if table.group_aware else "")
         raise DataError(f"all rows to learn from beside the given test split are of one of the {table.things()}; two are needed", help=hint)
     ids = table.dataset.samples.key
     fold = Fold(train=tuple(sorted(ids[train].tolist())), test=tuple(sorted(ids[test].tolist())))

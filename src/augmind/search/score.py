@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augmind.core.errors import AugmindError
+from augmind.core.errors import Diverged, NothingLeft, UsageError
 from augmind.core.seeds import stable_seed, stream
 from augmind.core.store import load_tensors, read_json, save_tensors, write_json
 from augmind.core.types import Policy, Samples
@@ -73,7 +73,10 @@ def learnt_from(job: Job, fold: str, rung: Rung) -> Samples:
 
 
 def score(folder: str, fold: str, policy: dict[str, Any], split: int, steps: float, rows: float) -> None:
-    """Trains a policy on the inner training part and predicts the inner validation part. A policy that cannot be trained says why."""
+    """Trains a policy on the inner training part and predicts the inner validation part. A policy that cannot be trained says why.
+
+    Only what lies in the policy itself counts as its failure; what this machine lacks is an error like any other.
+    """
     job, made, rung = Job(Path(folder)), Policy.from_json(policy), Rung(split=split, steps=steps, rows=rows)
 
     def work(tmp: Path) -> None:
@@ -81,9 +84,9 @@ def score(folder: str, fold: str, policy: dict[str, Any], split: int, steps: flo
         seed = stable_seed(job.config.seed, "score", fold, split)
         run = replace(job.run(f"{made.learner.name}, inner split {inner(fold, rung)}"), seed=seed)
         try:
-            model = taught(job, inner(fold, rung), made, learnt_from(job, fold, rung), 0, run, steps)
+            model = taught(job, inner(fold, rung), made, learnt_from(job, fold, rung), 0, run, steps, rows)
             write_score(tmp, val, model.predict(val).argmax(1))
-        except AugmindError as error:
+        except (UsageError, Diverged, NothingLeft) as error:
             write_score(tmp, val, None, str(error))
 
     job.store.stage("score", score_inputs(job, fold, made, rung), work)

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from augmind.core.registry import find, names
+from augmind.core.registry import find, make, names
 from augmind.core.tune import Range, place_of, placed, ranges, rounded
 from augmind.core.types import Choice, Classical, Policy, Spec
 
@@ -108,8 +108,9 @@ class Space:
         transfer = self._choice("transfer", params)
         used = [params[f"generator.{m}"] for m in self.makers()] if params[IMAGINE] else []
         makers = tuple(self.generators[key] for key in used if key != OFF)
+        transfer = self._at_work(transfer, classical, bool(makers))
         if not makers:
-            return Policy(learner=self.learner, classical=classical, transfer=self._without_partner(transfer), ratio=0.0, share=0.0)
+            return Policy(learner=self.learner, classical=classical, transfer=transfer, ratio=0.0, share=0.0)
         screens = tuple(self._screen(n, params.get(f"cut.{n}", 0.0)) for n in self.screens)
         ratio, share = rounded(params["amount"] * self.ratio), rounded(params["share"])
         return Policy(learner=self.learner, classical=classical, generators=makers, screens=screens, transfer=transfer, ratio=ratio, share=share)
@@ -122,10 +123,10 @@ class Space:
         settings = {s: placed(r, params[f"{field}.{s}"]) for s, r in found.items()}
         return Choice(name=name, settings={s: v for s, v in settings.items() if v != at_default[s]})
 
-    def _without_partner(self, transfer: Choice) -> Choice:
-        """A transfer that is about synthetic rows alone does nothing where there are none."""
-        plugin = find("transfers", transfer.name)
-        return Choice(name="mix") if plugin.needs_synthetic else transfer
+    def _at_work(self, transfer: Choice, classical: Classical, synthetic: bool) -> Choice:
+        """A transfer, or "mix" where it has nothing to work on: policies that do the same are one policy."""
+        idle = make("transfers", transfer).idle(classical.transform.name != "none", synthetic)
+        return Choice(name="mix") if idle else transfer
 
     def _screen(self, name: str, place: float) -> Choice:
         allowed = self.cuts().get(name)

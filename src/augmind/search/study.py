@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from augmind.core.errors import AugmindError
 from augmind.core.pool import Item
 from augmind.core.registry import find
 from augmind.core.store import digest, write_json
@@ -34,6 +35,7 @@ LOOKS = 2 / 3
 START = 10
 """Trials, those that a search begins with among them, before the sampler learns from results."""
 DEFAULT = "default policy"
+EARLIER = "earlier run"
 
 
 @dataclass
@@ -89,7 +91,7 @@ class Search:
         self.study = working_study(f"{job.about['fingerprint']} {learner} {fold}")
         self.book = book_of(job, self.study.study_name)
         self.waiting = [(c.name, default_policy(job, learner, c, generators=False)) for c in candidates(job, learner)]
-        self.waiting += [(f"earlier run, {i + 1}", p) for i, p in enumerate(earlier(job, self.space))]
+        self.waiting += [(f"{EARLIER}, {i + 1}", p) for i, p in enumerate(earlier(job, self.space))]
         self.defaults_asked = not self.space.generators
         self.looked = False
 
@@ -178,7 +180,7 @@ class Search:
             if last:
                 c.state = "complete"
                 self.study.tell(c.trial, self._value(c))
-            elif not c.incumbent and c.trial.should_prune():
+            elif c.trial.should_prune() and not c.incumbent:  # asked of incumbents too, or the pruner would not count them
                 c.state = "pruned"
                 self.study.tell(c.trial, state=optuna.trial.TrialState.PRUNED)
         if last or all(c.state != "running" for c in self.batch):
@@ -201,11 +203,18 @@ class Search:
 
     def conclude(self) -> None:
         """Writes what the search found; the last piece of work of a search."""
-        trials = [
-            Trial(number=c.number, name=c.name, policy=c.policy, params=c.params, value=self._value(c), right=pooled(c, 1), y=pooled(c, 2))
-            for c in self.done
-            if c.state == "complete"
-        ]
+        plain = {digest(c.policy.to_json()) for c in self.done if c.name and not c.name.startswith(EARLIER)}
+
+        def trial(c: Candidate) -> Trial:
+            measured = {"value": self._value(c), "right": pooled(c, 1), "y": pooled(c, 2)}
+            known = digest(c.policy.to_json()) in plain
+            return Trial(number=c.number, name=c.name, policy=c.policy, params=c.params, plain=known, **measured)
+
+        trials = [trial(c) for c in self.done if c.state == "complete"]
+        if not any(not t.policy.generators for t in trials):
+            why = "; ".join(dict.fromkeys(c.why for c in self.done if c.why)) or "nothing was tried"
+            text = f"no policy without synthetic rows could be scored for {self.learner} in fold {self.fold}: {why[:300]}"
+            raise AugmindError(text, help="use another --learner, or search without --start")
         won, top = winner(trials), strongest(trials)
         classical = strongest([t for t in trials if not t.policy.generators])
 

@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from augmind import __version__
 from augmind.core.errors import DataError, MachineError
 from augmind.core.pool import Item, Workers
-from augmind.core.store import digest, load_tensors, read_json
+from augmind.core.store import digest, file_digest, load_tensors, read_json
 from augmind.core.types import Policy
 from augmind.job import Job
 
@@ -40,27 +41,55 @@ POLL = 1.0
 """Seconds between two looks at what the others are doing."""
 HEARTBEAT, GRACE = 10, 45
 """Seconds between two signs of life, and without any until a claim is stale."""
-NOT_PART = {"data", "jobs", "track", "storage"}
-"""Settings in which runs of one search may differ."""
+NOT_PART = {"data", "jobs", "track", "storage", "start", "backbone"}
+"""Settings in which runs of one search may differ, or of which the content counts and not the name."""
+LIBRARIES = ("torch", "numpy", "scikit-learn", "transformers", "optuna")
+ARGS = ("fold", "policy", "split", "steps", "rows")
+RUN = "$RUN"
+"""Stands for the run folder in what is shared: every run has its own."""
 
 
 def same_search(job: Job) -> str:
-    """What runs have in common that may share scores: rows, settings, plan and version."""
+    """What runs have in common that may share scores: rows, settings, plan, the content of models that are begun from, and versions."""
     plan = job.plan.to_json()
     numbers = {k: v for k, v in plan.items() if k not in ("estimates", "notes", "starts")}
-    return digest(__version__, job.about["fingerprint"], job.config.model_dump(mode="json", exclude=NOT_PART), numbers)
+    begun = {name: file_digest(Path(file)) for name, file in sorted(job.plan.starts.items())}
+    made = {name: version(name) for name in LIBRARIES} | {"augmind": __version__}
+    settings = job.config.model_dump(mode="json", exclude=NOT_PART)
+    return digest(made, job.about["fingerprint"], settings, numbers, begun, content(job.config.backbone))
+
+
+def content(backbone: str | None) -> Any:
+    """A backbone as what is in it: the files of a folder, else its name."""
+    folder = Path((backbone or "").rpartition("@")[0] or backbone or "")
+    if not backbone or not folder.is_dir():
+        return backbone
+    return [(str(f.relative_to(folder)), file_digest(f)) for f in sorted(folder.rglob("*")) if f.is_file()]
 
 
 @dataclass(frozen=True)
 class Work:
-    """A score, as every run names it, and what makes it in this one."""
+    """A score: `text` is how every run writes it, `item` what makes it in this one."""
 
     key: str
+    text: str
     item: Item
 
     @classmethod
     def of(cls, item: Item) -> "Work":
-        return cls(digest({k: v for k, v in item.args.items() if k != "folder"}), item)
+        folder = str(Path(item.args["folder"]).resolve())
+        text = json.dumps({k: v for k, v in item.args.items() if k != "folder"}, sort_keys=True).replace(folder, RUN)
+        return cls(digest(text), text, item)
+
+    @classmethod
+    def told(cls, name: str, text: str, folder: Path) -> "Work | None":
+        """The work that another run asked for; None for a text that no run writes."""
+        try:
+            args = json.loads(text.replace(RUN, str(folder.resolve())))
+            item = Item(name=name, function="augmind.search.score:score", args={**{k: args[k] for k in ARGS}, "folder": str(folder)})
+        except (ValueError, KeyError, TypeError):
+            return None
+        return cls.of(item)
 
     @property
     def rung(self) -> Rung:
@@ -77,13 +106,14 @@ class Together:
 
     job: Job
     workers: Workers
+    url: str
 
     def __post_init__(self) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with quiet(), reachable():
-            self.storage = shared(str(self.job.config.storage), heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+            self.storage = shared(self.url, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
             name = f"scores {same_search(self.job)}"
             self.queue = optuna.create_study(study_name=name, storage=self.storage, direction="maximize", load_if_exists=True)
 
@@ -117,39 +147,55 @@ class Together:
         return out
 
     def _publish(self, due: dict[str, Work]) -> None:
-        """Asks for every score that nobody waits for, works at or has; a claim without a sign of life counts as none."""
+        """Asks for every score that nobody waits for, works at or has; a claim without a sign of life counts as none.
+
+        A trial gets its first heartbeat while it waits: Optuna never takes a claim for dead that had none at all.
+        """
         import optuna
 
         optuna.storages.fail_stale_trials(self.queue)
         known = self._trials("WAITING", "RUNNING", "COMPLETE")
-        for key, work in due.items():
-            if key not in known:
-                args = {k: v for k, v in work.item.args.items() if k != "folder"}
-                self.queue.enqueue_trial({}, user_attrs={"key": key, "name": work.item.name, "args": json.dumps(args)})
+        new = {key: work for key, work in due.items() if key not in known}
+        for key, work in new.items():
+            self.queue.enqueue_trial({}, user_attrs={"key": key, "name": work.item.name, "args": work.text})
+        for key, trials in self._trials("WAITING").items() if new else ():
+            if key in new:
+                for trial in trials:
+                    self.storage.record_heartbeat(trial._trial_id)
 
     def _claim(self) -> list[tuple["optuna.trial.Trial", Work]]:
         """Takes as many waiting scores as there are workers; what another run has or works at already is left to it.
 
         SQLite may give one trial to two runs; then both work at it, and the first to end is believed.
         """
+        out: list[tuple[optuna.trial.Trial, Work]] = []
+        try:
+            while len(out) < max(1, self.workers.jobs) and (waiting := self._trials("WAITING")):
+                self.storage.record_heartbeat(next(iter(waiting.values()))[0]._trial_id)
+                trial = self.queue.ask()
+                self.storage.record_heartbeat(trial._trial_id)
+                about = trial.user_attrs
+                work = Work.told(str(about.get("name", "")), str(about.get("args", "")), self.job.folder)
+                alike = self._trials("COMPLETE", "RUNNING").get(about.get("key", ""), [])
+                if work is None or work.key != about.get("key") or any(other.number != trial.number for other in alike):
+                    self._give_back([trial])
+                else:
+                    out.append((trial, work))
+        except BaseException:
+            self._give_back([trial for trial, _ in out])
+            raise
+        return out
+
+    def _give_back(self, trials: Sequence["optuna.trial.Trial"]) -> None:
+        """Closes claims that came to nothing; whoever needs the scores asks for them again."""
         import optuna
 
-        out = []
-        while len(out) < max(1, self.workers.jobs) and self._trials("WAITING"):
-            trial = self.queue.ask()
-            args, name = trial.user_attrs.get("args"), trial.user_attrs.get("name", "")
-            alike = self._trials("COMPLETE", "RUNNING").get(trial.user_attrs.get("key", ""), [])
-            if args is None or any(other.number != trial.number for other in alike):
+        for trial in trials:
+            with contextlib.suppress(ValueError, *lost()):
                 self.queue.tell(trial, state=optuna.trial.TrialState.FAIL)
-                continue
-            self.storage.record_heartbeat(trial._trial_id)
-            item = Item(name=name, function="augmind.search.score:score", args={"folder": str(self.job.folder), **json.loads(args)})
-            out.append((trial, Work.of(item)))
-        return out
 
     def _work(self, claimed: list[tuple["optuna.trial.Trial", Work]], due: dict[str, Work], tell: Tell) -> None:
         """Works out what was claimed and hands it on; a claim that comes to nothing is given back."""
-        import optuna
 
         def told(item: Item, state: str) -> None:
             if Work.of(item).key in due:
@@ -164,9 +210,7 @@ class Together:
                 self._hand_on(trial, work)
                 due.pop(work.key, None)
         finally:
-            for trial in open_:
-                with contextlib.suppress(ValueError, *lost()):
-                    self.queue.tell(trial, state=optuna.trial.TrialState.FAIL)
+            self._give_back(open_)
 
     def _hand_on(self, trial: "optuna.trial.Trial", work: Work) -> None:
         """Tells all runs a score, unless another did or took this run for dead meanwhile: then the trial is closed."""
@@ -202,7 +246,7 @@ class Together:
         found = self._trials("COMPLETE")
         for key, work in due.items():
             if key in found:
-                fold, record = work.item.args["fold"], found[key][0].user_attrs["score"]
+                fold, record = work.item.args["fold"], str(found[key][0].user_attrs.get("score"))
                 val = validation(self.job, fold, work.rung.split)
                 guess, failed = unpacked(record, len(val), len(self.job.spec.classes))
                 tell(work.item, "started")

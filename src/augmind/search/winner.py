@@ -20,13 +20,15 @@ SIMPLE = ("a named classical arm", "classical, with settings of its own", "the d
 class Trial:
     """A finished trial: `value` is the balanced accuracy on the inner validation rows, `right` (n,) says which were right.
 
-    `name` is set for the policies that every search begins with ("none", "flip", "the default policy", ...).
+    `name` is set for the policies that every search begins with ("none", "flip", "the default policy", ...). `plain` says that the
+    policy is one of these, whoever proposed it; winners of earlier runs do not count, for they were tuned.
     """
 
     number: int
     name: str
     policy: Policy
     params: dict[str, Any]
+    plain: bool
     value: float
     right: Tensor
     y: Tensor
@@ -34,7 +36,7 @@ class Trial:
     @property
     def level(self) -> int:
         """Its place in `SIMPLE`."""
-        return (2 if self.policy.generators else 0) + (not self.name)
+        return (2 if self.policy.generators else 0) + (not self.plain)
 
 
 def balanced(right: Tensor, y: Tensor) -> float:

@@ -26,5 +26,8 @@ class Consistency(Transfer):
     ramp: float = tune(0.3, 0.0, 1.0)
     partner: Literal["transform", "synthetic"] = tune("transform", options=("transform", "synthetic"))
 
+    def idle(self, transformed: bool, synthetic: bool) -> bool:
+        return not (transformed or (synthetic and self.partner == "synthetic"))
+
     def train(self, learner: Learner, feed: Feed, run: Run) -> Learner:
         return learner.fit(replace(feed, consistency=Term(weight=self.weight, loss=self.loss, ramp=self.ramp, partner=self.partner)), run)

@@ -1,0 +1,39 @@
+"""What a plan will cost: wall time, disk and memory, from constants measured once."""
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .config import Plan
+
+STEP_SECONDS = {"vae": 0.027, "gan": 0.045, "diffusion": 0.085, "cnn": 0.036, "finetune": 0.45}
+"""One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by `python -m benchmarks.speed`)."""
+INNER_SPLITS = 2
+INNER_ARMS = 4
+"""What the choice of a classical arm costs a learner that trains by steps: this many candidates on so many inner splits."""
+FEATURE_SECONDS = 0.0045
+"""Embedding one row on one thread with the default backbone."""
+
+
+def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
+    """Expected wall seconds, of which fixed; disk and memory in MB. From constants measured once: a guide, not a promise."""
+    values, rows = math.prod(plan.shape), plan.rows
+    size = max(1.0, values / 784)
+    trainings = plan.folds + (plan.mode == "cv")
+    generate = trainings * sum(plan.steps.get(g, 0) * STEP_SECONDS.get(g, 0.0) * size for g in plan.generators)
+    embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows)
+    arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
+    learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n == "cnn" else 1.0) for n in plan.learners)
+    probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
+    fixed = (embed + probes) / max(1, jobs) + 12
+    if plan.trials:
+        generate *= 1 + plan.folds * plan.splits * (1 + len(plan.variants) / max(1, len(plan.generators))) / trainings
+        tries = plan.folds * plan.trials * (1 + plan.splits) / 2
+        learn += tries * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.7) * (size if n == "cnn" else 1.0) or 0.7 for n in plan.learners)
+    stored = rows * (1 + trainings * plan.ratio * 2) * (values + 2 * 1280 * 4) + trainings * 20e6
+    return {
+        "seconds": round(fixed + (generate + learn) / max(1, jobs), 1),
+        "fixed_seconds": round(fixed, 1),
+        "disk_mb": round(stored / 1e6 + 5, 1),
+        "memory_mb": round(max(1, jobs) * 900 + rows * (values * 5 + 1280 * 12) / 1e6, 1),
+    }
