@@ -13,7 +13,6 @@ from augmind.fairness import LEAST, by_group, compared, fairness, gap, widening
 from augmind.figures import Predictions, figures
 from augmind.job import Job
 from augmind.verdict import interval
-from runs import digit_rows
 
 CLASSES = ("no", "yes")
 
@@ -144,10 +143,9 @@ def test_equal_arms_rarely_widen_a_gap(levels):
 
 
 def test_an_attribute_may_stand_on_both_sides_of_a_split_and_a_subject_may_not(tmp_path):
-    x, y = digit_rows(12, 2)
-    for i, row in enumerate(x):
-        Image.fromarray(row).resize((12, 12)).save(tmp_path / f"{i}.png")
-    lines = ["path,label,sex", *(f"{i}.png,digit {k},{'fm'[i % 2]}" for i, k in enumerate(y))]
+    for i in range(24):
+        Image.fromarray(rng("rows", i).integers(0, 255, (12, 12), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+    lines = ["path,label,sex", *(f"{i}.png,{'ab'[i // 12]},{'fm'[i % 2]}" for i in range(24))]
     (tmp_path / "rows.csv").write_text("\n".join(lines))
     few = {"preset": "quick", "jobs": 0, "generators": (), "learner": ("probe",), "group": "sex", "folds": 2, "until": "plan"}
     with pytest.raises(DataError) as caught:
