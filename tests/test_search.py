@@ -210,6 +210,9 @@ def test_a_search_begins_with_the_winners_of_earlier_runs(tmp_path):
     again = augmind.expand(data, tmp_path / "again", **{**OPTIONS, "trials": 10, "seed": 1, "warm": (str(first.folder),)}, until="search")
     names = {t["name"]: t["policy"]["classical"] for t in record_of(again)["trials"]}
     assert names["earlier run, 1"] == read_json(first.folder / "policy.json")["classical"]
+    tried = [t for t in record_of(first)["trials"] if t["state"] == "complete"]
+    best = {t["value"] for t in tried if t["policy"]["classical"] in [v for k, v in names.items() if k.startswith("earlier run")]}
+    assert max(t["value"] for t in tried) in best and 1 < sum(k.startswith("earlier run") for k in names) <= 4
     with pytest.raises(UsageError, match="holds no policy"):
         augmind.expand(data, tmp_path / "no", **{**OPTIONS, "warm": (str(tmp_path),)})
 

@@ -145,8 +145,12 @@ def reached(storage: str) -> None:
 
 
 def earlier_policies(job: Job, folders: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    """The policies that won in these runs. Raises `UsageError` for a folder without any, and for a run that saw rows tested here."""
+    """The policies that these runs recommend, and the best others that their searches found.
+
+    Raises `UsageError` for a folder without any, and for a run that made choices on rows that are tested here.
+    """
     from .policy import parsed, read
+    from .search.winner import leaders
 
     out: list[dict[str, Any]] = []
     for folder in folders:
@@ -158,6 +162,7 @@ def earlier_policies(job: Job, folders: tuple[str, ...]) -> tuple[dict[str, Any]
         if known := chosen_on(folder, tested):
             text = f"the policy of --warm '{folder}' was chosen on {known} of the {len(tested)} test rows of this run, so its gain would be false"
             raise UsageError(text, help="start from a run on other rows, or give both runs the same test split")
+        out += [parsed(p, f"a search of '{folder}'").to_json() for p in leaders(Path(folder))]
     return tuple(out)
 
 

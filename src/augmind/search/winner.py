@@ -1,6 +1,8 @@
 """Which policy wins a search: the best on inner folds, unless a simpler one is within noise of it."""
 
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +16,10 @@ from augmind.teaching import needed_views, view_inputs
 
 SIMPLE = ("a named classical arm", "classical, with settings of its own", "the default policy", "a policy of its own")
 """Levels of simplicity, the simplest first."""
+
+
+LEADERS = 3
+"""Policies that a later search takes over from an earlier one, besides the recommended one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +94,14 @@ def search_record(job: Job, fold: str, learner: str) -> dict[str, Any]:
     """What the search of one fold and learner found, as JSON."""
     path = job.need(job.store.path("search", search_inputs(job, fold, learner)), f"search for {learner} in fold {fold}")
     return read_json(path / "search.json")
+
+
+def leaders(folder: Path) -> list[dict[str, Any]]:
+    """The policies of highest value that the searches of a run tried, as JSON, the best of every search in turn."""
+    records = [read_json(file) for file in sorted((folder / "stages").glob("search-*/search.json"))]
+    ranked = [sorted((t for t in r["trials"] if t["state"] == "complete"), key=lambda t: (-t["value"], t["number"])) for r in records]
+    turns = [t["policy"] for trials in zip_longest(*(r[:LEADERS] for r in ranked)) for t in trials if t is not None]
+    return [p for i, p in enumerate(turns) if p not in turns[:i]][:LEADERS]
 
 
 def found(job: Job, fold: str, learner: str) -> dict[str, Policy]:
