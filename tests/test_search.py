@@ -20,16 +20,18 @@ from scipy.stats import sem
 
 import augmind
 from augmind.core.errors import DataError, MachineError, UsageError
+from augmind.core.pool import Item
 from augmind.core.registry import make
 from augmind.core.store import read_json
 from augmind.core.tune import Range, place_of, placed
 from augmind.core.types import Choice, Classical, Policy, Spec
 from augmind.job import Job
 from augmind.modalities.image.codec import ImageCodec
+from augmind.policy import buildable
 from augmind.search.book import shared
 from augmind.search.score import Rung, learnt_from, rungs
 from augmind.search.space import IMAGINE, OFF, Space
-from augmind.search.together import Together, reachable, unpacked
+from augmind.search.together import Together, Work, reachable, unpacked
 from augmind.search.winner import Trial, lead, winner
 from augmind.testing import toy_samples
 from runs import digit_rows, installed, noised, plant, plant_search, scattered
@@ -432,9 +434,13 @@ def test_a_warm_start_from_choices_on_rows_that_are_tested_here_is_refused(tmp_p
     augmind.expand(tmp_path / "all.npz", tmp_path / "first", **few)
     with pytest.raises(UsageError, match="was chosen on 36 of the 36 test rows"):
         augmind.expand(tmp_path / "all.npz", tmp_path / "again", **few, warm=(str(tmp_path / "first"),))
-    (tmp_path / "first" / "policy.json").write_text('{"x": 1}')
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "policy.json").write_text('{"x": 1}')
     with pytest.raises(UsageError, match="not a policy"):
-        augmind.expand(tmp_path / "all.npz", tmp_path / "broken", **few, warm=(str(tmp_path / "first"),))
+        augmind.expand(tmp_path / "all.npz", tmp_path / "broken", **few, warm=(str(tmp_path / "alone"),))
+    shutil.copy(tmp_path / "first" / "policy.json", tmp_path / "alone")
+    run = augmind.expand(tmp_path / "all.npz", tmp_path / "unsure", **few, warm=(str(tmp_path / "alone"),), until="plan")
+    assert "nobody can tell" in " ".join(Job(run.folder).plan.notes)
 
 
 @pytest.mark.usefixtures("planted")
@@ -447,3 +453,26 @@ def test_a_run_may_leave_its_storage_and_go_on_alone(tmp_path, monkeypatch):
     with pytest.raises(MachineError, match="psycopg2") as caught:
         augmind.expand(data, tmp_path / "no", **options, storage="postgresql+psycopg2://me@nowhere/studies")
     assert "pip install" in caught.value.help
+
+
+@pytest.mark.parametrize("name", ["rün", 'a "quoted" one', "plain"])
+def test_work_is_written_alike_by_runs_in_any_folder(tmp_path, name):
+    texts = set()
+    for folder in (tmp_path / name, tmp_path / f"{name}0"):
+        folder.mkdir()
+        policy = Policy(learner=Choice(name="cnn", settings={"start": str(folder / "start" / "cnn.safetensors")}), classical=Classical(name="none"))
+        args = {"folder": str(folder), "fold": "0", "policy": policy.to_json(), "split": 0, "steps": 1.0, "rows": 1.0}
+        work = Work.of(Item(name="try", function="x:y", args=args))
+        texts.add(work.text)
+        assert Work.told("try", work.text, folder).item.args == json.loads(json.dumps(args))
+    assert len(texts) == 1 and name not in texts.pop()
+    elsewhere = json.dumps({**args, "folder": "", "policy": policy.to_json()})
+    assert Work.told("try", elsewhere, tmp_path / "third") is None
+
+
+def test_a_policy_that_cannot_be_made_is_refused_with_its_file():
+    good = Policy(learner=Choice(name="cnn"), classical=Classical(name="none")).to_json()
+    assert buildable(good, "x").learner.name == "cnn"
+    for wrong in ({"share": "many"}, {"learner": {"name": "nosuch", "settings": {}}}, {"transfer": {"name": "mix", "settings": {"x": 1}}}):
+        with pytest.raises(UsageError, match="'file' is no"):
+            buildable({**good, **wrong}, "'file'")

@@ -43,6 +43,7 @@ def test_words_and_gaps_make_up_the_text(text):
 
 def test_words_of_scripts_with_and_without_spaces():
     assert words("It's a well-known café, no?") == ["It's", "a", "well-known", "café", "no"]
+    assert words("नमस्ते दुनिया") == ["नमस्ते", "दुनिया"] and words("😀😍 ok") == ["😀", "😍", "ok"] and len(words("𠀀𠀁")) == 2
     assert words("味道很好 very good") == ["味", "道", "很", "好", "very", "good"]
     assert [script(t) for t in ("hello", "味道很好", "とても良い", "مرحبا", "привет", "🙂 !", "שלום")] == [
         "Latin", "Han", "Japanese", "Arabic", "Cyrillic", "none", "Hebrew"
@@ -80,7 +81,7 @@ def test_a_cell_without_usable_text_says_why(cell, why):
 def test_text_is_tidied_and_described():
     found = read("  cafe\u0301 \x07 <b>bold</b> &amp; ")
     assert found.text == "café   <b>bold</b> &amp;" and found.facts["controls"] == 1 and found.facts["markup"] == 3
-    assert read("🙂🙂").facts == {"words": 0, "characters": 2, "script": "none"}
+    assert read("🙂🙂").facts == {"words": 2, "characters": 2, "script": "none"}
     assert read("مرحبا بالعالم").facts["script"] == "Arabic"
 
 

@@ -93,8 +93,15 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
+    if any(seen_before(folder, set()) is None for folder in config.warm):
+        plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))
     if config.start:
         plan = begun_from(job, config, plan)
+    parts = (*plan.generators, *plan.learners, *plan.screens)
+    for key in config.set:
+        if (name := key.partition(".")[0]) not in parts:
+            text = f"--set {key} is about '{name}', which is no part of this run"
+            raise UsageError(text, help=f"its parts are {', '.join(parts)}; leave the setting out, or add {name}")
     for kind, chosen in (("generators", plan.generators), ("learners", plan.learners)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
@@ -145,11 +152,12 @@ def reached(storage: str) -> None:
 
 
 def earlier_policies(job: Job, folders: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    """The policies that these runs recommend, and the best others that their searches found.
+    """The best policies that the searches of these runs found, or, of runs without a search, what they recommend.
 
-    Raises `UsageError` for a folder without any, and for a run that made choices on rows that are tested here.
+    A search has seen no sealed row of its run; a recommendation was decided on them. Raises `UsageError` for a folder without any, for
+    one that this version cannot make, and for choices on rows that are tested here.
     """
-    from .policy import parsed, read
+    from .policy import buildable, read
     from .search.winner import leaders
 
     out: list[dict[str, Any]] = []
@@ -157,12 +165,13 @@ def earlier_policies(job: Job, folders: tuple[str, ...]) -> tuple[dict[str, Any]
         path = Path(folder) / "policy.json"
         if not path.is_file():
             raise UsageError(f"--warm '{folder}' holds no policy.json", help="give the folder of a finished search or run")
-        out.append(parsed(read(path), f"'{path}'").to_json())
+        searched = leaders(Path(folder))
+        told = [(p, f"a search of '{folder}'") for p in searched] or [(read(path), f"'{path}'")]
+        out += [buildable(record, where).to_json() for record, where in told]
         tested = {job.rows[i].digest for fold in job.split.folds for i in fold.test}
-        if known := chosen_on(folder, tested):
+        if known := (chosen_on if searched else seen_before)(folder, tested):
             text = f"the policy of --warm '{folder}' was chosen on {known} of the {len(tested)} test rows of this run, so its gain would be false"
             raise UsageError(text, help="start from a run on other rows, or give both runs the same test split")
-        out += [parsed(p, f"a search of '{folder}'").to_json() for p in leaders(Path(folder))]
     return tuple(out)
 
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -175,7 +175,9 @@ def config(**options: Any) -> Config:
     for name in ("trials", "sampler", "storage", "warm"):
         if not made.search and getattr(made, name) != Config.model_fields[name].default:
             raise UsageError(f"--{name} is about a search, and none was asked for", help="add --search, or leave it out")
-    if (secret := urlsplit(made.storage or "").password) and not secret.startswith("$"):
+    address = urlsplit(made.storage or "")
+    secrets = [address.password or "", *parse_qs(address.query).get("password", [])]
+    if any(secret and not secret.startswith("$") for secret in secrets):
         text = "--storage holds a password, which would stand in the run folder for all to read"
         raise UsageError(text, help="put it into the environment and write its name: 'postgresql://me:$NAME@host/studies'")
     if made.storage and made.budget:

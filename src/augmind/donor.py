@@ -38,13 +38,16 @@ def seen_before(start: str, tested: set[str]) -> int | None:
     return None
 
 
-def chosen_on(run: str, tested: set[str]) -> int:
-    """On how many of these rows (content hashes) a run has made its choices: those that are not sealed there; all in cross-validation."""
+def chosen_on(run: str, tested: set[str]) -> int | None:
+    """On how many of these rows (content hashes) the searches of a run made their choices; None if that is unknown.
+
+    Those are the rows that are not sealed there, and in cross-validation all.
+    """
     for folder in (Path(run).resolve() / "stages").glob("prepare-*"):
         rows, split = read_table(folder / "rows.parquet", ["id", "digest"]), read_json(folder / "dataset.json")["split"]
         sealed = set() if split["mode"] == "cv" else {i for fold in split["folds"] for i in fold["test"]}
         return len(tested & {d for i, d in zip(rows["id"], rows["digest"], strict=True) if d and i not in sealed})
-    return 0
+    return None
 
 
 def about(file: Path) -> dict:

@@ -70,6 +70,21 @@ def parsed(record: Any, where: str) -> Policy:
         raise wrong from error
 
 
+def buildable(record: Any, where: str) -> Policy:
+    """A policy all of whose plug-ins and numbers are allowed. Raises `UsageError` that names where it came from."""
+    policy = parsed(record, where)
+    c = policy.classical
+    parts = [("learners", policy.learner), ("transforms", c.transform), ("mixing", c.mixing), ("transfers", policy.transfer)]
+    try:
+        for kind, choice in [*parts, *(("generators", g) for g in policy.generators), *(("screens", s) for s in policy.screens)]:
+            make(kind, choice)
+        if not 0 <= float(policy.share) < 1 or float(policy.ratio) < 0:
+            raise UsageError(f"share={policy.share} and ratio={policy.ratio} are not allowed")
+    except (UsageError, TypeError, ValueError) as error:
+        raise UsageError(f"{where} is no policy that can be made here: {error}", help="give another finished run") from error
+    return policy
+
+
 class PolicyTransform:
     """The classical part of a policy: a transform of every row, then a mixing of the rows of a batch.
 

@@ -24,7 +24,7 @@ from .growth import growth_record
 from .job import Job
 from .pipeline import shard_path, shards_by_generator, train_inputs, wanted_inputs
 from .robust import robust_record, tested_corrupted
-from .searched import disagreement, imagines, in_words, searches, without_use
+from .searched import disagreement, imagines, in_words, of_most, searches, without_use
 from .verdict import Predictions, Verdict, differences, fallback, intervals, verdict
 
 CHOSEN = "chosen in each fold"
@@ -280,9 +280,7 @@ def recommended(job: Job, v: Verdict) -> tuple[str, list[Policy], int]:
 
     It is the one that most folds found; after a search, of those that use synthetic rows if the verdict says so, else of those that do not.
     """
-    folds = [(best_learner(job, f), f) for f in job.folds]
-    learner = Counter(n for n, _ in folds).most_common(1)[0][0]
-    policies = [policy_of(job, f, n, v.arm) for n, f in folds if n == learner]
+    learner, policies = of_most(job, v.arm)
     fit = [i for i, p in enumerate(policies) if bool(p.generators) == v.use_synthetic] if v.arm == SEARCHED else []
     return learner, policies, max(fit or range(len(policies)), key=lambda i: policies.count(policies[i]))
 

@@ -53,9 +53,16 @@ def in_words(policy: Policy) -> str:
     return "; ".join(parts)
 
 
+def of_most(job: Job, arm: str) -> tuple[str, list[Policy]]:
+    """The learner that most folds chose, and what an arm does in each of these folds."""
+    folds = [(best_learner(job, f), f) for f in job.folds]
+    learner = Counter(n for n, _ in folds).most_common(1)[0][0]
+    return learner, [policy_of(job, f, n, arm) for n, f in folds if n == learner]
+
+
 def imagines(job: Job) -> bool:
-    """Whether any winner of the learner that the verdict is about uses synthetic rows."""
-    return any(policy_of(job, f, best_learner(job, f), SEARCHED).generators for f in job.folds)
+    """Whether any winner of the learner that most folds chose uses synthetic rows, so that one can be handed over."""
+    return any(p.generators for p in of_most(job, SEARCHED)[1])
 
 
 def disagreement(policies: list[Policy], chosen: int) -> list[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augmind.core.errors import Diverged, NothingLeft, UsageError
+from augmind.core.errors import Diverged, NothingLeft, WrongSpec
 from augmind.core.seeds import stable_seed, stream
 from augmind.core.store import load_tensors, read_json, save_tensors, write_json
 from augmind.core.types import Policy, Samples
@@ -86,7 +86,7 @@ def score(folder: str, fold: str, policy: dict[str, Any], split: int, steps: flo
         try:
             model = taught(job, inner(fold, rung), made, learnt_from(job, fold, rung), 0, run, steps, rows)
             write_score(tmp, val, model.predict(val).argmax(1))
-        except (UsageError, Diverged, NothingLeft) as error:
+        except (WrongSpec, Diverged, NothingLeft) as error:
             write_score(tmp, val, None, str(error))
 
     job.store.stage("score", score_inputs(job, fold, made, rung), work)

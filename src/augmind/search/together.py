@@ -67,6 +67,15 @@ def content(backbone: str | None) -> Any:
     return [(str(f.relative_to(folder)), file_digest(f)) for f in sorted(folder.rglob("*")) if f.is_file()]
 
 
+def moved(value: Any, old: str, new: str) -> Any:
+    """JSON in which every path below the folder `old` lies below `new`."""
+    if isinstance(value, str):
+        return new + value[len(old) :] if value == old or value.startswith((old + "/", old + "\\")) else value
+    if isinstance(value, dict):
+        return {k: moved(v, old, new) for k, v in value.items()}
+    return [moved(v, old, new) for v in value] if isinstance(value, list | tuple) else value
+
+
 @dataclass(frozen=True)
 class Work:
     """A score: `text` is how every run writes it, `item` what makes it in this one."""
@@ -77,17 +86,20 @@ class Work:
 
     @classmethod
     def of(cls, item: Item) -> "Work":
-        folder = str(Path(item.args["folder"]).resolve())
-        text = json.dumps({k: v for k, v in item.args.items() if k != "folder"}, sort_keys=True).replace(folder, RUN)
+        args = {k: v for k, v in item.args.items() if k != "folder"}
+        text = json.dumps(moved(args, str(Path(item.args["folder"]).resolve()), RUN), sort_keys=True)
         return cls(digest(text), text, item)
 
     @classmethod
     def told(cls, name: str, text: str, folder: Path) -> "Work | None":
-        """The work that another run asked for; None for a text that no run writes."""
+        """The work that another run asked for; None for a text that no run writes, and for a model outside the run folder."""
         try:
-            args = json.loads(text.replace(RUN, str(folder.resolve())))
+            args = json.loads(text)
+            if not str(args["policy"]["learner"]["settings"].get("start", RUN)).startswith(RUN):
+                return None
+            args = moved(args, RUN, str(folder.resolve()))
             item = Item(name=name, function="augmind.search.score:score", args={**{k: args[k] for k in ARGS}, "folder": str(folder)})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
         return cls.of(item)
 

@@ -19,7 +19,7 @@ SIMPLE = ("a named classical arm", "classical, with settings of its own", "the d
 
 
 LEADERS = 3
-"""Policies that a later search takes over from an earlier one, besides the recommended one."""
+"""Policies that a later search takes over from an earlier one, besides a winner."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +97,12 @@ def search_record(job: Job, fold: str, learner: str) -> dict[str, Any]:
 
 
 def leaders(folder: Path) -> list[dict[str, Any]]:
-    """The policies of highest value that the searches of a run tried, as JSON, the best of every search in turn."""
+    """What the searches of a run found, as JSON: their winners, then the policies of highest value, the best of every search in turn."""
     records = [read_json(file) for file in sorted((folder / "stages").glob("search-*/search.json"))]
     ranked = [sorted((t for t in r["trials"] if t["state"] == "complete"), key=lambda t: (-t["value"], t["number"])) for r in records]
-    turns = [t["policy"] for trials in zip_longest(*(r[:LEADERS] for r in ranked)) for t in trials if t is not None]
-    return [p for i, p in enumerate(turns) if p not in turns[:i]][:LEADERS]
+    turns = [r["winner"]["policy"] for r in records]
+    turns += [t["policy"] for trials in zip_longest(*(r[:LEADERS] for r in ranked)) for t in trials if t is not None]
+    return [p for i, p in enumerate(turns) if p not in turns[:i]][: LEADERS + 1]
 
 
 def found(job: Job, fold: str, learner: str) -> dict[str, Policy]:

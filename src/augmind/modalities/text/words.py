@@ -4,9 +4,14 @@ import re
 import unicodedata
 from collections import Counter
 
-UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
-"""Scripts written without spaces: kana, Han, Thai; each of their characters counts as a word."""
-WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+(?:['’-][^\W{UNSPACED}]+)*")
+UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
+"""Scripts written without spaces: kana, Han, Thai, Lao, Burmese, Khmer; each of their characters counts as a word."""
+PICTURES = "\u2600-\u27bf\U0001f000-\U0001faff"
+"""Emoji and other pictures; each counts as a word."""
+MARKS = "".join(chr(c) for c in range(0x300, 0x10000) if unicodedata.category(chr(c)) in ("Mn", "Mc")) + "\u200c\u200d"
+"""Vowel signs, accents and joiners, which belong to the character before them."""
+LETTER = rf"[^\W{UNSPACED}{MARKS}][{MARKS}]*"
+WORD = re.compile(rf"[{UNSPACED}{PICTURES}][{MARKS}]*|(?:{LETTER})+(?:['’-](?:{LETTER})+)*")
 SCRIPTS = {
     "CJK": "Han", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean", "CYRILLIC": "Cyrillic", "ARABIC": "Arabic",
     "HEBREW": "Hebrew", "GREEK": "Greek", "DEVANAGARI": "Devanagari", "THAI": "Thai", "LATIN": "Latin",

@@ -1,5 +1,6 @@
 """Typing errors: letters that a hand on a keyboard misses, doubles, drops or exchanges."""
 
+import unicodedata
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,11 +37,16 @@ class Typos(Transform):
         return edited(x, seed, "typos", lambda text, rng: mistyped(text, self.part, rng)), y
 
 
+def marked(letters: list[str], i: int) -> bool:
+    """Whether a vowel sign or an accent hangs on this letter or the next one, which must not lose it."""
+    return any(part[:1] and unicodedata.category(part[0]) in ("Mn", "Mc") for part in letters[i + 1 : i + 3])
+
+
 def mistyped(text: str, part: float, rng: Rng) -> str:
     """A text with errors in about `part` of its letters."""
     letters = list(text)
     for i in (rng.random(len(letters)) < part).nonzero()[0].tolist():
-        if not letters[i].isalpha() or len(letters[i]) != 1:
+        if not letters[i].isalpha() or len(letters[i]) != 1 or marked(letters, i):
             continue
         kind, c = int(rng.integers(4)), letters[i]
         near = BESIDE.get(c.lower(), "")
