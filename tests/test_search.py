@@ -366,7 +366,6 @@ def test_what_is_damaged_in_a_storage_is_not_believed(tmp_path, monkeypatch):
     monkeypatch.setattr("augmind.search.together.GRACE", 2)
     augmind.expand(data, tmp_path / "other", **options, storage=url)
     assert queue_of(url)[0]["FAIL"] >= 3
-    study.add_trial(optuna.create_trial(value=1.0, user_attrs={"key": "without a score"}))
     with pytest.raises(DataError, match="storage"):
         unpacked(str(None), 3, 3)
 

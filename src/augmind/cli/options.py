@@ -186,5 +186,13 @@ class Tries:
         return asdict(self) | {"warm": tuple(self.warm) if self.warm else None}
 
 
+Part = Columns | Rows | Work | Way | Proof | Tries
+
+
+def together(*parts: Part) -> dict[str, Any]:
+    """What all these options say, as options of `augmind.expand`."""
+    return {name: value for part in parts for name, value in part.options().items()}
+
+
 COLUMNS, ROWS, WORKS, WAY, PROOFS, TRIES = Columns(), Rows(), Work(), Way(), Proof(), Tries()
 """Nothing said."""

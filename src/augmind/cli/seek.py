@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from .app import app, out
-from .options import COLUMNS, PROOFS, ROWS, TRIES, WAY, WORKS, AsJson, Columns, Proof, Quiet, Rows, Tries, Way, Work
+from .options import COLUMNS, PROOFS, ROWS, TRIES, WAY, WORKS, AsJson, Columns, Proof, Quiet, Rows, Tries, Way, Work, together
 from .work import run
 
 
@@ -49,7 +49,7 @@ def search(
     as_json
         Print the winners as one JSON object.
     """
-    options = columns.options() | rows.options() | work.options() | way.options() | proof.options() | tries.options() | {"search": True}
+    options = together(columns, rows, work, way, proof, tries) | {"search": True}
     finished = run(data, out_folder, options, until="search", quiet=quiet)
     show_search(finished, as_json)
 

@@ -28,7 +28,8 @@ from .options import (
     Way,
     Work,
     numbers,
-)  # fmt: skip
+    together,
+)
 
 
 @app.command
@@ -107,7 +108,7 @@ def expand(
         Print report.json's verdict as one JSON object.
     """
     said = {"want": numbers("--want", want), "search": search or None}
-    options = columns.options() | rows.options() | work.options() | way.options() | proof.options() | tries.options() | said
+    options = together(columns, rows, work, way, proof, tries) | said
     run(data, out_folder, options, until="plan" if dry_run else "report", quiet=quiet, as_json=as_json)
 
 

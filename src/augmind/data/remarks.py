@@ -1,4 +1,4 @@
-"""What a person should know about how a dataset was read: coded findings AM101 to AM109 and AM118, AM119 and AM126."""
+"""What a person should know about how a dataset was read: coded findings AM101 to AM109, AM118, AM119 and AM126."""
 
 from collections import Counter
 from statistics import median

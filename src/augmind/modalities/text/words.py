@@ -3,30 +3,38 @@
 import re
 import unicodedata
 from collections import Counter
+from functools import cache
 
 UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
 """Scripts written without spaces: kana, Han, Thai, Lao, Burmese, Khmer; each of their characters counts as a word."""
 PICTURES = "\u2600-\u27bf\U0001f000-\U0001faff"
 """Emoji and other pictures; each counts as a word."""
-MARKS = "".join(chr(c) for c in range(0x300, 0x10000) if unicodedata.category(chr(c)) in ("Mn", "Mc")) + "\u200c\u200d"
-"""Vowel signs, accents and joiners, which belong to the character before them."""
-LETTER = rf"[^\W{UNSPACED}{MARKS}][{MARKS}]*"
-WORD = re.compile(rf"[{UNSPACED}{PICTURES}][{MARKS}]*|(?:{LETTER})+(?:['’-](?:{LETTER})+)*")
+MARKS = ("Mn", "Mc")
+"""Unicode categories of vowel signs and accents, which belong to the character before them."""
+JOINERS = "\u200c\u200d"
 SCRIPTS = {
     "CJK": "Han", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean", "CYRILLIC": "Cyrillic", "ARABIC": "Arabic",
     "HEBREW": "Hebrew", "GREEK": "Greek", "DEVANAGARI": "Devanagari", "THAI": "Thai", "LATIN": "Latin",
 }  # fmt: skip
 
 
+@cache
+def word() -> re.Pattern[str]:
+    """A word; made when it is first asked for, since it has to look through Unicode for the marks."""
+    marks = "".join(chr(c) for c in range(0x300, 0x10000) if unicodedata.category(chr(c)) in MARKS) + JOINERS
+    letter = rf"[^\W{UNSPACED}{marks}][{marks}]*"
+    return re.compile(rf"[{UNSPACED}{PICTURES}][{marks}]*|(?:{letter})+(?:['’-](?:{letter})+)*")
+
+
 def words(text: str) -> list[str]:
-    """The words of a text, in order: runs of letters and digits, or single characters of scripts without spaces."""
-    return WORD.findall(text)
+    """The words of a text, in order: runs of letters and digits, or single pictures and characters of scripts without spaces."""
+    return word().findall(text)
 
 
 def pieces(text: str) -> tuple[list[str], list[str]]:
     """(words, gaps): gap i stands before word i, the last gap at the end, so `joined(*pieces(text)) == text`."""
     found, gaps, at = [], [], 0
-    for match in WORD.finditer(text):
+    for match in word().finditer(text):
         gaps.append(text[at : match.start()])
         found.append(match.group())
         at = match.end()

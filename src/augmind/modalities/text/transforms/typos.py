@@ -9,6 +9,7 @@ from torch import Tensor
 
 from augmind.core.plugin import Transform
 from augmind.core.tune import tune
+from augmind.modalities.text.words import MARKS
 
 from ._edits import Rng, edited
 
@@ -39,7 +40,7 @@ class Typos(Transform):
 
 def marked(letters: list[str], i: int) -> bool:
     """Whether a vowel sign or an accent hangs on this letter or the next one, which must not lose it."""
-    return any(part[:1] and unicodedata.category(part[0]) in ("Mn", "Mc") for part in letters[i + 1 : i + 3])
+    return any(part[:1] and unicodedata.category(part[0]) in MARKS for part in letters[i + 1 : i + 3])
 
 
 def mistyped(text: str, part: float, rng: Rng) -> str:
