@@ -218,9 +218,14 @@ def begun(folder: str | Path) -> dict[str, Any]:
 
 def resume(folder: str | Path, *, storage: str | None = None, **callbacks: Any) -> Finished:
     """Continues a run with the settings it was begun with; a finished one is left as it is. `storage`: see `augmind search --help`."""
+    data, options = continued(folder, storage)
+    return expand(data, folder, **options, **callbacks)
+
+
+def continued(folder: str | Path, storage: str | None) -> tuple[str, dict[str, Any]]:
+    """The dataset of a run that was begun, and the options that go on with it. Raises `UsageError` for a folder that is no run."""
     record = begun(folder)
-    options = {k: v for k, v in record["config"].items() if k != "data"} | {"storage": storage}
-    return expand(record["data"], folder, **options, **callbacks)
+    return record["data"], {k: v for k, v in record["config"].items() if k != "data"} | {"storage": storage}
 
 
 def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:

@@ -203,7 +203,7 @@ def resume(folder: Path, *, storage: str | None = None, quiet: Quiet = False) ->
     quiet
         No progress.
     """
-    from augmind.api import begun
+    from augmind.api import continued
 
-    record = begun(folder)
-    run(record["data"], folder, {k: v for k, v in record["config"].items() if k != "data"} | {"storage": storage}, quiet=quiet)
+    data, options = continued(folder, storage)
+    run(data, folder, options, quiet=quiet)
