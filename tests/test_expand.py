@@ -11,7 +11,7 @@ import augmind
 from augmind import pipeline
 from augmind.cli.work import finish
 from augmind.core.errors import AugmindError, DataError, NothingLeft, UsageError
-from augmind.core.store import read_json, read_table
+from augmind.core.store import read_json, read_table, write_json
 from augmind.generators.vae import Vae
 from augmind.job import Job
 from augmind.record import health_record, with_nothing_to_hand_over
@@ -135,6 +135,17 @@ def test_a_run_refuses_other_data_and_other_settings(run, data, tmp_path):
         augmind.expand(other, run.folder, **TINY)
     with pytest.raises(UsageError, match="begun with other settings"):
         augmind.expand(data, run.folder, **{**TINY, "seeds": 3})
+
+
+def test_a_run_begun_before_a_setting_existed_goes_on_with_its_default(run, tmp_path):
+    copy = shutil.copytree(run.folder, tmp_path / "copy")
+    record = read_json(copy / "config.json")
+    older = {k: v for k, v in record["config"].items() if k not in ("across", "set", "text")}
+    write_json(copy / "config.json", record | {"config": older})
+    assert figures(augmind.resume(copy)) == figures(run)
+    write_json(copy / "config.json", record | {"config": older | {"seeds": 7}})
+    with pytest.raises(UsageError, match=r"settings \(.*seeds: 7 then, 2 now"):
+        augmind.expand(record["data"], copy, **TINY)
 
 
 def test_data_may_be_corrected_until_work_has_begun(data, tmp_path):
