@@ -73,7 +73,7 @@ def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if old["augmind"] != new["augmind"]:
         text = f"'{out}' was begun with augmind {old['augmind']}; this is {new['augmind']}"
         raise UsageError(text, help=f"give another --out, or install augmind {old['augmind']} to continue it")
-    defaults = Config(data=old["data"]).model_dump(mode="json")
+    defaults = Config.model_validate({"data": old["data"]}).model_dump(mode="json")
     a, b = defaults | old["config"], new["config"]
     changed = [f"{k}: {a[k]} then, {b[k]} now" for k in b if a[k] != b[k]]
     if changed:
