@@ -6,8 +6,9 @@ import torch
 from torch.nn.functional import interpolate, pad
 
 from augmind.core.seeds import stream
-from augmind.core.types import Samples, Spec
+from augmind.core.types import Data, Samples, Spec
 from augmind.data.dataset import Dataset, Row
+from augmind.modalities.text.codec import TextCodec
 from augmind.testing import ToyCodec
 
 
@@ -57,3 +58,22 @@ COPIES = {
     "darker": lambda x: (x.float() * 0.7).to(torch.uint8),
     "all": lambda x: noisy(shifted(x.flip(-1)).float().mul(0.9).to(torch.uint8)),
 }
+
+
+TOPICS = (("river boat water fish", "swims"), ("engine wheel road brake", "drives"), ("flour oven sugar bread", "bakes"))
+
+
+def sentences(n=24, seed=0):
+    """A small learnable dataset of three classes of sentences with hashed features, and as many held-out rows."""
+    spec = Spec(kind="tokens", shape=(64,), classes=("river", "road", "kitchen"), bounded=False)
+    codec, parts = TextCodec(spec), []
+    for part in range(2):
+        pick = torch.randint(0, 4, (n, 2), generator=stream("sentences", 2 * seed + part)).tolist()
+        y = torch.arange(n) % 3
+        texts = []
+        for i, (k, (a, b)) in enumerate(zip(y.tolist(), pick, strict=True)):
+            nouns, verb = TOPICS[k][0].split(), TOPICS[k][1]
+            texts.append(f"The {nouns[a]} {verb} by the {nouns[b]}, number {i}.")
+        x = codec.encode(texts)
+        parts.append(Samples.real(x, y).with_features(codec.embed(x)))
+    return Data(train=parts[0], val=parts[1], spec=spec, codec=codec)

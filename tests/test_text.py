@@ -209,7 +209,9 @@ def test_hashed_features_are_of_length_one_and_near_for_texts_that_share_words()
     assert torch.equal(alone[0], z[0])
 
 
-def test_a_missing_encoder_is_told_with_the_way_to_it():
+def test_a_missing_encoder_is_told_with_the_way_to_it(monkeypatch):
+    monkeypatch.setattr("augmind.modalities.text.backbones.encoder.MINILM", "no_such_package")
+    shared.cache_clear()
     with pytest.raises(MachineError, match="minilm") as caught:
         shared("minilm")
     assert "pip install" in caught.value.help

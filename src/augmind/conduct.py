@@ -88,9 +88,10 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         reached(config.storage)
     if (job.folder / "plan.json").is_file():
         return job.plan
-    for name in config.want:
-        if name not in facts["classes"]:
-            raise unknown("class in --want", name, facts["classes"])
+    for option, named in (("want", config.want), ("describe", config.describe)):
+        for name in named:
+            if name not in facts["classes"]:
+                raise unknown(f"class in --{option}", name, facts["classes"])
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)

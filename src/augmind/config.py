@@ -55,7 +55,7 @@ PRESETS = {
         meaning="a first honest answer in minutes",
         folds=3,
         seeds=3,
-        learners=("probe",),
+        learners=("probe", "tfidf"),
         steps={"vae": 300, "gan": 300, "diffusion": 250, "cnn": 150, "finetune": 40},
         settings={"diffusion": {"points": 5}},
         splits=2,
@@ -64,7 +64,7 @@ PRESETS = {
         meaning="every learner, longer training: tens of minutes",
         folds=5,
         seeds=5,
-        learners=("probe", "cnn", "finetune"),
+        learners=("probe", "cnn", "finetune", "tfidf"),
         steps={"vae": 1000, "gan": 1500, "diffusion": 1200, "cnn": 400, "finetune": 60},
         views=4,
         rounds=6,
@@ -75,7 +75,7 @@ PRESETS = {
         meaning="the same with longer training and more seeds: up to an hour or more",
         folds=5,
         seeds=10,
-        learners=("probe", "cnn", "finetune"),
+        learners=("probe", "cnn", "finetune", "tfidf"),
         steps={"vae": 3000, "gan": 4000, "diffusion": 4000, "cnn": 800, "finetune": 80},
         settings={"diffusion": {"points": 8}},
         views=4,
@@ -136,6 +136,7 @@ class Config(BaseModel):
     backbone: str | None = None
     start: str | None = None
     labels: str | None = None
+    describe: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(default_factory=dict)
     want: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     ratio: float | None = Field(None, gt=0, le=20)
     balance: Names = ()
@@ -298,7 +299,7 @@ def make_plan(
     learners = config.learner or fitting("learners", preset.learners, spec)
     generators = fitting("generators", config.generators, spec) if config.generators == GENERATORS else config.generators
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
-        learners = fitting("learners", ("probe", "cnn"), spec)
+        learners = fitting("learners", ("probe", "cnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and fitting("learners", ("cnn",), spec):
         notes.append("the quick preset compares with a pretrained backbone only; add --learner probe,cnn for a network from scratch too")
     plan = Plan(

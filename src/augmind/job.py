@@ -19,7 +19,7 @@ from .core.registry import find
 from .core.run import Finding, Run
 from .core.seeds import stable_seed
 from .core.store import Store, load_tensors, read_json, read_table, write_table
-from .core.types import Choice, Codec, Data, Samples, Spec
+from .core.types import Choice, Classical, Codec, Data, Samples, Spec
 from .data.dataset import Dataset, Row
 from .data.split import Split
 
@@ -116,7 +116,30 @@ class Job:
 
     @property
     def features_stage(self) -> Path:
-        return self.store.path("features", {"prepare": self.prepared.name, "backbone": self.config.backbone})
+        return self.store.path("features", self.features_inputs)
+
+    @property
+    def features_inputs(self) -> dict[str, Any]:
+        return {"prepare": self.prepared.name, "backbone": self.config.backbone, "describe": self.config.describe}
+
+    @cached_property
+    def namings(self) -> list[tuple[Any, int]]:
+        """Rows made of the class names, as natives with their classes; none where words are no rows, or the names no words."""
+        return self.codec.named([self.config.describe.get(name, name) for name in self.spec.classes])
+
+    @cached_property
+    def named(self) -> Samples | None:
+        """`namings` as rows with their features; None where there are none."""
+        if not self.namings:
+            return None
+        stored = load_tensors(self.need(self.features_stage, "features") / "named.safetensors")
+        key = -1 - torch.arange(len(stored["y"]))
+        return Samples.real(stored["x"], stored["y"], key, unit=key, z=stored["z"])
+
+    @property
+    def classical(self) -> tuple[Classical, ...]:
+        """The candidate classical arms of this data."""
+        return tuple(c for c in self.codec.classical if c.names == "none" or self.namings)
 
     @property
     def folds(self) -> tuple[str, ...]:

@@ -83,11 +83,14 @@ def features(folder: str) -> None:
             run.progress(min(start + BLOCK, len(job.real)), len(job.real))
         z = torch.cat(blocks)
         save_tensors(tmp / "z.safetensors", {"z": z})
+        if job.namings:
+            x, y = job.codec.encode([native for native, _ in job.namings]), torch.tensor([k for _, k in job.namings])
+            save_tensors(tmp / "named.safetensors", {"x": x, "y": y, "z": job.codec.embed(x)})
         report = health(job.dataset(), seed=job.config.seed, features=z)
         write_json(tmp / "health.json", report.to_json())
         report.draw(tmp / "health.png")
 
-    job.store.stage("features", {"prepare": job.prepared.name, "backbone": job.config.backbone}, work)
+    job.store.stage("features", job.features_inputs, work)
 
 
 def seen_by(job: Job, fold: str, generator: str) -> Data:

@@ -123,6 +123,8 @@ class PolicyTransform:
             out.append(f"the synthetic rows ({names}; {p.share:.0%} of every batch), which `augmind export` writes")
         if p.transfer.name != "mix":
             out.append(f"the transfer of synthetic rows ({p.transfer})")
+        if p.classical.names != "none":
+            out.append("rows made of the class names" + (" instead of real ones" if p.classical.names == "alone" else ""))
         if p.classical.balance != "none":
             out.append(f"the treatment of imbalance ({p.classical.balance})")
         return tuple(out)

@@ -69,6 +69,9 @@ class Plain:
     def preview(self, x: Float[Tensor, "n d"]) -> list[str]:
         return [f"<code>{row.tolist()}</code>" for row in x]
 
+    def named(self, meanings: Sequence[str]) -> list[tuple[Any, int]]:
+        return []
+
     def variants(self, x: Float[Tensor, "n d"]) -> list[Tensor]:
         return [x]
 

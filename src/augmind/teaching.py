@@ -76,9 +76,9 @@ def view_rows(job: Job, rows: Samples, transform: str) -> Samples | None:
 def candidates(job: Job, learner: str) -> list[Classical]:
     """Classical arms that this learner can take; the quick preset, and balanced with a costly learner, try a short list."""
     if space_of(learner) == "features":
-        return [c for c in job.codec.classical if c.mixing.name == "none"]
+        return [c for c in job.classical if c.mixing.name == "none"]
     short = job.config.preset == "quick" or (job.config.preset == "balanced" and find("learners", learner).knowledge is not Knowledge.rows)
-    return list(job.codec.classical)[: INNER_ARMS if short else None]
+    return list(job.classical)[: INNER_ARMS if short else None]
 
 
 def needed_views(job: Job) -> list[str]:
@@ -103,10 +103,12 @@ def views_used(job: Job, policy: Policy) -> str:
 
 def feed(job: Job, learner: str, classical: Classical, real: Samples, extra: Samples | None, share: float | None = None) -> Feed:
     """What a learner is taught from: real rows, their classical augmentation, synthetic rows as `share` of every batch."""
-    copies = None
+    copies, named = None, job.named if classical.names != "none" else None
+    if classical.names == "alone" and named is not None:
+        real, named, classical = named, None, Classical(name=classical.name, balance=classical.balance)
     if space_of(learner) == "features":
         copies, real = view_rows(job, real, classical.transform.name), as_features(real)
-        copies = as_features(copies) if copies else None
+        copies, named = (as_features(rows) if rows else None for rows in (copies, named))
     return Feed(
         real=real,
         spec=job.spec,
@@ -117,6 +119,7 @@ def feed(job: Job, learner: str, classical: Classical, real: Samples, extra: Sam
         synthetic=extra,
         share=job.plan.share if share is None else share,
         views=copies,
+        named=named,
     )
 
 

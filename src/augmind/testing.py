@@ -62,6 +62,9 @@ class ToyCodec:
     def preview(self, x: Tensor) -> list[str]:
         return [f"<code>{float(row.float().mean()):.3f}</code>" for row in x]
 
+    def named(self, meanings: Sequence[str]) -> list[tuple[Any, int]]:
+        return []
+
     def variants(self, x: Tensor) -> list[Tensor]:
         return [x, x.flip(-1)] if x.ndim > 2 else [x]
 

@@ -41,6 +41,14 @@ def numbers(flag: str, pairs: list[str] | None) -> dict[str, int] | None:
     return found or None
 
 
+def meanings(pairs: list[str] | None) -> dict[str, str] | None:
+    """ "0=a bad review" as {"0": "a bad review"}. Raises `UsageError` for anything else."""
+    found = {name: text.strip() for name, _, text in (pair.partition("=") for pair in pairs or [])}
+    if wrong := next((name for name, text in found.items() if not name or not text), None):
+        raise UsageError(f"--describe '{wrong}' is not CLASS=WORDS", help='write for example --describe 0="a bad review" 1="a good review"')
+    return found or None
+
+
 def given(pairs: list[str] | None) -> dict[str, Any] | None:
     """ "finetune.lora=8" as {"finetune.lora": 8}. Raises `UsageError` for anything else."""
     found: dict[str, Any] = {}
@@ -91,7 +99,7 @@ class Work:
     generators: str | None = None
     """Which generators, by comma: vae, gan, diffusion, feature."""
     learner: str | None = None
-    """Which downstream models, by comma: probe, cnn, finetune."""
+    """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf."""
     backbone: str | None = None
     """The pretrained network: lite0, a name (resnet18, resnet50, convnext-tiny, vit-small, vit-base, dinov2-small, dinov2-base, vgg11,
     vgg16), a Hub id or a folder with safetensors."""
@@ -112,7 +120,7 @@ class Work:
 @Parameter(name="*", group=DATA)
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Which rows take part."""
+    """Which rows take part, and what their classes mean."""
 
     max_bad: float | None = None
     """The share of unreadable rows that is accepted (default 0.2)."""
@@ -121,8 +129,13 @@ class Rows:
     across: Annotated[bool, Parameter(negative="")] = False
     """Rows of one --group may stand on both sides of a split: for an attribute such as sex, never for subjects or recordings."""
 
+    describe: Annotated[list[str] | None, Several] = None
+    """What classes of text mean, in words, where their names do not say it: 0="a bad review" 1="a good review". Sentences made of
+    these, or of the class names, stand beside the real rows in some of the arms."""
+
     def options(self) -> dict[str, Any]:
-        return {"max_bad": self.max_bad, "drop_rare": self.drop_rare or None, "across": self.across or None}
+        flags = {"drop_rare": self.drop_rare or None, "across": self.across or None}
+        return {"max_bad": self.max_bad, "describe": meanings(self.describe)} | flags
 
 
 @Parameter(name="*", group=WORK)

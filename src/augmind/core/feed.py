@@ -73,7 +73,8 @@ class Feed:
     """`share` of every batch is synthetic when there are synthetic rows; under a `schedule`, on average.
 
     `views` are classically transformed copies of the real rows with features, for learners of feature space, which take
-    everything at once (`table`); the others ask for batches and get transforms afresh at every step.
+    everything at once (`table`); the others ask for batches and get transforms afresh at every step. `named` rows, made of the class
+    names, are learnt like real ones, but no choice is made on them.
     """
 
     real: Samples
@@ -86,7 +87,13 @@ class Feed:
     share: float = 0.25
     schedule: Schedule | None = None
     views: Samples | None = None
+    named: Samples | None = None
     consistency: Consistency | None = None
+
+    @cached_property
+    def pool(self) -> Samples:
+        """The rows that batches draw from beside the synthetic ones: real and named."""
+        return self.real if self.named is None else self.real + self.named
 
     @cached_property
     def counts(self) -> Tensor:
@@ -113,9 +120,9 @@ class Feed:
 
     def _real_positions(self, t: int, start: int, size: int, seed: int) -> Tensor:
         if self.balance == "oversample":
-            p = 1.0 / self.counts[self.real.y].float()
+            p = 1.0 / self.counts[self.pool.y].clamp(min=1).float()
             return torch.multinomial(p, size, replacement=True, generator=stream(seed, "oversample", t))
-        return passing(len(self.real), start, size, seed, "real")
+        return passing(len(self.pool), start, size, seed, "real")
 
     def _synthetic_part(self, t: int, size: int) -> tuple[int, int]:
         """How many synthetic rows all batches before the t-th had, and how many it has; at least one row of a batch is real."""
@@ -129,21 +136,21 @@ class Feed:
 
     @cached_property
     def nearest(self) -> Int[Tensor, " n"]:
-        """For every real row the position of the synthetic row of its class nearest in features; -1 where its class has none."""
-        out = torch.full((len(self.real),), -1)
+        """For every row of the pool the position of the synthetic row of its class nearest in features; -1 where its class has none."""
+        out = torch.full((len(self.pool),), -1)
         if self.synthetic is not None and len(self.synthetic):
-            z, others = (self.codec.embed(s.x) if s.z is None else s.z for s in (self.real, self.synthetic))
+            z, others = (self.codec.embed(s.x) if s.z is None else s.z for s in (self.pool, self.synthetic))
             for k in self.synthetic.y.unique():
-                mine, theirs = (self.real.y == k).nonzero().squeeze(1), (self.synthetic.y == k).nonzero().squeeze(1)
+                mine, theirs = (self.pool.y == k).nonzero().squeeze(1), (self.synthetic.y == k).nonzero().squeeze(1)
                 out[mine] = theirs[torch.cdist(z[mine], others[theirs]).argmin(1)]
         return out
 
     def batch(self, t: int, size: int, seed: int) -> Batch:
-        """The t-th batch of `size` rows: real rows in shuffled epochs, then the synthetic ones."""
+        """The t-th batch of `size` rows: real and named rows in shuffled epochs, then the synthetic ones."""
         classes = len(self.spec.classes)
         before, extra = self._synthetic_part(t, size)
         rows = self._real_positions(t, t * size - before, size - extra, seed)
-        x, y = self.real.x[rows], self.real.y[rows]
+        x, y = self.pool.x[rows], self.pool.y[rows]
         if extra and self.synthetic is not None:
             more = passing(len(self.synthetic), before, extra, seed, "synthetic")
             x, y = torch.cat([x, self.synthetic.x[more]]), torch.cat([y, self.synthetic.y[more]])
@@ -172,20 +179,22 @@ class Feed:
         if self.consistency is None:
             return None
         if self.consistency.partner == "synthetic":
-            has = (self.nearest >= 0).nonzero().squeeze(1)
+            has = (self.nearest[: len(self.real)] >= 0).nonzero().squeeze(1)
             return (self.real.take(has), self.synthetic.take(self.nearest[has])) if self.synthetic is not None and len(has) else None
         if self.views is None or not len(self.views):
             return None
         return self.views, self.real.take(torch.arange(len(self.views)) % len(self.real))
 
     def table(self) -> tuple[Samples, Tensor]:
-        """All rows at once with weights: real rows and their views weigh 1 each in total, synthetic rows `share` of the whole."""
+        """All rows at once with weights: real rows with their views, and named rows, weigh 1 each, synthetic rows `share` of the whole."""
         rows, w = self.real, self.class_weight[self.real.y]
         if self.balance == "oversample":
             w = len(rows) / (len(self.counts) * self.counts[rows.y].float())
         if self.views is not None and len(self.views):
             copies = 1 + len(self.views) // len(self.real)
             rows, w = rows + self.views, torch.cat([w, *[w] * (copies - 1)]) / copies
+        if self.named is not None:
+            rows, w = rows + self.named, torch.cat([w, self.class_weight[self.named.y]])
         if self.synthetic is not None and len(self.synthetic):
             each = self.class_weight[self.synthetic.y]
             each = each * (w.sum() * self.share / (1 - self.share) / each.sum())

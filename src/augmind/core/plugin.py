@@ -139,6 +139,8 @@ class Learner(Plugin):
 
     space: ClassVar[Space] = "rows"
     knowledge: ClassVar[Knowledge] = Knowledge.rows
+    compares: ClassVar[bool] = True
+    """Whether it learns from the pairs of a consistency term."""
 
     @abstractmethod
     def fit(self, feed: "Feed", run: "Run") -> "Learner":

@@ -181,6 +181,10 @@ class Codec(Protocol):
     def embed(self, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n d"]: ...
     def backbone(self, name: str | None = None) -> Backbone: ...
     def preview(self, x: Shaped[Tensor, "n ..."]) -> list[str]: ...
+    def named(self, meanings: Sequence[str]) -> list[tuple[Any, int]]:
+        """Natives made of what the classes mean, in words, each with its class; none where words are no rows, or a class has no word."""
+        ...
+
     def variants(self, x: Shaped[Tensor, "n ..."]) -> list[Shaped[Tensor, "n ..."]]:
         """Label-preserving near copies (mirrored, shifted), the first being `x` itself; copy detection looks under them."""
         ...
@@ -228,12 +232,16 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Classical:
-    """One classical arm: a transform of each row, a mixing of rows and a treatment of imbalance."""
+    """One classical arm: a transform of each row, a mixing of rows, a treatment of imbalance, and what the class names are used for.
+
+    names  "beside": rows made of the class names (`Codec.named`) are learnt beside the real ones; "alone": instead of them (zero-shot)
+    """
 
     name: str
     transform: Choice = Choice(name="none")
     mixing: Choice = Choice(name="none")
     balance: Literal["none", "weights", "oversample", "logit_adjustment"] = "none"
+    names: Literal["none", "beside", "alone"] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +275,7 @@ class Policy:
                 transform=choice(classical["transform"]),
                 mixing=choice(classical["mixing"]),
                 balance=classical["balance"],
+                names=classical.get("names", "none"),
             ),
             generators=tuple(choice(c) for c in r["generators"]),
             screens=tuple(choice(c) for c in r["screens"]),

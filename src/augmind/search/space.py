@@ -40,6 +40,8 @@ class Space:
     screens: tuple[str, ...]
     ratio: float
     balances: tuple[str, ...]
+    names: bool = False
+    """Whether rows made of the class names can be learnt beside the real ones."""
 
     @property
     def by_steps(self) -> bool:
@@ -83,6 +85,8 @@ class Space:
         """One value for every parameter of the space."""
         params: Params = {IMAGINE: trial.suggest_categorical(IMAGINE, (False, True))}
         params["balance"] = trial.suggest_categorical("balance", self.balances)
+        if self.names:
+            params["names"] = trial.suggest_categorical("names", ("none", "beside"))
         for field in KINDS:
             params[field] = trial.suggest_categorical(field, self.options(field))
             for setting in self.fields(field):
@@ -103,6 +107,7 @@ class Space:
             transform=self._choice("transform", params),
             mixing=self._choice("mixing", params),
             balance=params["balance"],
+            names=params.get("names", "none"),
         )
         classical = next((c for c in self.classical if dataclasses.replace(c, name="searched") == classical), classical)
         transfer = self._choice("transfer", params)
@@ -135,8 +140,11 @@ class Space:
     # From a policy to parameters, for the points that a search begins with
 
     def params(self, policy: Policy) -> Params:
-        """Parameters whose policy this is; the others at the middle of their range."""
+        """Parameters whose policy this is; the others at the middle of their range. Raises `ValueError` for one outside the space."""
+        if policy.classical.names == "alone":
+            raise ValueError("a policy without real rows is no point of the space")
         out: Params = {IMAGINE: bool(policy.generators), "balance": policy.classical.balance}
+        out |= {"names": policy.classical.names} if self.names else {}
         for field, choice in (("transform", policy.classical.transform), ("mixing", policy.classical.mixing), ("transfer", policy.transfer)):
             out[field] = choice.name
             made = find(KINDS[field], choice.name)(**choice.settings)

@@ -66,7 +66,8 @@ def space(job: Job, learner: str) -> Space:
     return Space(
         learner=job.learner(learner),
         spec=job.spec,
-        classical=job.codec.classical,
+        classical=tuple(c for c in job.classical if c.names != "alone"),
+        names=bool(job.namings),
         generators={k: job.generator(k) for k in keys},
         screens=job.plan.screens,
         ratio=job.plan.ratio,
@@ -90,7 +91,8 @@ class Search:
         self.tried: set[str] = set()
         self.study = working_study(f"{job.about['fingerprint']} {learner} {fold}")
         self.book = book_of(job, self.study.study_name)
-        self.waiting = [(c.name, default_policy(job, learner, c, generators=False)) for c in candidates(job, learner)]
+        arms = [c for c in candidates(job, learner) if c in self.space.classical]
+        self.waiting = [(c.name, default_policy(job, learner, c, generators=False)) for c in arms]
         self.waiting += [(f"{EARLIER}, {i + 1}", p) for i, p in enumerate(earlier(job, self.space))]
         self.defaults_asked = not self.space.generators
         self.looked = False

@@ -47,7 +47,7 @@ class Pretrain(Transfer):
             raise UsageError(f"learner '{learner.name()}' is fitted at once and cannot be pretrained", help="use the transfer 'mix' with it")
         first = max(1, round(self.part * learner.steps))
         begun = dataclasses.replace(learner, steps=first)
-        imagined = dataclasses.replace(feed, real=feed.synthetic, synthetic=None, views=None)
+        imagined = dataclasses.replace(feed, real=feed.synthetic, synthetic=None, views=None, named=None)
         apart = run.checkpoints / "pretrain" if run.checkpoints else None
         begun.fit(imagined, run.named(f"{run.label} on synthetic rows".strip(), seed=run.seed_for("pretrain"), checkpoints=apart))
         rest = dataclasses.replace(learner, steps=max(1, learner.steps - first))

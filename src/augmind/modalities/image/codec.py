@@ -127,6 +127,10 @@ class ImageCodec:
         alt = f"picture of {width} by {height} pixels"
         return [f'<img src="data:image/png;base64,{png(p)}" width="{p.width}" height="{p.height}" alt="{alt}">' for p in self.decode(big)]
 
+    def named(self, meanings: Sequence[str]) -> list[tuple[Any, int]]:
+        """None: words are no pictures."""
+        return []
+
     def variants(self, x: Shaped[Tensor, "n c h w"]) -> list[Tensor]:
         """The pictures and their mirror images."""
         return [x, x.flip(-1)]

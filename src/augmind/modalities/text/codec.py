@@ -3,7 +3,7 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,12 +13,19 @@ from torch import Tensor
 from augmind.core.errors import WrongSpec
 from augmind.core.types import Backbone, Choice, Classical, Spec
 
+from .words import script
+
 PREVIEW = 400
 """Characters of a row that people are shown at once."""
 
 
-def arm(transform: str) -> Classical:
-    return Classical(name=transform, transform=Choice(name=transform))
+NAMED = {"Han": ("{}", "这是{}。", "这类文字属于：{}。"), "": ("{}", "This is {}.", "A text of this kind: {}.")}
+"""Rows made of what a class means, by its script; other scripts than these get the words alone."""
+
+
+def arm(transform: str, names: Literal["none", "beside"] = "none") -> Classical:
+    name = "names" if transform == "none" else f"names+{transform}"
+    return Classical(name=name if names == "beside" else transform, transform=Choice(name=transform), names=names)
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,10 @@ class TextCodec:
 
     name: ClassVar[str] = "text"
     suffix: ClassVar[str] = ".txt"
-    classical: ClassVar[tuple[Classical, ...]] = (arm("none"), arm("eda"), arm("typos"))
+    classical: ClassVar[tuple[Classical, ...]] = (
+        *(arm("none"), arm("none", "beside"), arm("eda"), arm("eda", "beside"), arm("typos")),
+        Classical(name="names alone", names="alone"),
+    )
 
     def __post_init__(self) -> None:
         if self.spec.kind != "tokens" or len(self.spec.shape) != 1:
@@ -71,6 +81,14 @@ class TextCodec:
         """Each row as a block of escaped text in the direction of its script, cut where it is long."""
         cut = [t if len(t) <= PREVIEW else t[: PREVIEW - 1] + "…" for t in self.decode(x)]
         return [f'<span class="text" dir="auto">{html.escape(t)}</span>' for t in cut]
+
+    def named(self, meanings: Sequence[str]) -> list[tuple[str, int]]:
+        """Up to three sentences a class that say what it means; none at all where a class means nothing in letters, such as "1"."""
+        spoken = [m.replace("_", " ").strip() for m in meanings]
+        if any(script(m) == "none" for m in spoken) or len(set(spoken)) < len(spoken):
+            return []
+        own = [NAMED.get("" if script(m) == "Latin" else script(m), NAMED["Han"][:1]) for m in spoken]
+        return [(template.format(m), k) for k, m in enumerate(spoken) for template in own[k]]
 
     def variants(self, x: Shaped[Tensor, "n length"]) -> list[Tensor]:
         """The rows themselves."""

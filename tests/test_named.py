@@ -1,0 +1,142 @@
+"""Class names as rows, and the linear baseline of words: what is said of a class, where it stands in a training, what is fitted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+import augmind
+from augmind.core.errors import UsageError
+from augmind.core.feed import Feed
+from augmind.core.registry import find, make
+from augmind.core.run import Run
+from augmind.core.types import Choice, Classical, Policy, Samples, Spec
+from augmind.modalities.text.backbones.hashed import grams
+from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.learners.tfidf import Tfidf, counted, fitted
+from rows import sentences
+
+NONE = make("transforms", Choice(name="none"))
+
+
+def fed(data, **changes) -> Feed:
+    return replace(Feed(real=data.train, spec=data.spec, codec=data.codec, transform=NONE, mixing=NONE), **changes)
+
+
+def named(data, *texts: str) -> Samples:
+    x = data.codec.encode(texts)
+    key = -1 - torch.arange(len(texts))
+    return Samples.real(x, torch.arange(len(texts)), key, unit=key, z=data.codec.embed(x))
+
+
+# What is said of a class
+
+
+def test_a_class_is_said_in_sentences_of_its_own_script():
+    codec = TextCodec(Spec(kind="tokens", shape=(64,), classes=()))
+    rows = codec.named(["sad_tweet", "差评", "хорошо"])
+    assert [k for _, k in rows] == [0, 0, 0, 1, 1, 1, 2]
+    assert rows[1] == ("This is sad tweet.", 0) and rows[4] == ("这是差评。", 1) and rows[6] == ("хорошо", 2)
+
+
+@pytest.mark.parametrize("names", [["0", "1"], ["good", "!"], ["very good", "very_good"]])
+def test_names_that_say_nothing_make_no_rows(names):
+    assert TextCodec(Spec(kind="tokens", shape=(64,), classes=())).named(names) == []
+
+
+# Where these rows stand in a training
+
+
+def test_named_rows_weigh_as_much_as_real_ones_and_come_in_batches():
+    data = sentences(12)
+    feed = fed(data, named=named(data, "river", "road", "kitchen"), views=data.train + data.train, synthetic=data.val, share=0.5)
+    rows, w = feed.table()
+    assert len(rows) == 12 * 3 + 3 + 12 and (rows.key < 0).sum() == 3
+    real, own, drawn = w[:36].sum(), w[36:39], w[39:].sum()
+    assert torch.allclose(own, (real / 12).expand(3)) and drawn == pytest.approx(float(real + own.sum()))
+    seen = torch.cat([feed.batch(t, 10, 0).x[:5] for t in range(3)])
+    assert {bytes(r) for r in seen.numpy()} == {bytes(r) for r in torch.cat([data.train.x, feed.named.x]).numpy()}
+
+
+def test_a_policy_keeps_what_it_does_with_names_and_old_ones_had_none():
+    policy = Policy(learner=Choice(name="probe"), classical=Classical(name="names", names="beside"))
+    assert Policy.from_json(policy.to_json()) == policy
+    record = policy.to_json()
+    del record["classical"]["names"]
+    assert Policy.from_json(record).classical.names == "none"
+
+
+def test_a_run_uses_what_the_classes_are_said_to_mean(tmp_path):
+    lines = ["text,label,split"]
+    data = sentences(72)
+    for part, split in ((data.train, "train"), (data.val, "test")):
+        texts = data.codec.decode(part.x)
+        lines += [f'"{t}",{k},{split}' for t, k in zip(texts, part.y.tolist(), strict=True) if split == "train" or k < 2]
+    kept = [line for line in lines if ",2,train" not in line]
+    (tmp_path / "d.csv").write_text("\n".join(kept))
+    told = {"0": "river boat water fish swims", "1": "engine wheel road brake drives"}
+    options = {"text": "text", "label": "label", "split": "split", "preset": "quick", "seeds": 1, "jobs": 1, "generators": "feature"}
+    run = augmind.expand(tmp_path / "d.csv", tmp_path / "r", **options, describe=told)
+    (scores,) = (c["scores"] for c in run.record["choices"] if c["learner"] == "probe")
+    assert {"none", "names", "eda", "names+eda", "typos", "names alone"} == set(scores) and scores["names alone"] > 0.9
+    with pytest.raises(UsageError, match="unknown class in --describe 'x'"):
+        augmind.expand(tmp_path / "d.csv", tmp_path / "s", **options, describe={"x": "y"})
+    silent = augmind.expand(tmp_path / "d.csv", tmp_path / "t", **options, dry_run=True)
+    assert not [c for c in augmind.api.Finished(silent.folder).intact().classical if c.names != "none"]
+
+
+# The linear baseline
+
+
+def test_weighing_is_that_of_scikit_learn_up_to_the_hash(tmp_path):
+    data = sentences(12)
+    made = Tfidf().fit(fed(data), Run(folder=tmp_path))
+    texts = data.codec.decode(data.train.x)
+    words = TfidfVectorizer(analyzer=grams, sublinear_tf=True)
+    theirs = words.fit_transform(texts)
+    ours = made._weighed(counted(data.codec, data.train.x))
+    assert np.allclose((ours @ ours.T).toarray(), (theirs @ theirs.T).toarray(), atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_head_lies_at_the_minimum_of_its_objective(classes):
+    from scipy.sparse import csr_matrix
+
+    rng = np.random.default_rng(0)
+    x, y, w = rng.normal(size=(30, 5)), np.arange(30) % classes, rng.uniform(0.5, 2, 30)
+    weight, bias = (torch.from_numpy(v).requires_grad_() for v in fitted(csr_matrix(x), y, w / w.mean(), 0.1, classes))
+    logits = torch.from_numpy(x) @ weight.T + bias
+    loss = (torch.from_numpy(w / w.mean()) * torch.nn.functional.cross_entropy(logits, torch.from_numpy(y), reduction="none")).mean()
+    (loss + 0.05 * weight.square().sum()).backward()
+    assert weight.grad.abs().max() < 1e-4 and bias.grad.abs().max() < 1e-4
+
+
+def test_a_class_without_rows_is_never_said_and_one_class_is_certain(tmp_path):
+    data = sentences(24)
+    two = replace(data, train=data.train.take(data.train.y != 1))
+    p = Tfidf().fit(fed(two), Run(folder=tmp_path)).predict(data.val)
+    assert p[:, 1].max() < 1e-6 and (p.argmax(1) == data.val.y)[data.val.y != 1].float().mean() > 0.9
+    one = replace(data, train=data.train.take(data.train.y == 2))
+    assert torch.allclose(Tfidf().fit(fed(one), Run(folder=tmp_path)).predict(data.val)[:, 2], torch.ones(24))
+
+
+def test_transforms_reach_the_baseline_and_consistency_does_not(tmp_path):
+    data = sentences(24)
+    plain, changed = (
+        Tfidf(penalty=0.01).fit(fed(data, transform=make("transforms", Choice(name=name))), Run(folder=tmp_path)) for name in ("none", "eda")
+    )
+    assert len(changed.columns_) > len(plain.columns_)
+    consistency = make("transfers", Choice(name="consistency"))
+    assert not consistency.suits(Tfidf) and consistency.suits(find("learners", "probe"))
+    with pytest.raises(UsageError, match="does not compare rows"):
+        consistency.train(Tfidf(), fed(data), Run(folder=tmp_path))
+
+
+def test_logit_adjustment_takes_the_prior_out_of_the_bias(tmp_path):
+    data = sentences(48)
+    few = replace(data, train=data.train.take([i for i in range(48) if data.train.y[i] != 1 or i < 12]))
+    plain, adjusted = (Tfidf(penalty=0.01).fit(fed(few, balance=b), Run(folder=tmp_path)) for b in ("none", "logit_adjustment"))
+    prior = (few.train.counts(3).float() / len(few.train)).log().numpy()
+    assert np.allclose(plain.bias_ - adjusted.bias_, prior) and np.allclose(plain.weight_, adjusted.weight_)
