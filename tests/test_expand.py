@@ -148,6 +148,16 @@ def test_a_run_begun_before_a_setting_existed_goes_on_with_its_default(run, tmp_
         augmind.expand(record["data"], copy, **TINY)
 
 
+def test_trackers_go_on_with_a_run_and_settings_of_screens_are_looked_at_before_the_work(data, tmp_path):
+    augmind.expand(data, tmp_path / "r", **TINY, track=(), dry_run=True)
+    assert augmind.api.continued(tmp_path / "r")[1]["track"] == []
+    options = augmind.api.continued(tmp_path / "r", track=("tensorboard",), jobs=3)[1]
+    assert (options["track"], options["jobs"]) == (("tensorboard",), 3)
+    for value in (5.0, float("nan")):
+        with pytest.raises(UsageError, match=r"agreement: lost=.* is not allowed"):
+            augmind.expand(data, tmp_path / "s", **TINY, set={"agreement.lost": value}, dry_run=True)
+
+
 def test_data_may_be_corrected_until_work_has_begun(data, tmp_path):
     """One class, then a second in the same folder, by the same command; once features are there, changes are refused."""
     changed = folder(tmp_path / "changed", classes=1)

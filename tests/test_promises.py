@@ -24,7 +24,7 @@ from augmind.core.registry import BASES, find, make, names
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds, stream
 from augmind.core.store import load_tensors, save_tensors
-from augmind.core.tune import Range, ranges
+from augmind.core.tune import Range, placed, ranges
 from augmind.core.types import Choice, Data, Knowledge, Samples, Spec
 from augmind.testing import toy_data
 from rows import sentences
@@ -122,11 +122,20 @@ def test_settings_survive_json(kind: str, name: str):
 
 
 @every
+@pytest.mark.parametrize("place", [0.0, 0.37, 1.0])
+def test_what_a_search_may_propose_can_be_made(kind: str, name: str, place: float):
+    plugin = find(kind, name)
+    settings = {field: placed(allowed, place) for field, allowed in ranges(plugin).items()}
+    made = make(kind, Choice(name=name, settings=settings))
+    assert all(type(getattr(made, f)) is type(plugin.__dataclass_fields__[f].default) for f in settings)
+
+
+@every
 def test_refuses_unknown_and_impossible_settings(kind: str, name: str):
     with pytest.raises(UsageError, match="no_such_setting"):
         make(kind, Choice(name=name, settings={"no_such_setting": 1}))
     for field, allowed in ranges(find(kind, name)).items():
-        for bad in ("no such option",) if allowed.options else (allowed.high * 2 + 1, allowed.low - 1):
+        for bad in ("no such option", [1]) if allowed.options else (allowed.high * 2 + 1, allowed.low - 1, float("nan"), True, "x", [1], None):
             with pytest.raises(UsageError, match=field):
                 make(kind, Choice(name=name, settings={field: bad}))
 

@@ -25,6 +25,7 @@ from augmind.core.registry import make
 from augmind.core.store import read_json
 from augmind.core.tune import Range, place_of, placed
 from augmind.core.types import Choice, Classical, Policy, Spec
+from augmind.donor import chosen_on
 from augmind.job import Job
 from augmind.modalities.image.codec import ImageCodec
 from augmind.policy import buildable
@@ -73,7 +74,9 @@ def test_every_point_of_the_space_is_a_policy_that_can_be_made(learner):
         policy = own.policy(params)
         make("transforms", policy.classical.transform), make("mixing", policy.classical.mixing), make("transfers", policy.transfer)
         assert Policy.from_json(policy.to_json()) == policy
-        assert bool(policy.generators) == (params[IMAGINE] and any(params[f"generator.{m}"] != OFF for m in ("vae", "gan")))
+        assert bool(policy.generators) == params[IMAGINE]
+        if params[IMAGINE] and not {params["generator.vae"], params["generator.gan"]} - {OFF}:
+            assert policy.generators == (MAKERS["vae"], MAKERS["gan"])
         assert policy.ratio <= 2.0 and (policy.share > 0) == bool(policy.generators)
         for screen in policy.screens:
             assert make("screens", screen).cut >= make("screens", Choice(name=screen.name)).cut
@@ -81,6 +84,21 @@ def test_every_point_of_the_space_is_a_policy_that_can_be_made(learner):
         if learner == "probe":
             assert policy.classical.mixing.name == "none" and not policy.classical.transform.settings and policy.transfer.name != "pretrain"
     assert {"none", "flip_crop", "randaugment"} <= seen
+
+
+def test_what_another_space_found_is_brought_into_this_one_or_left_out():
+    own, flip = space(), Classical(name="flip+weights", transform=Choice(name="flip_crop"), balance="weights")
+    policy = Policy(learner=own.learner, classical=flip, ratio=0.0, share=0.0)
+    assert own.policy(own.params(policy)).classical.balance == "weights"
+    assert space(balances=("none",)).params(policy)["balance"] == "none"
+    for other in (dataclasses.replace(flip, names="alone"), dataclasses.replace(flip, transform=Choice(name="eda"))):
+        with pytest.raises(ValueError, match=r"(this|the) space"):
+            own.params(dataclasses.replace(policy, classical=other))
+
+
+def test_settings_that_a_learner_ignores_are_no_parameters():
+    assert {"loss", "ramp", "weight"} <= space("cnn").fields("transfer").keys()
+    assert {"loss", "ramp"}.isdisjoint(space("probe").fields("transfer")) and "weight" in space("probe").fields("transfer")
 
 
 def test_a_policy_is_found_again_from_its_parameters():
@@ -146,7 +164,8 @@ def test_the_best_transform_is_found_and_the_harmful_one_is_not_recommended(tmp_
     assert worst and all(t["value"] < found["winner"]["value"] - 0.2 for t in worst)
     assert found["importance"] and max(found["importance"], key=found["importance"].get).startswith("transform")
     names = [t["name"] for t in found["trials"]]
-    assert names[0] == "none" and all(names[:4]) and not any(names[4:]) and len(names) == 20
+    assert len({json.dumps(t["policy"], sort_keys=True) for t in found["trials"][:9]}) == 9
+    assert names[0] == "none" and len(names) == 20 and names == [n for n in names if n] + [""] * names.count("") and names[3]
     told = run.record["search"][0]
     arms = {a["arm"]: a["metrics"]["balanced_accuracy"]["mean"] for a in run.record["arms"]}
     assert told["optimism"] == pytest.approx(found["winner"]["value"] - arms["searched"])
@@ -215,7 +234,7 @@ def test_a_search_begins_with_the_winners_of_earlier_runs(tmp_path):
     tried = [t for t in record_of(first)["trials"] if t["state"] == "complete"]
     best = {t["value"] for t in tried if t["policy"]["classical"] in [v for k, v in names.items() if k.startswith("earlier run")]}
     assert max(t["value"] for t in tried) in best and 1 < sum(k.startswith("earlier run") for k in names) <= 4
-    with pytest.raises(UsageError, match="holds no policy"):
+    with pytest.raises(UsageError, match="holds neither a finished search"):
         augmind.expand(data, tmp_path / "no", **{**OPTIONS, "warm": (str(tmp_path),)})
 
 
@@ -425,6 +444,17 @@ def test_a_tuned_policy_of_an_earlier_run_has_no_privilege_of_simplicity():
     assert winner([trial(0, base, "none"), found]).number == 2
 
 
+def test_choices_are_those_of_the_settings_that_a_run_went_on_with(tmp_path):
+    x, y = digit_rows(12, 3)
+    np.savez(tmp_path / "all.npz", images=x, labels=y)
+    for seed in (0, 1):
+        job = augmind.expand(tmp_path / "all.npz", tmp_path / "r", **{**OPTIONS, "learner": "probe"}, test=0.3, seed=seed, dry_run=True).intact()
+    assert len(list((tmp_path / "r" / "stages").glob("prepare-*"))) == 2
+    digests = {row.id: row.digest for row in job.rows}
+    sealed, others = ({digests[i] for i in part} for part in (job.split.folds[0].test, job.split.folds[0].train))
+    assert chosen_on(str(tmp_path / "r"), sealed) == 0 and chosen_on(str(tmp_path / "r"), others) == len(others)
+
+
 @pytest.mark.usefixtures("planted")
 def test_a_warm_start_from_choices_on_rows_that_are_tested_here_is_refused(tmp_path):
     x, y = digit_rows(12, 3)
@@ -433,11 +463,14 @@ def test_a_warm_start_from_choices_on_rows_that_are_tested_here_is_refused(tmp_p
     augmind.expand(tmp_path / "all.npz", tmp_path / "first", **few)
     with pytest.raises(UsageError, match="was chosen on 36 of the 36 test rows"):
         augmind.expand(tmp_path / "all.npz", tmp_path / "again", **few, warm=(str(tmp_path / "first"),))
+    (tmp_path / "first" / "policy.json").rename(tmp_path / "policy.json")
+    with pytest.raises(UsageError, match="was chosen on"):
+        augmind.expand(tmp_path / "all.npz", tmp_path / "only", **few, warm=(str(tmp_path / "first"),))
     (tmp_path / "alone").mkdir()
     (tmp_path / "alone" / "policy.json").write_text('{"x": 1}')
     with pytest.raises(UsageError, match="not a policy"):
         augmind.expand(tmp_path / "all.npz", tmp_path / "broken", **few, warm=(str(tmp_path / "alone"),))
-    shutil.copy(tmp_path / "first" / "policy.json", tmp_path / "alone")
+    shutil.copy(tmp_path / "policy.json", tmp_path / "alone")
     run = augmind.expand(tmp_path / "all.npz", tmp_path / "unsure", **few, warm=(str(tmp_path / "alone"),), until="plan")
     assert "nobody can tell" in " ".join(Job(run.folder).plan.notes)
 

@@ -216,16 +216,21 @@ def begun(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def resume(folder: str | Path, *, storage: str | None = None, **callbacks: Any) -> Finished:
-    """Continues a run with the settings it was begun with; a finished one is left as it is. `storage`: see `augmind search --help`."""
-    data, options = continued(folder, storage)
+def resume(folder: str | Path, *, storage: str | None = None, jobs: int | None = None, track: Any = None, **callbacks: Any) -> Finished:
+    """Continues a run with the settings it was begun with; a finished one is left as it is.
+
+    `storage`, `jobs` and `track` as in `augmind search --help`: no result depends on them, so they may be others than before. Trackers are
+    those that it was begun with unless others are named.
+    """
+    data, options = continued(folder, storage=storage, jobs=jobs, track=track)
     return expand(data, folder, **options, **callbacks)
 
 
-def continued(folder: str | Path, storage: str | None) -> tuple[str, dict[str, Any]]:
+def continued(folder: str | Path, **way: Any) -> tuple[str, dict[str, Any]]:
     """The dataset of a run that was begun, and the options that go on with it. Raises `UsageError` for a folder that is no run."""
     record = begun(folder)
-    return record["data"], {k: v for k, v in record["config"].items() if k != "data"} | {"storage": storage}
+    kept = {k: v for k, v in record["config"].items() if k != "data"} | ({"track": record["track"]} if "track" in record else {})
+    return record["data"], kept | {k: v for k, v in way.items() if v is not None}
 
 
 def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:

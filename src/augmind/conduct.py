@@ -39,6 +39,7 @@ def open_folder(config: Config, out: Path) -> Job:
     source = Path(config.data).expanduser()
     data = str(source.resolve()) if source.exists() else config.data
     record = {"config": config.model_dump(mode="json", exclude={"jobs", "track", "storage"}), "data": data, "augmind": __version__}
+    record["track"] = config.track
     record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
     if path.is_file() and worked_on(Job(out)):
         refuse_other(out, recorded(out), record)
@@ -104,7 +105,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         if (name := key.partition(".")[0]) not in parts:
             text = f"--set {key} is about '{name}', which is no part of this run"
             raise UsageError(text, help=f"its parts are {', '.join(parts)}; leave the setting out, or add {name}")
-    for kind, chosen in (("generators", plan.generators), ("learners", plan.learners)):
+    for kind, chosen in (("generators", plan.generators), ("learners", plan.learners), ("screens", plan.screens)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
     write_json(job.folder / "plan.json", plan.to_json())
@@ -164,10 +165,10 @@ def earlier_policies(job: Job, folders: tuple[str, ...]) -> tuple[dict[str, Any]
 
     out: list[dict[str, Any]] = []
     for folder in folders:
-        path = Path(folder) / "policy.json"
-        if not path.is_file():
-            raise UsageError(f"--warm '{folder}' holds no policy.json", help="give the folder of a finished search or run")
-        searched = leaders(Path(folder))
+        path, searched = Path(folder) / "policy.json", leaders(Path(folder))
+        if not searched and not path.is_file():
+            text = f"--warm '{folder}' holds neither a finished search nor a policy.json"
+            raise UsageError(text, help="give the folder of a finished search or run")
         told = [(p, f"a search of '{folder}'") for p in searched] or [(read(path), f"'{path}'")]
         out += [buildable(record, where).to_json() for record, where in told]
         tested = {job.rows[i].digest for fold in job.split.folds for i in fold.test}

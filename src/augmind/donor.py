@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .core.errors import AugmindError, UsageError
 from .core.store import read_json, read_table, tensor_meta
+from .job import Job
 
 ADVICE = "give the folder of a finished run with the same learner, or one of its model.safetensors"
 
@@ -33,7 +34,7 @@ def seen_before(start: str, tested: set[str]) -> int | None:
     """How many of these rows (content hashes) the run that `start` belongs to has learnt from or tested on; None if that is unknown."""
     path = Path(start).resolve()
     for folder in (path, *path.parents):
-        for table in (folder / "stages").glob("prepare-*/rows.parquet"):
+        if (folder / "config.json").is_file() and (table := Job(folder).prepared / "rows.parquet").is_file():
             return len(tested & set(read_table(table, ["digest"])["digest"]))
     return None
 
@@ -43,11 +44,12 @@ def chosen_on(run: str, tested: set[str]) -> int | None:
 
     Those are the rows that are not sealed there, and in cross-validation all.
     """
-    for folder in (Path(run).resolve() / "stages").glob("prepare-*"):
-        rows, split = read_table(folder / "rows.parquet", ["id", "digest"]), read_json(folder / "dataset.json")["split"]
-        sealed = set() if split["mode"] == "cv" else {i for fold in split["folds"] for i in fold["test"]}
-        return len(tested & {d for i, d in zip(rows["id"], rows["digest"], strict=True) if d and i not in sealed})
-    return None
+    folder = Path(run).resolve()
+    if not (folder / "config.json").is_file() or not (prepared := Job(folder).prepared).is_dir():
+        return None
+    rows, split = read_table(prepared / "rows.parquet", ["id", "digest"]), read_json(prepared / "dataset.json")["split"]
+    sealed = set() if split["mode"] == "cv" else {i for fold in split["folds"] for i in fold["test"]}
+    return len(tested & {d for i, d in zip(rows["id"], rows["digest"], strict=True) if d and i not in sealed})
 
 
 def about(file: Path) -> dict:

@@ -28,14 +28,18 @@ def searches(job: Job, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def winners(job: Job) -> list[dict[str, Any]]:
-    """What each search found: the policies "winner", "classical" (the best without synthetic rows) and "best", in words too."""
+    """What each search found: the policies "winner", "classical" (the best without synthetic rows) and "best", in words too.
+
+    `tried` counts different policies; a sampler may come back to one.
+    """
     out = []
     for fold in job.folds if job.plan.trials else ():
         for learner in job.plan.learners:
             record = search_record(job, fold, learner)
             states = Counter(t["state"] for t in record["trials"])
+            different = len({digest(t["policy"]) for t in record["trials"]})
             told = {role: {**record[role], "words": in_words(Policy.from_json(record[role]["policy"]))} for role in ("winner", "classical", "best")}
-            counts = {"tried": sum(states.values()), "pruned": states["pruned"], "failed": states["failed"]}
+            counts = {"tried": different, "pruned": states["pruned"], "failed": states["failed"]}
             out.append({"fold": int(fold), "learner": learner, **counts, **told, "importance": record["importance"]})
     return out
 

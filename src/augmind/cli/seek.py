@@ -28,8 +28,8 @@ def search(
     """Find the augmentation policy for this data: transform, mixing, generators, screens, share and transfer, by Bayesian search.
 
     Policies are scored on inner folds of the training rows; the sealed test rows stay sealed. No augmentation, the classical arms
-    and the default policy are tried first. Half of the trials may use synthetic rows and half may not, and a winner that is within
-    noise of a simpler policy yields to it. The same command goes on after an interruption, and `augmind resume RUN` then puts the
+    and the default policy are tried first, then every transform once; from then on every other policy uses synthetic rows. A winner that
+    is within noise of a simpler policy yields to it. The same command goes on after an interruption, and `augmind resume RUN` then puts the
     winner to the test on the sealed rows.
 
     Examples:

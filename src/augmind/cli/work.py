@@ -27,6 +27,7 @@ from .options import (
     Tries,
     Way,
     Work,
+    listed,
     numbers,
     together,
 )
@@ -187,7 +188,7 @@ def finish(finished: Any, as_json: bool) -> None:
 
 
 @app.command
-def resume(folder: Path, *, storage: str | None = None, quiet: Quiet = False) -> None:
+def resume(folder: Path, *, storage: str | None = None, jobs: int | None = None, track: str | None = None, quiet: Quiet = False) -> None:
     """Continue an interrupted run with the settings it was begun with.
 
     Examples:
@@ -200,10 +201,14 @@ def resume(folder: Path, *, storage: str | None = None, quiet: Quiet = False) ->
         The run folder.
     storage
         The database through which a search shares its work; none: it goes on alone.
+    jobs
+        Worker processes (default: one a core).
+    track
+        Where curves and figures go, by comma (default: where they went before).
     quiet
         No progress.
     """
     from augmind.api import continued
 
-    data, options = continued(folder, storage)
+    data, options = continued(folder, storage=storage, jobs=jobs, track=listed("--track", track))
     run(data, folder, options, quiet=quiet)

@@ -141,6 +141,8 @@ class Learner(Plugin):
     knowledge: ClassVar[Knowledge] = Knowledge.rows
     compares: ClassVar[bool] = True
     """Whether it learns from the pairs of a consistency term."""
+    ignores: ClassVar[frozenset[str]] = frozenset()
+    """Settings of transfers that make no difference to it."""
 
     @abstractmethod
     def fit(self, feed: "Feed", run: "Run") -> "Learner":

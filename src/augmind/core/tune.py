@@ -19,16 +19,31 @@ class Range:
     options: tuple[Any, ...] = ()
 
     def allows(self, value: Any) -> bool:
+        """Whether a field may have this value: one of the options, or a number of the range's own kind in it (so neither nan nor True)."""
         if self.options:
-            return value in self.options
-        return self.low is not None and self.high is not None and self.low <= value <= self.high
+            return any(value == known and type(value) is type(known) for known in self.options)
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return False
+        return cast(float, self.low) <= value <= cast(float, self.high)
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are in it."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
     def __str__(self) -> str:
-        return f"one of {', '.join(map(str, self.options))}" if self.options else f"{self.low:g} to {self.high:g}"
+        if self.options:
+            return f"one of {', '.join(map(str, self.options))}"
+        return f"{'a whole number from ' if self.whole else ''}{self.low:g} to {self.high:g}"
 
 
 def tune(default: Any, low: float | int | None = None, high: float | int | None = None, *, log: bool = False, options: tuple[Any, ...] = ()) -> Any:
-    """A dataclass field with a default and a search range, e.g. `lr: float = tune(2e-4, 1e-5, 1e-3, log=True)`."""
+    """A dataclass field with a default and a search range, e.g. `lr: float = tune(2e-4, 1e-5, 1e-3, log=True)`.
+
+    Between whole ends lie whole numbers alone. Raises `TypeError` for a whole default between other ends, or the other way round.
+    """
+    if not options and isinstance(default, int) != (isinstance(low, int) and isinstance(high, int)):
+        raise TypeError(f"the default {default!r} and the ends {low!r} and {high!r} are numbers of two kinds")
     return dataclasses.field(default=default, metadata={"range": Range(low=low, high=high, log=log, options=options)})
 
 
@@ -43,7 +58,7 @@ def placed(allowed: Range, place: float) -> Any:
         return allowed.options[min(int(place * len(allowed.options)), len(allowed.options) - 1)]
     low, high = cast(float, allowed.low), cast(float, allowed.high)
     value = low * (high / low) ** place if allowed.log else low + (high - low) * place
-    if isinstance(low, int) and isinstance(high, int):
+    if allowed.whole:
         return round(value)
     return min(max(rounded(value), low), high)
 

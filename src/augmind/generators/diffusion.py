@@ -43,8 +43,8 @@ class Diffusion(Generator):
     network is told of it, so drawn rows are not shifted. `points` are the solver's steps.
     """
 
-    steps: int = tune(1000, 50.0, 5e4, log=True)
-    batch: int = tune(64, 8.0, 512.0, log=True)
+    steps: int = tune(1000, 50, 50_000, log=True)
+    batch: int = tune(64, 8, 512, log=True)
     lr: float = tune(2e-3, 1e-4, 1e-2, log=True)
     width: int = tune(32, options=(16, 32, 48, 64, 96, 128))
     ema: float = tune(0.995, 0.9, 0.9999)
@@ -52,7 +52,7 @@ class Diffusion(Generator):
     augment: float = tune(0.5, 0.0, 1.0)
     guidance: float = tune(1.0, 1.0, 4.0)
     solver: str = tune("heun", options=tuple(SOLVERS))
-    points: int = tune(6, 2.0, 64.0, log=True)
+    points: int = tune(6, 2, 64, log=True)
 
     def fit(self, data: Data, run: Run) -> "Diffusion":
         self.require(data.spec)

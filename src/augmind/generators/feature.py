@@ -30,7 +30,7 @@ class Feature(Generator):
     knowledge: ClassVar[Knowledge] = Knowledge.pretrained
 
     spread: float = tune(1.0, 0.1, 2.0)
-    rank: int = tune(128, 8.0, 512.0, log=True)
+    rank: int = tune(128, 8, 512, log=True)
 
     def fit(self, data: Data, run: Run) -> "Feature":
         self.require(data.spec)

@@ -72,12 +72,12 @@ class Gan(Generator):
     class that are more alike in outline than real rows are (after arXiv:1903.05628, calibrated on the real rows).
     """
 
-    steps: int = tune(1500, 50.0, 50_000.0, log=True)
-    batch: int = tune(32, 8.0, 256.0, log=True)
+    steps: int = tune(1500, 50, 50_000, log=True)
+    batch: int = tune(32, 8, 256, log=True)
     lr: float = tune(1e-3, 1e-5, 4e-3, log=True)
     critic_lr: float = tune(1e-3, 1e-5, 4e-3, log=True)
-    width: int = tune(32, 8.0, 128.0, log=True)
-    latent: int = tune(32, 4.0, 128.0, log=True)
+    width: int = tune(32, 8, 128, log=True)
+    latent: int = tune(32, 4, 128, log=True)
     ema: float = tune(0.995, 0.9, 0.9999)
     augment: str = tune("mild", options=("none", "mild", "full"))
     spectral: bool = tune(False, options=(True, False))

@@ -68,11 +68,11 @@ class Vae(Generator):
     `warmup` is the part of the training over which the KL term grows linearly to `beta`.
     """
 
-    steps: int = tune(1000, 50.0, 20_000.0, log=True)
-    batch: int = tune(64, 8.0, 256.0, log=True)
+    steps: int = tune(1000, 50, 20_000, log=True)
+    batch: int = tune(64, 8, 256, log=True)
     lr: float = tune(2e-3, 1e-4, 1e-2, log=True)
-    width: int = tune(32, 8.0, 128.0, log=True)
-    latent: int = tune(32, 4.0, 128.0, log=True)
+    width: int = tune(32, 8, 128, log=True)
+    latent: int = tune(32, 4, 128, log=True)
     beta: float = tune(1.0, 0.1, 4.0, log=True)
     warmup: float = tune(0.25, 0.0, 0.5)
     draw: str = tune("interpolate", options=("prior", "posterior", "interpolate"))

@@ -30,7 +30,7 @@ class Cnn(Starting):
 
     axes: ClassVar[tuple[int, ...]] = (3,)
 
-    steps: int = tune(400, 1.0, 2e4, log=True)
+    steps: int = tune(400, 1, 20_000, log=True)
     batch: int = tune(64, options=(16, 32, 64, 128, 256))
     width: int = tune(24, options=(16, 24, 32, 48, 64))
     lr: float = tune(2e-3, 1e-4, 1e-2, log=True)

@@ -40,7 +40,7 @@ class Finetune(Starting):
     knowledge: ClassVar[Knowledge] = Knowledge.pretrained
 
     backbone: str = "lite0@96"
-    steps: int = tune(80, 1.0, 5e3, log=True)
+    steps: int = tune(80, 1, 5000, log=True)
     batch: int = tune(32, options=(8, 16, 32, 64))
     lr: float = tune(3e-4, 1e-5, 3e-3, log=True)
     head_lr: float = tune(1e-3, 1e-5, 1e-2, log=True)

@@ -28,6 +28,7 @@ class Probe(Learner):
     axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
     space: ClassVar[Space] = "features"
     knowledge: ClassVar[Knowledge] = Knowledge.pretrained
+    ignores: ClassVar[frozenset[str]] = frozenset({"loss", "ramp"})
 
     penalty: float = tune(0.0, 0.0, 1.0)
 

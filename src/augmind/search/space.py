@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 IMAGINE = "imagine"
-"""Whether a policy may use synthetic rows: half of the trials may and half may not, so that both sides are searched alike."""
+"""Whether a policy uses synthetic rows: every other one that the sampler proposes does."""
 OFF = "off"
 LEAST_SHARE, MOST_SHARE = 0.05, 0.6
 LEAST_AMOUNT = 0.2
@@ -60,12 +60,17 @@ class Space:
     def fields(self, field: str) -> dict[str, list[tuple[str, Range]]]:
         """Tunable fields of the plug-ins of one kind: name -> (plug-in, range) of all that have it."""
         out: dict[str, list[tuple[str, Range]]] = {}
-        if field == "transform" and not self.by_steps:
-            return out
         for name in self.options(field):
-            for setting, allowed in ranges(find(KINDS[field], name)).items():
+            for setting, allowed in self._settings(field, name).items():
                 out.setdefault(setting, []).append((name, allowed))
         return out
+
+    def _settings(self, field: str, name: str) -> dict[str, Range]:
+        """What of one plug-in makes a difference to the learner."""
+        if field == "transform" and not self.by_steps:
+            return {}
+        deaf = find("learners", self.learner.name).ignores if field == "transfer" else frozenset()
+        return {s: r for s, r in ranges(find(KINDS[field], name)).items() if s not in deaf}
 
     def cuts(self) -> dict[str, Range]:
         """Screens whose cut may be made stricter."""
@@ -111,8 +116,8 @@ class Space:
         )
         classical = next((c for c in self.classical if dataclasses.replace(c, name="searched") == classical), classical)
         transfer = self._choice("transfer", params)
-        used = [params[f"generator.{m}"] for m in self.makers()] if params[IMAGINE] else []
-        makers = tuple(self.generators[key] for key in used if key != OFF)
+        used = [key for m in self.makers() if (key := params[f"generator.{m}"]) != OFF] or [own[0] for own in self.makers().values()]
+        makers = tuple(self.generators[key] for key in used if params[IMAGINE])
         transfer = self._at_work(transfer, classical, bool(makers))
         if not makers:
             return Policy(learner=self.learner, classical=classical, transfer=transfer, ratio=0.0, share=0.0)
@@ -122,7 +127,7 @@ class Space:
 
     def _choice(self, field: str, params: Params) -> Choice:
         name = params[field]
-        found = ranges(find(KINDS[field], name)) if field != "transform" or self.by_steps else {}
+        found = self._settings(field, name)
         default = {f.name: f.default for f in dataclasses.fields(find(KINDS[field], name))}
         at_default = {s: placed(r, place_of(r, default[s])) for s, r in found.items()}
         settings = {s: placed(r, params[f"{field}.{s}"]) for s, r in found.items()}
@@ -143,9 +148,12 @@ class Space:
         """Parameters whose policy this is; the others at the middle of their range. Raises `ValueError` for one outside the space."""
         if policy.classical.names == "alone":
             raise ValueError("a policy without real rows is no point of the space")
-        out: Params = {IMAGINE: bool(policy.generators), "balance": policy.classical.balance}
+        balance = policy.classical.balance
+        out: Params = {IMAGINE: bool(policy.generators), "balance": balance if balance in self.balances else self.balances[0]}
         out |= {"names": policy.classical.names} if self.names else {}
         for field, choice in (("transform", policy.classical.transform), ("mixing", policy.classical.mixing), ("transfer", policy.transfer)):
+            if choice.name not in self.options(field):
+                raise ValueError(f"{choice.name} is no {field} of this space")
             out[field] = choice.name
             made = find(KINDS[field], choice.name)(**choice.settings)
             for setting, owners in self.fields(field).items():

@@ -32,6 +32,8 @@ ATTEMPTS = 10
 """Proposals of a sampler that repeats itself before one of them is scored again."""
 LOOKS = 2 / 3
 """Part of the trials, after those that a search begins with, that may go to plug-ins that no trial has used yet."""
+EXPLAINED = 12
+"""Different policies, at least, from which it is told what mattered."""
 START = 10
 """Trials, those that a search begins with among them, before the sampler learns from results."""
 DEFAULT = "default policy"
@@ -94,12 +96,11 @@ class Search:
         arms = [c for c in candidates(job, learner) if c in self.space.classical]
         self.waiting = [(c.name, default_policy(job, learner, c, generators=False)) for c in arms]
         self.waiting += [(f"{EARLIER}, {i + 1}", p) for i, p in enumerate(earlier(job, self.space))]
-        self.defaults_asked = not self.space.generators
-        self.looked = False
+        self.phases = [self._balanced, *([self._defaults] if self.space.generators else []), self._unseen]
 
     @property
     def open(self) -> bool:
-        return bool(self.batch) or len(self.done) < self.job.plan.trials or bool(self.waiting) or not self.defaults_asked
+        return bool(self.batch) or len(self.done) < self.job.plan.trials or bool(self.waiting) or len(self.phases) > 1
 
     def pieces(self) -> list[Item]:
         """The scores that are due now, one item for each policy that is new."""
@@ -117,27 +118,37 @@ class Search:
         ]
 
     def _ask(self) -> list[Candidate]:
-        if not self.waiting and not self.defaults_asked:
-            self.defaults_asked = True
-            best = max(self.done, key=self._value).policy.classical
-            for name, classical in (("synthetic alone", Classical(name="none")), (DEFAULT, best)):
-                self.waiting.append((name, default_policy(self.job, self.learner, classical, generators=True)))
-        if not self.waiting and not self.looked:
-            self.looked = True
-            room = max(0, int(LOOKS * (self.job.plan.trials - len(self.done))))
-            self.waiting += [("", policy) for policy in self._unseen()[:room]]
+        while not self.waiting and self.phases:
+            self.waiting += [(name, p) for name, p in self.phases.pop(0)() if digest(p.to_json()) not in self.tried]
         left = len(self.waiting) or self.job.plan.trials - len(self.done)
         return [self._propose(len(self.done) + i) for i in range(min(BATCH, left))]
 
-    def _unseen(self) -> list[Policy]:
-        """One policy for every transform, then every mixing, that no trial has used, with its own defaults."""
+    def _best_arm(self) -> Classical:
+        """The best classical arm so far; what earlier runs found was tuned, and is none."""
+        own = [c for c in self.done if not c.name.startswith(EARLIER)]
+        return max(own, key=self._value).policy.classical
+
+    def _balanced(self) -> list[tuple[str, Policy]]:
+        """The best classical arm with every treatment of imbalance, where classes are uneven."""
+        best = self._best_arm()
+        arms = [replace(best, name=f"{best.name}+{b}", balance=b) for b in self.space.balances[1:]]
+        return [(arm.name, default_policy(self.job, self.learner, arm, generators=False)) for arm in arms]
+
+    def _defaults(self) -> list[tuple[str, Policy]]:
+        """Synthetic rows alone, and the default policy: synthetic rows on top of the best classical arm; once where these are one."""
+        arms = {DEFAULT: self._best_arm(), "synthetic alone": Classical(name="none")}
+        made = {name: default_policy(self.job, self.learner, arm, generators=True) for name, arm in arms.items()}
+        return list(made.items())[: len({digest(p.to_json()) for p in made.values()})]
+
+    def _unseen(self) -> list[tuple[str, Policy]]:
+        """One policy for every transform, then every mixing, that no trial has used, with its own defaults; a part of the trials at most."""
         none = default_policy(self.job, self.learner, Classical(name="none"), generators=False)
         seen = {(f, getattr(c.policy.classical, f).name) for c in self.done for f in ("transform", "mixing")}
         out = []
         for part in ("transform", "mixing"):
             fresh = [n for n in self.space.options(part) if (part, n) not in seen]
             out += [replace(none, classical=replace(none.classical, name="searched", **{part: Choice(name=n)})) for n in fresh]
-        return out
+        return [("", policy) for policy in out[: max(0, int(LOOKS * (self.job.plan.trials - len(self.done))))]]
 
     def _propose(self, number: int) -> Candidate:
         """The next policy to begin with, or one of the sampler that was not tried before, if it has any."""
@@ -225,7 +236,7 @@ class Search:
 
         record = {
             "fold": self.fold, "learner": self.learner, "winner": told(won), "best": told(top), "classical": told(classical),
-            "importance": importance(self.study, self.job.config.seed), "rungs": [asdict(r) for r in self.rungs],
+            "importance": self._importance(), "rungs": [asdict(r) for r in self.rungs],
             "trials": [
                 {"number": c.number, "name": c.name, "state": c.state, "why": c.why, "value": self._value(c), "rungs": len(c.rights),
                  "params": c.params, "policy": c.policy.to_json()}
@@ -235,13 +246,31 @@ class Search:
         inputs = search_inputs(self.job, self.fold, self.learner)
         self.job.store.stage("search", inputs, lambda tmp: write_json(tmp / "search.json", record))
 
+    def _importance(self) -> dict[str, float]:
+        """Share of the variance of the value that each parameter explains (fANOVA, Hutter et al. 2014); empty for few policies.
+
+        A parameter that a policy makes no use of counts as if it stood at the middle of its range, so only what it does is explained.
+        """
+        import optuna
+
+        seen = {digest(c.policy.to_json()): c for c in self.done if c.state == "complete"}.values()
+        if len(seen) < EXPLAINED or len({self._value(c) for c in seen}) < 2:
+            return {}
+        with quiet():
+            bare = optuna.create_study(direction="maximize")
+            for c in seen:
+                params = self.space.params(c.policy)
+                bare.add_trial(optuna.trial.create_trial(params=params, distributions=c.trial.distributions, value=self._value(c)))
+            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.job.config.seed)
+            return {k: float(v) for k, v in optuna.importance.get_param_importances(bare, evaluator=evaluator).items() if v > 0}
+
 
 def pooled(c: Candidate, column: int) -> torch.Tensor:
     return torch.cat([r[column] for r in c.rights if r[0].whole])
 
 
 def sampler(job: Job, fold: str, learner: str, number: int, attempt: int, imagining: bool) -> "optuna.samplers.BaseSampler":
-    """The sampler of one trial. Odd trials may use synthetic rows, even ones may not."""
+    """The sampler of one trial. Odd trials use synthetic rows, even ones do not."""
     import optuna
 
     seed = study_seed(job, fold, learner, number, attempt)
@@ -254,18 +283,6 @@ def sampler(job: Job, fold: str, learner: str, number: int, attempt: int, imagin
         else:
             made = optuna.samplers.TPESampler(seed=seed, n_startup_trials=START, constant_liar=True)
         return optuna.samplers.PartialFixedSampler({IMAGINE: imagining and number % 2 == 1}, made)
-
-
-def importance(study: "optuna.Study", seed: int) -> dict[str, float]:
-    """Share of the variance of the value that each parameter explains (fANOVA, Hutter et al. 2014); empty where nothing varies."""
-    import optuna
-
-    complete = [t for t in study.get_trials(deepcopy=False) if t.state == optuna.trial.TrialState.COMPLETE]
-    if len(complete) < 4 or len({t.value for t in complete}) < 2:
-        return {}
-    with quiet():
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-        return {k: float(v) for k, v in optuna.importance.get_param_importances(study, evaluator=evaluator).items()}
 
 
 def earlier(job: Job, own: Space) -> list[Policy]:

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import os
+import platform
 import socket
 import threading
 import time
@@ -43,18 +44,18 @@ HEARTBEAT, GRACE = 10, 45
 """Seconds between two signs of life, and without any until a claim is stale."""
 NOT_PART = {"data", "jobs", "track", "storage", "start", "backbone"}
 """Settings in which runs of one search may differ, or of which the content counts and not the name."""
-LIBRARIES = ("torch", "numpy", "scikit-learn", "transformers", "optuna")
+LIBRARIES = ("torch", "numpy", "scikit-learn", "transformers", "optuna", "pillow")
 ARGS = ("fold", "policy", "split", "steps", "rows")
 RUN = "$RUN"
 """Stands for the run folder in what is shared: every run has its own."""
 
 
 def same_search(job: Job) -> str:
-    """What runs have in common that may share scores: rows, settings, plan, the content of models that are begun from, and versions."""
+    """What runs have in common that may share scores: rows, settings, plan, the content of models that are begun from, versions, machine."""
     plan = job.plan.to_json()
     numbers = {k: v for k, v in plan.items() if k not in ("estimates", "notes", "starts")}
     begun = {name: file_digest(Path(file)) for name, file in sorted(job.plan.starts.items())}
-    made = {name: version(name) for name in LIBRARIES} | {"augmind": __version__}
+    made = {name: version(name) for name in LIBRARIES} | {"augmind": __version__, "machine": platform.machine(), "device": job.run("").device.type}
     settings = job.config.model_dump(mode="json", exclude=NOT_PART)
     return digest(made, job.about["fingerprint"], settings, numbers, begun, content(job.config.backbone))
 
