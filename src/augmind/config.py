@@ -88,6 +88,8 @@ COSTLY = ("steps", "batch", "width", "latent", "points")
 """Fields of generators on which the cost of a training depends; a search leaves them alone."""
 GENERATORS = ("vae", "gan", "diffusion", "feature")
 SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
+OWN_SCREENS = ("form", "ngrams")
+"""Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
 BALANCED = ("class", "group")
 
 
@@ -302,6 +304,8 @@ def make_plan(
         learners = fitting("learners", ("probe", "cnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and fitting("learners", ("cnn",), spec):
         notes.append("the quick preset compares with a pretrained backbone only; add --learner probe,cnn for a network from scratch too")
+    whole = any(find("generators", g).space == "rows" for g in generators)
+    own = tuple(n for n in OWN_SCREENS if whole and not find("screens", n).refuses(spec))
     plan = Plan(
         mode=mode,
         folds=folds,
@@ -312,7 +316,7 @@ def make_plan(
         shape=shape,
         learners=learners,
         generators=generators,
-        screens=(*SCREENS, "mix") if "group" in config.balance else SCREENS,
+        screens=(*own, *SCREENS, *(("mix",) if "group" in config.balance else ())),
         steps={**preset.steps, **config.steps},
         settings=settings_of(preset, config, {"mix": {"ratio": ratio}} if "group" in config.balance else {}),
         inner_folds=preset.inner_folds,

@@ -188,6 +188,8 @@ class Job:
     def generator(self, key: str) -> Choice:
         """A planned generator by its key: its name, or "name~1" for the first of its other settings that a search may choose."""
         choice = self.choice("generators", key.partition("~")[0], self.plan)
+        if self.config.describe and "describe" in find("generators", choice.name).__dataclass_fields__:
+            choice = Choice(name=choice.name, settings={**choice.settings, "describe": self.config.describe})
         return Choice(name=choice.name, settings={**choice.settings, **self.plan.variants.get(key, {})})
 
     def key_of(self, generator: Choice) -> str:

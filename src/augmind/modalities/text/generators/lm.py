@@ -1,0 +1,97 @@
+"""A pretrained language model shown a list of real rows of a class, which writes the next one (few-shot prompting, arXiv:2005.14165)."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from augmind.core.loop import Curves
+from augmind.core.plugin import Generator
+from augmind.core.run import Run
+from augmind.core.seeds import stream
+from augmind.core.tune import tune
+from augmind.core.types import Data, Knowledge, Spec
+from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.language import Language, language
+from augmind.nn.weights import needed
+
+LONGEST = 96
+"""Tokens of a row, at most."""
+
+
+@dataclass(kw_only=True)
+class Lm(Generator):
+    """Every class has `prompts` lists of `examples` of its rows, each drawn anew; the row's seed says which list it continues, and how.
+
+    `model` is "smollm2" (`augmind models pull smollm2`), a folder or .gguf file, or a Hub id. `describe` says what classes mean where
+    their names do not. Rows stand in a list, one a line, so nothing in them can be taken for an instruction of the program; what a
+    list makes the model write is judged by the screens like all else. Rows are at most half as long again as most real ones.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    axes: ClassVar[tuple[int, ...]] = (1,)
+    knowledge: ClassVar[Knowledge] = Knowledge.pretrained
+
+    model: str = "smollm2"
+    examples: int = tune(5, 1, 16)
+    prompts: int = tune(6, 1, 64)
+    temperature: float = tune(0.9, 0.1, 2.0)
+    top_p: float = tune(0.95, 0.1, 1.0)
+    describe: dict[str, str] = field(default_factory=dict)
+
+    def ready(self) -> None:
+        needed(self.model, "the language model")
+
+    def fit(self, data: Data, run: Run) -> "Lm":
+        self.require(data.spec)
+        self.spec_, self.curves_, own = data.spec, Curves(), self._language()
+        texts = data.codec.decode(data.train.x)
+        sizes = own.length(texts).double()
+        self.longest_ = min(LONGEST, int(1.5 * float(sizes.quantile(0.95))) + 4)
+        self.lists_ = [
+            self._lists(own, [t for t, k in zip(texts, data.train.y.tolist(), strict=True) if k == c], c, run) for c in range(data.classes)
+        ]
+        return self
+
+    def _lists(self, own: Language, rows: list[str], c: int, run: Run) -> list[Tensor]:
+        """The prompts of a class as token ids."""
+        out = []
+        for i in range(self.prompts):
+            shown = torch.randperm(len(rows), generator=run.rng("prompt", c, i))[: self.examples].tolist()
+            out.append(own.tokens(listed([rows[j] for j in shown], self.describe.get(self.spec_.classes[c], self.spec_.classes[c]))))
+        return out
+
+    def _language(self) -> Language:
+        return language(self.model)
+
+    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> UInt8[Tensor, "n length"]:
+        own, texts = self._language(), [""] * len(y)
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for i, (k, seed) in enumerate(zip(y.tolist(), seeds.tolist(), strict=True)):
+            groups[k, int(torch.randint(self.prompts, (), generator=stream(seed, "prompt")))].append(i)
+        for (k, prompt), where in groups.items():
+            told = {"longest": self.longest_, "temperature": self.temperature, "top_p": self.top_p}
+            for i, text in zip(where, own.lines(self.lists_[k][prompt], seeds[where].tolist(), **told), strict=True):
+                texts[i] = text
+        return TextCodec(self.spec_).encode(texts)
+
+    def state(self) -> dict[str, Tensor]:
+        named = {f"{k}.{i}": ids for k, lists in enumerate(self.lists_) for i, ids in enumerate(lists)}
+        return named | {"longest": torch.tensor(self.longest_)}
+
+    def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Lm":
+        self.require(spec)
+        self.spec_, self.longest_ = spec, int(state["longest"])
+        self.lists_ = [[state[f"{k}.{i}"] for i in range(self.prompts)] for k in range(len(spec.classes))]
+        return self
+
+
+def listed(rows: list[str], meaning: str) -> str:
+    """A numbered list of rows, a line each, that ends where the next is to be written."""
+    told = meaning.replace("_", " ").strip()
+    head = f"Different texts of the kind: {told}" if any(c.isalpha() for c in told) else "Different texts of one kind"
+    lines = [" ".join(row.split()) for row in rows]
+    return "\n".join([head, *(f"{i}. {line}" for i, line in enumerate(lines, 1)), f"{len(lines) + 1}."])

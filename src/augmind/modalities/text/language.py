@@ -1,0 +1,121 @@
+"""A causal language model that continues prompts: the prompt is read once, rows that are finished leave the batch."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from augmind.core.errors import MachineError, UsageError
+from augmind.core.seeds import stream
+from augmind.nn.weights import needed
+
+TOGETHER = 32
+"""Continuations of one prompt that are written side by side."""
+
+
+class Language:
+    """A model of `transformers` in float32 with its tokenizer, for inference alone. No code of it is run."""
+
+    def __init__(self, name: str) -> None:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        source = needed(name, "the language model")
+        given: dict[str, Any] = {"trust_remote_code": False}
+        if source.suffix == ".gguf":
+            source, given = source.parent, {**given, "gguf_file": source.name}
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(source, **given)
+            self.model: Any = AutoModelForCausalLM.from_pretrained(
+                source, dtype=torch.float32, use_safetensors=None if "gguf_file" in given else True, **given
+            )
+        except ImportError as error:
+            raise MachineError(
+                f"language model '{name}' cannot be read: {str(error).strip().splitlines()[0]}", help="pip install gguf", code="ENV-004"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:150]
+            text = f"'{name}' is no language model with safetensors: {said}"
+            raise UsageError(text, help="give a folder, a .gguf file or a Hub id of a causal language model") from error
+        self.model.eval().requires_grad_(False)
+        pieces = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
+        ends = {self.tokenizer.eos_token_id, self.model.config.eos_token_id} - {None}
+        self.stops = torch.tensor(["\n" in piece or i in ends for i, piece in enumerate(pieces)])
+
+    def tokens(self, text: str) -> Int[Tensor, " t"]:
+        return self.tokenizer(text, return_tensors="pt").input_ids[0]
+
+    def length(self, texts: list[str]) -> Int[Tensor, " n"]:
+        """Tokens of each text."""
+        return torch.tensor([len(ids) for ids in self.tokenizer(texts, add_special_tokens=False).input_ids])
+
+    @torch.inference_mode()
+    def lines(self, prompt: Int[Tensor, " t"], seeds: list[int], *, longest: int, temperature: float, top_p: float) -> list[str]:
+        """For each seed what comes after the prompt up to the end of the line; row i is a function of the prompt and `seeds[i]` alone."""
+        first = self.model(prompt[None], use_cache=True, logits_to_keep=1)
+        out = []
+        for start in range(0, len(seeds), TOGETHER):
+            own = seeds[start : start + TOGETHER]
+            chance = torch.stack([torch.rand(longest, generator=stream(s, "token")) for s in own])
+            out += self._written(first, prompt, chance, temperature, top_p)
+        return [self.tokenizer.decode(ids, skip_special_tokens=True).partition("\n")[0].strip() for ids in out]
+
+    def _written(self, first: Any, prompt: Tensor, chance: Float[Tensor, "n t"], temperature: float, top_p: float) -> list[list[int]]:
+        """Token ids of each row up to and with the one that ends its line."""
+        from copy import deepcopy
+
+        past, rows, written = deepcopy(first.past_key_values), torch.arange(len(chance)), [[] for _ in chance]
+        past.batch_repeat_interleave(len(chance))
+        logits = first.logits[:, -1].expand(len(chance), -1)
+        for t in range(chance.shape[1]):
+            token = drawn(logits, chance[rows, t], temperature, top_p)
+            for row, i in zip(rows.tolist(), token.tolist(), strict=True):
+                written[row].append(i)
+            going = ~self.stops[token]
+            if not going.any() or t + 1 == chance.shape[1]:
+                break
+            if not going.all():
+                past.batch_select_indices(going.nonzero().squeeze(1))
+                rows, token = rows[going], token[going]
+            where = torch.full((len(rows), 1), len(prompt) + t)
+            logits = self.model(token[:, None], past_key_values=past, position_ids=where, use_cache=True, logits_to_keep=1).logits[:, -1]
+        return written
+
+
+def drawn(logits: Float[Tensor, "n v"], chance: Float[Tensor, " n"], temperature: float, top_p: float) -> Int[Tensor, " n"]:
+    """A token a row by nucleus sampling (arXiv:1904.09751): the likeliest tokens that together hold `top_p`, one of them by `chance` in 0..1."""
+    p, order = (logits.float() / max(temperature, 1e-4)).softmax(1).sort(1, descending=True)
+    total = p.cumsum(1)
+    kept = p * (total - p < top_p)
+    total = kept.cumsum(1)
+    place = torch.searchsorted(total, chance[:, None] * total[:, -1:], right=True).clamp(max=p.shape[1] - 1)
+    return order.gather(1, place)[:, 0]
+
+
+@cache
+def language(name: str) -> Language:
+    """A model, opened once a process."""
+    return Language(name)
+
+
+def safetensors_of(gguf: Path, folder: Path) -> None:
+    """Writes a .gguf file as a folder of safetensors (bfloat16) with its tokenizer. Raises `MachineError` without the package gguf."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        given = {"gguf_file": gguf.name}
+        model, tokenizer = (kind.from_pretrained(gguf.parent, **given) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    except ImportError as error:
+        raise MachineError(f"'{gguf.name}' cannot be read without the package gguf", help="pip install gguf", code="ENV-004") from error
+    settings: Any = model.config
+    settings.__dict__.pop("quantization_config", None)
+    plain = AutoModelForCausalLM.from_config(settings)
+    plain.load_state_dict(model.state_dict())
+    plain.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

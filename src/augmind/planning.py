@@ -1,0 +1,123 @@
+"""What is asked for, held against the data and this machine: refused in one sentence, or a plan."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .config import Config, Plan, make_plan
+from .core.errors import MachineError, UsageError, unknown
+from .core.registry import find, make
+from .core.store import atomic_write, write_json
+from .core.types import Choice
+from .donor import chosen_on, donors, seen_before
+from .job import Job
+
+
+def ready(config: Config) -> None:
+    """Refuses a run whose generators lack something on this machine, before any work. Raises `MachineError`."""
+    for name in config.generators:
+        settings = {key.partition(".")[2]: value for key, value in config.set.items() if key.partition(".")[0] == name}
+        make("generators", Choice(name=name, settings=settings)).ready()
+
+
+def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
+    """The plan of a run folder, made once. Raises `UsageError` for wishes that do not fit the data."""
+    if config.storage:
+        reached(config.storage)
+    if (job.folder / "plan.json").is_file():
+        return job.plan
+    for option, named in (("want", config.want), ("describe", config.describe)):
+        for name in named:
+            if name not in facts["classes"]:
+                raise unknown(f"class in --{option}", name, facts["classes"])
+    keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind")
+    known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
+    plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
+    if any(seen_before(folder, set()) is None for folder in config.warm):
+        plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))
+    if config.start:
+        plan = begun_from(job, config, plan)
+    parts = (*plan.generators, *plan.learners, *plan.screens)
+    for key in config.set:
+        if (name := key.partition(".")[0]) not in parts:
+            text = f"--set {key} is about '{name}', which is no part of this run"
+            raise UsageError(text, help=f"its parts are {', '.join(parts)}; leave the setting out, or add {name}")
+    for kind, chosen in (("generators", plan.generators), ("learners", plan.learners), ("screens", plan.screens)):
+        for name in chosen:
+            make(kind, job.choice(kind, name, plan))
+    write_json(job.folder / "plan.json", plan.to_json())
+    return plan
+
+
+def begun_from(job: Job, config: Config, plan: Plan) -> Plan:
+    """The plan with the models that learners begin from, copied into the run folder, where they stay as they are.
+
+    Raises `UsageError` where no learner of the plan can begin from what was given, or where what was given knows test rows.
+    """
+    learners, start = plan.learners, config.start or ""
+    able = tuple(n for n in learners if "start" in find("learners", n).__dataclass_fields__)
+    if not able:
+        raise UsageError(f"--start: none of the learners {', '.join(learners)} can begin from a saved model", help="use --learner cnn or finetune")
+    found = donors(start, able)
+    tested = {job.rows[i].digest for fold in job.split.folds for i in fold.test}
+    known = seen_before(start, tested)
+    if known:
+        text = f"--start '{start}' has seen {known} of the {len(tested)} test rows of this run, so every figure would be false"
+        raise UsageError(text, help="start from a run on other rows")
+    unsure = "nobody can tell whether the model of --start has seen test rows of this run; if it has, every figure is too good"
+    out: dict[str, str] = {}
+    for name, file in found.items():
+        copy = job.folder / "start" / f"{name}.safetensors"
+        atomic_write(copy, Path(file).read_bytes())
+        out[name] = str(copy.resolve())
+    return replace(plan, starts=out, notes=plan.notes if known == 0 else (*plan.notes, unsure))
+
+
+def reached(storage: str) -> None:
+    """Opens the storage of a study. Raises `UsageError` where that cannot be, `MachineError` without the driver."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from .search.book import shared
+
+    try:
+        shared(storage)
+    except ImportError as error:
+        causes = (error, error.__cause__, error.__context__)
+        missing = next((name for cause in causes if (name := getattr(cause, "name", None))), "of this database's driver")
+        raise MachineError(f"--storage needs the package '{missing}', which is not installed", help=f"pip install {missing}") from error
+    except (SQLAlchemyError, ValueError) as error:
+        said = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0][:150]
+        text = f"--storage cannot be opened: {said}"
+        raise UsageError(text, help="give a database URL such as sqlite:///study.db, or leave --storage out") from error
+
+
+def earlier_policies(job: Job, folders: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    """The best policies that the searches of these runs found, or, of runs without a search, what they recommend.
+
+    A search has seen no sealed row of its run; a recommendation was decided on them. Raises `UsageError` for a folder without any, for
+    one that this version cannot make, and for choices on rows that are tested here.
+    """
+    from .policy import buildable, read
+    from .search.winner import leaders
+
+    out: list[dict[str, Any]] = []
+    for folder in folders:
+        path, searched = Path(folder) / "policy.json", leaders(Path(folder))
+        if not searched and not path.is_file():
+            text = f"--warm '{folder}' holds neither a finished search nor a policy.json"
+            raise UsageError(text, help="give the folder of a finished search or run")
+        told = [(p, f"a search of '{folder}'") for p in searched] or [(read(path), f"'{path}'")]
+        out += [buildable(record, where).to_json() for record, where in told]
+        tested = {job.rows[i].digest for fold in job.split.folds for i in fold.test}
+        if known := (chosen_on if searched else seen_before)(folder, tested):
+            text = f"the policy of --warm '{folder}' was chosen on {known} of the {len(tested)} test rows of this run, so its gain would be false"
+            raise UsageError(text, help="start from a run on other rows, or give both runs the same test split")
+    return tuple(out)
+
+
+def preflight(job: Job, plan: Plan) -> None:
+    """Refuses a run that the disk cannot hold."""
+    free, need = shutil.disk_usage(job.folder).free / 1e6, plan.estimates["disk_mb"]
+    if free < need:
+        raise MachineError(f"the run needs about {need:.0f} MB and '{job.folder}' has {free:.0f} MB free", help="free some space", code="ENV-002")
