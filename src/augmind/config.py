@@ -88,7 +88,7 @@ COSTLY = ("steps", "batch", "width", "latent", "points")
 """Fields of generators on which the cost of a training depends; a search leaves them alone."""
 GENERATORS = ("vae", "gan", "diffusion", "feature")
 SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
-OWN_SCREENS = ("form", "ngrams")
+OWN_SCREENS = ("form", "ngrams", "likeliest")
 """Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
 BALANCED = ("class", "group")
 

@@ -188,8 +188,6 @@ class Job:
     def generator(self, key: str) -> Choice:
         """A planned generator by its key: its name, or "name~1" for the first of its other settings that a search may choose."""
         choice = self.choice("generators", key.partition("~")[0], self.plan)
-        if self.config.describe and "describe" in find("generators", choice.name).__dataclass_fields__:
-            choice = Choice(name=choice.name, settings={**choice.settings, "describe": self.config.describe})
         return Choice(name=choice.name, settings={**choice.settings, **self.plan.variants.get(key, {})})
 
     def key_of(self, generator: Choice) -> str:
@@ -213,6 +211,8 @@ class Job:
         settings = dict(plan.settings.get(name, {}))
         if "steps" in find(kind, name).__dataclass_fields__ and name in plan.steps:
             settings["steps"] = plan.steps[name]
+        if self.config.describe and "describe" in find(kind, name).__dataclass_fields__:
+            settings["describe"] = self.config.describe
         return Choice(name=name, settings=settings)
 
     def generators(self, space: str | None = None) -> tuple[str, ...]:
