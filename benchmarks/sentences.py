@@ -3,10 +3,10 @@
     python -m benchmarks.sentences --data FOLDER [--sets sst2 subj emotion waimai] [--per 10 20] [--seeds 5]
 
 FOLDER holds `text/sst2`, `text/subj`, `text/tweeteval_emotion`, `text/zh_waimai` (train.csv and test.csv with text and label). Each
-cell is `augmind expand --preset quick --generators lm` with the learners `probe` (all-MiniLM-L6-v2; hashed features for Chinese) and `tfidf`, on rows drawn with its own
-data seed, tested on 500 rows that no cell learns from; the classical arm is the best of none, EDA, typos and rows made of class names on
-inner folds. The oracle is that arm on five times more rows. Needs `augmind models pull smollm2` and `minilm`. Finished cells are
-not repeated. Expected: about 2 minutes a cell on 2 cores.
+cell is `augmind expand --preset quick --generators lm` with the learners `probe` (all-MiniLM-L6-v2; hashed features for Chinese) and
+`tfidf`, on rows drawn with its own data seed, tested on 500 rows that no cell learns from; the classical arm is the best of none, EDA,
+typos and rows made of class names on inner folds. The oracle is that arm on five times more rows. Needs `augmind models pull smollm2`
+and `minilm`. Finished cells are not repeated. Expected: about 2 minutes a cell on 2 cores.
 """
 
 import argparse

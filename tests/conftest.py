@@ -9,9 +9,20 @@ import signal
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 from jaxtyping import install_import_hook
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 hook = install_import_hook("augmind", "beartype.beartype")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory) -> Iterator[None]:
+    """Models that this machine has fetched are none of the tests' business: their cache is empty."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUGMIND_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -60,6 +60,7 @@ COPIES = {
 }
 
 
+MANNERS = ["old", "new", "big", "small", "cold", "warm", "quick", "slow", "bright", "dark", "soft", "loud"]
 TOPICS = (("river boat water fish", "swims"), ("engine wheel road brake", "drives"), ("flour oven sugar bread", "bakes"))
 
 
@@ -73,7 +74,8 @@ def sentences(n=24, seed=0):
         texts = []
         for i, (k, (a, b)) in enumerate(zip(y.tolist(), pick, strict=True)):
             nouns, verb = TOPICS[k][0].split(), TOPICS[k][1]
-            texts.append(f"The {nouns[a]} {verb} by the {nouns[b]}, number {i}.")
+            how = [MANNERS[m] for m in torch.randint(0, len(MANNERS), (3,), generator=stream("manner", seed, part, i)).tolist()]
+            texts.append(f"The {how[0]} {nouns[a]} {verb} {how[1]} by the {how[2]} {nouns[b]}, number {i}.")
         x = codec.encode(texts)
         parts.append(Samples.real(x, y).with_features(codec.embed(x)))
     return Data(train=parts[0], val=parts[1], spec=spec, codec=codec)

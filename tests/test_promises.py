@@ -27,6 +27,7 @@ from augmind.core.store import load_tensors, save_tensors
 from augmind.core.tune import Range, placed, ranges
 from augmind.core.types import Choice, Data, Knowledge, Samples, Spec
 from augmind.testing import toy_data
+from language import pulled
 from rows import sentences
 
 EVERY = [(kind, name) for kind in BASES for name in names(kind)]
@@ -53,6 +54,8 @@ def small(kind: str, name: str, **settings: Any) -> Any:
 
 def suited(kind: str, name: str, rows: int = 24) -> Data:
     """Toy data that this plug-in takes; skips where there is none."""
+    if name == "lm":
+        pulled()
     plugin, grids = find(kind, name), toy_data(rows, (1, 16, 16))
     if getattr(plugin, "space", "rows") == "features":
         grids = grids.features()
@@ -173,7 +176,7 @@ def same(a: Tensor, b: Tensor) -> None:
 def test_generator_draws_rows_of_the_right_form(kind: str, name: str, fit):
     generator, data = fit(name)
     x = drawn(generator)
-    assert x.shape == (12, *data.spec.shape) and x.dtype == torch.float32 and not x.requires_grad
+    assert x.shape == (12, *data.spec.shape) and x.dtype == data.spec.to_model(data.train.x).dtype and not x.requires_grad
     assert torch.isfinite(x).all()
     assert not data.spec.bounded or x.abs().max() <= 1
     assert generator.sample(torch.zeros(0, dtype=torch.long), row_seeds(0, "none")).shape == (0, *data.spec.shape)
@@ -267,7 +270,8 @@ def test_transform_keeps_shapes_ranges_and_label_mass(kind: str, name: str):
 
 def imagined(data: Data, n: int, seed: int = 9) -> Samples:
     """Rows from the distribution of the real ones, as if a good generator had drawn them."""
-    fresh = toy_data(max(n, 3), data.spec.shape if len(data.spec.shape) == 3 else (1, 16, 16), seed=seed).train.take(list(range(n)))
+    grid = data.spec.shape if len(data.spec.shape) == 3 else (1, 16, 16)
+    fresh = (sentences(max(n, 3), seed) if data.spec.kind == "tokens" else toy_data(max(n, 3), grid, seed=seed)).train.take(list(range(n)))
     return Samples.synthetic("toy", fresh.x, fresh.y, row_seeds(n, seed), z=fresh.z)
 
 
