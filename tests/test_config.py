@@ -100,5 +100,5 @@ def test_settings_of_plug_ins_reach_the_plan_over_those_of_the_preset():
 def test_text_gets_the_plug_ins_that_can_take_it_unless_others_are_asked_for():
     sizes = {**SIZES, "kind": "tokens", "shape": (128,)}
     plan = make_plan(config(data="x", preset="balanced"), **sizes)
-    assert plan.generators == ("feature",) and plan.learners == ("probe", "tfidf")
+    assert plan.generators == ("feature",) and plan.learners == ("probe", "tfidf", "textcnn")
     assert make_plan(config(data="x", generators=("vae",)), **sizes).generators == ("vae",)

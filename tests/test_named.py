@@ -15,6 +15,7 @@ from augmind.core.run import Run
 from augmind.core.types import Choice, Classical, Policy, Samples, Spec
 from augmind.modalities.text.backbones.hashed import grams
 from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.learners.textcnn import Textcnn, buckets
 from augmind.modalities.text.learners.tfidf import Tfidf, counted, fitted
 from rows import sentences
 
@@ -85,6 +86,25 @@ def test_a_run_uses_what_the_classes_are_said_to_mean(tmp_path):
         augmind.expand(tmp_path / "d.csv", tmp_path / "s", **options, describe={"x": "y"})
     silent = augmind.expand(tmp_path / "d.csv", tmp_path / "t", **options, dry_run=True)
     assert not [c for c in augmind.api.Finished(silent.folder).intact().classical if c.names != "none"]
+
+
+# The network of words
+
+
+@pytest.mark.parametrize("cell", ["cnn", "lstm"])
+def test_the_network_of_words_learns_and_reads_each_row_alone(tmp_path, cell):
+    data = sentences(60)
+    made = Textcnn(steps=60 if cell == "cnn" else 200, width=32, batch=16, cell=cell).fit(fed(data), Run(folder=tmp_path))
+    assert (made.predict(data.val).argmax(1) == data.val.y).float().mean() > 0.9
+    x = data.codec.encode(["The river.", "", "word " * 12, "味道很好"])
+    together = made.net_(x)
+    alone = torch.cat([made.net_(row[None]) for row in x])
+    assert torch.allclose(together, alone, atol=1e-5) and torch.isfinite(together).all()
+
+
+def test_words_share_the_vectors_of_their_pieces():
+    shared = set(buckets("swimming")) & set(buckets("swims"))
+    assert len(shared) >= 3 and not set(buckets("swims")) & set(buckets("road")) and len(buckets("")) == 1
 
 
 # The linear baseline

@@ -99,7 +99,7 @@ class Work:
     generators: str | None = None
     """Which generators, by comma: vae, gan, diffusion, feature."""
     learner: str | None = None
-    """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf."""
+    """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn."""
     backbone: str | None = None
     """The pretrained network: lite0, a name (resnet18, resnet50, convnext-tiny, vit-small, vit-base, dinov2-small, dinov2-base, vgg11,
     vgg16), a Hub id or a folder with safetensors."""
