@@ -4,9 +4,9 @@
 
 FOLDER holds `text/sst2` and `text/subj` (train.csv and test.csv with text and label). Published (Wei and Zou 2019,
 arXiv:1901.11196): over five sets and two networks, recurrent and convolutional, with pretrained word vectors, 500 rows give 76.9
-without and 79.9 with EDA; there the augmented arm sees more rows and trains longer. Here every arm takes the same number of steps. A linear head on frozen all-MiniLM-L6-v2 (`--backbone hash` where it is not
-there) and TF-IDF stand beside. Prints accuracy on the whole test set with its 95 % t interval over data seeds, and the paired difference.
-Expected: about 15 seconds a cell of a network on 1 core.
+without and 79.9 with EDA; there the augmented arm sees more rows and trains longer. Here every arm takes the same number of steps. A
+linear head on frozen all-MiniLM-L6-v2 (`--backbone hash` where it is not there) and TF-IDF stand beside. Prints accuracy on the whole
+test set with its 95 % t interval over data seeds, and the paired difference. Expected: about 15 seconds a cell of a network on 1 core.
 """
 
 import argparse

@@ -170,7 +170,7 @@ def test_a_model_that_is_not_here_is_named_with_the_command_that_gets_it(name, t
     started = time.monotonic()
     with pytest.raises(MachineError, match=NAMES[name]) as caught:
         select(f"{name}@64")
-    assert f"hf download {NAMES[name]}" in caught.value.help and caught.value.exit_code == 4
+    assert f"augmind models pull {NAMES[name]}" in caught.value.help and caught.value.exit_code == 4
     assert time.monotonic() - started < 2
 
 

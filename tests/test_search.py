@@ -30,7 +30,7 @@ from augmind.job import Job
 from augmind.modalities.image.codec import ImageCodec
 from augmind.policy import buildable
 from augmind.search.book import shared
-from augmind.search.score import Rung, learnt_from, rungs
+from augmind.search.score import Rung, learnt_from, rungs, same
 from augmind.search.space import IMAGINE, OFF, Space
 from augmind.search.together import Together, Work, reachable, unpacked
 from augmind.search.winner import Trial, lead, winner
@@ -94,6 +94,14 @@ def test_what_another_space_found_is_brought_into_this_one_or_left_out():
     for other in (dataclasses.replace(flip, names="alone"), dataclasses.replace(flip, transform=Choice(name="eda"))):
         with pytest.raises(ValueError, match=r"(this|the) space"):
             own.params(dataclasses.replace(policy, classical=other))
+
+
+def test_a_share_beyond_the_range_of_the_space_stands_at_its_end():
+    own = space()
+    policy = Policy(learner=own.learner, classical=Classical(name="none"), generators=(MAKERS["gan"],), ratio=9.0, share=0.8)
+    assert (own.params(policy)["share"], own.params(policy)["amount"]) == (0.6, 1.0)
+    arm = dataclasses.replace(policy, classical=Classical(name="x"))
+    assert same(arm) == same(policy) != same(dataclasses.replace(policy, share=0.7))
 
 
 def test_settings_that_a_learner_ignores_are_no_parameters():
@@ -422,7 +430,7 @@ def test_a_transfer_that_has_nothing_to_work_on_is_mix():
     own = space()
     base = own.params(Policy(learner=own.learner, classical=ImageCodec.classical[0], ratio=0.0, share=0.0))
     vae = {IMAGINE: True, "generator.vae": "vae"}
-    for name, partner, transform, used, same in (
+    for name, partner, transform, used, idle in (
         ("consistency", "transform", "none", False, True),
         ("consistency", "synthetic", "none", False, True),
         ("consistency", "synthetic", "none", True, False),
@@ -433,7 +441,7 @@ def test_a_transfer_that_has_nothing_to_work_on_is_mix():
     ):
         place = place_of(Range(options=("transform", "synthetic")), partner)
         params = {**base, "transfer": name, "transfer.partner": place, "transform": transform, **(vae if used else {})}
-        assert (own.policy(params).transfer.name == "mix") == same, (name, partner, transform, used)
+        assert (own.policy(params).transfer.name == "mix") == idle, (name, partner, transform, used)
 
 
 def test_a_tuned_policy_of_an_earlier_run_has_no_privilege_of_simplicity():

@@ -211,7 +211,8 @@ def ignore(*_: object) -> None:
 def expand(config: Config, out: Path, *, until: Until = "report", watch: Watch = ignore, on_plan: Callable[[Plan], None] = ignore) -> Job:
     """Does the whole job in a run folder, or what is left of it, `until` the plan, the end of the search or the report."""
     begun, new = time.time(), not (out / "config.json").is_file()
-    ready(config)
+    if not (out / "report.json").is_file():
+        ready(config)
     job = open_folder(config, out)
     with withdrawn(out, new):
         return conducted(job, config, until, watch, on_plan, begun)

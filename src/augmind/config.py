@@ -243,6 +243,8 @@ class Plan:
     """Other settings of generators that a search may choose, by key ("vae~1")."""
     earlier: tuple[dict[str, Any], ...] = ()
     """Policies that won in earlier runs, tried first."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Hashes of what generators read beside their settings, such as a pretrained model, by generator."""
     starts: dict[str, str] = field(default_factory=dict)
     """Saved models that learners begin from, by learner."""
 

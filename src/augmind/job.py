@@ -120,7 +120,8 @@ class Job:
 
     @property
     def features_inputs(self) -> dict[str, Any]:
-        return {"prepare": self.prepared.name, "backbone": self.config.backbone, "describe": self.config.describe}
+        told = {"describe": self.config.describe} if self.config.describe else {}
+        return {"prepare": self.prepared.name, "backbone": self.config.backbone} | told
 
     @cached_property
     def namings(self) -> list[tuple[Any, int]]:

@@ -102,7 +102,8 @@ def seen_by(job: Job, fold: str, generator: str) -> Data:
 def train_inputs(job: Job, fold: str, generator: str) -> dict[str, Any]:
     choice = job.generator(generator)
     needs = job.features_stage.name if space_of(generator) == "features" else ""
-    return {"prepare": job.prepared.name, "features": needs, "fold": fold, "choice": asdict(choice), "seed": job.config.seed}
+    read = {"source": source} if (source := job.plan.sources.get(choice.name)) else {}
+    return {"prepare": job.prepared.name, "features": needs, "fold": fold, "choice": asdict(choice), "seed": job.config.seed} | read
 
 
 def train(folder: str, fold: str, generator: str) -> None:

@@ -31,6 +31,10 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         for name in named:
             if name not in facts["classes"]:
                 raise unknown(f"class in --{option}", name, facts["classes"])
+    if config.describe and not job.namings:
+        what = "is about texts" if facts["kind"] != "tokens" else "leaves classes without words of their own that fit into a row"
+        text = f"--describe {what}, so it would change nothing"
+        raise UsageError(text, help=f"leave it out, or say in letters, of every class, what it means: {', '.join(facts['classes'][:6])}")
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
@@ -46,6 +50,8 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     for kind, chosen in (("generators", plan.generators), ("learners", plan.learners), ("screens", plan.screens)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
+    sources = {name: made for name in plan.generators if (made := make("generators", job.choice("generators", name, plan)).source())}
+    plan = replace(plan, sources=sources)
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
 

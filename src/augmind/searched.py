@@ -9,6 +9,7 @@ from .core.run import Finding
 from .core.store import digest
 from .core.types import Policy
 from .job import Job
+from .search.score import same
 from .search.winner import search_record
 from .verdict import Verdict, points
 
@@ -37,7 +38,7 @@ def winners(job: Job) -> list[dict[str, Any]]:
         for learner in job.plan.learners:
             record = search_record(job, fold, learner)
             states = Counter(t["state"] for t in record["trials"])
-            different = len({digest(t["policy"]) for t in record["trials"]})
+            different = len({same(Policy.from_json(t["policy"])) for t in record["trials"]})
             told = {role: {**record[role], "words": in_words(Policy.from_json(record[role]["policy"]))} for role in ("winner", "classical", "best")}
             counts = {"tried": different, "pruned": states["pruned"], "failed": states["failed"]}
             out.append({"fold": int(fold), "learner": learner, **counts, **told, "importance": record["importance"]})

@@ -52,4 +52,4 @@ def path(name: str) -> None:
     """
     from augmind.nn.weights import needed
 
-    out.print(needed(name, "the model"), soft_wrap=True)
+    out.print(needed(name, "model"), soft_wrap=True)

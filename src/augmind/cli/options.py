@@ -97,7 +97,7 @@ class Work:
     budget: str | None = None
     """Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths and, unless given, the trials; never the rules of the comparison."""
     generators: str | None = None
-    """Which generators, by comma: vae, gan, diffusion, feature."""
+    """Which generators, by comma: vae, gan, diffusion, feature; of texts feature, lm (a language model; see augmind models)."""
     learner: str | None = None
     """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn."""
     backbone: str | None = None

@@ -185,16 +185,20 @@ class Feed:
             return None
         return self.views, self.real.take(torch.arange(len(self.views)) % len(self.real))
 
+    def _even(self, y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Weights of rows of these classes in a table, where oversampling is a weight as well."""
+        if self.balance == "oversample":
+            return len(self.real) / (len(self.counts) * self.counts[y].clamp(min=1).float())
+        return self.class_weight[y]
+
     def table(self) -> tuple[Samples, Tensor]:
         """All rows at once with weights: real rows with their views, and named rows, weigh 1 each, synthetic rows `share` of the whole."""
-        rows, w = self.real, self.class_weight[self.real.y]
-        if self.balance == "oversample":
-            w = len(rows) / (len(self.counts) * self.counts[rows.y].float())
+        rows, w = self.real, self._even(self.real.y)
         if self.views is not None and len(self.views):
             copies = 1 + len(self.views) // len(self.real)
             rows, w = rows + self.views, torch.cat([w, *[w] * (copies - 1)]) / copies
         if self.named is not None:
-            rows, w = rows + self.named, torch.cat([w, self.class_weight[self.named.y]])
+            rows, w = rows + self.named, torch.cat([w, self._even(self.named.y)])
         if self.synthetic is not None and len(self.synthetic):
             each = self.class_weight[self.synthetic.y]
             each = each * (w.sum() * self.share / (1 - self.share) / each.sum())

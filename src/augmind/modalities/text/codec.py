@@ -83,12 +83,14 @@ class TextCodec:
         return [f'<span class="text" dir="auto">{html.escape(t)}</span>' for t in cut]
 
     def named(self, meanings: Sequence[str]) -> list[tuple[str, int]]:
-        """Up to three sentences a class that say what it means; none at all where a class means nothing in letters, such as "1"."""
+        """Up to three sentences a class that say what it means and fit into a row; none at all where a class means nothing in letters,
+        such as "1", or more than fits."""
         spoken = [m.replace("_", " ").strip() for m in meanings]
         if any(script(m) == "none" for m in spoken) or len(set(spoken)) < len(spoken):
             return []
         own = [NAMED.get("" if script(m) == "Latin" else script(m), NAMED["Han"][:1]) for m in spoken]
-        return [(template.format(m), k) for k, m in enumerate(spoken) for template in own[k]]
+        said = [[t for template in own[k] if len((t := template.replace("{}", m)).encode()) <= self.spec.shape[0]] for k, m in enumerate(spoken)]
+        return [(t, k) for k, texts in enumerate(said) for t in texts] if all(said) else []
 
     def variants(self, x: Shaped[Tensor, "n length"]) -> list[Tensor]:
         """The rows themselves."""

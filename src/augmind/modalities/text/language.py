@@ -12,6 +12,8 @@ from augmind.core.errors import MachineError, UsageError
 from augmind.core.seeds import stream
 from augmind.nn.weights import needed
 
+LEAST_ROOM = 1024
+"""Tokens that a model reads at once which does not say how many."""
 TOGETHER = 32
 """Continuations of one prompt that are written side by side."""
 
@@ -24,7 +26,7 @@ class Language:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        source = needed(name, "the language model")
+        source = needed(name, "language model")
         given: dict[str, Any] = {"trust_remote_code": False}
         if source.suffix == ".gguf":
             source, given = source.parent, {**given, "gguf_file": source.name}
@@ -43,11 +45,18 @@ class Language:
             raise UsageError(text, help="give a folder, a .gguf file or a Hub id of a causal language model") from error
         self.model.eval().requires_grad_(False)
         pieces = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
-        ends = {self.tokenizer.eos_token_id, self.model.config.eos_token_id} - {None}
+        told = self.model.config.eos_token_id
+        ends = {self.tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])}
+        self.room = int(getattr(self.model.config, "max_position_embeddings", None) or LEAST_ROOM)
         self.stops = torch.tensor(["\n" in piece or i in ends for i, piece in enumerate(pieces)])
 
     def tokens(self, text: str) -> Int[Tensor, " t"]:
         return self.tokenizer(text, return_tensors="pt").input_ids[0]
+
+    def cut(self, text: str, most: int) -> str:
+        """The beginning of a text of at most so many tokens."""
+        ids = self.tokenizer(text, add_special_tokens=False).input_ids
+        return text if len(ids) <= most else self.tokenizer.decode(ids[:most])
 
     def length(self, texts: list[str]) -> Int[Tensor, " n"]:
         """Tokens of each text."""

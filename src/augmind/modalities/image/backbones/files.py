@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from augmind.core.errors import MachineError
+from augmind.nn.weights import cache_folder
 
 
 def located(model: str, file: str) -> Path | None:
@@ -12,6 +13,8 @@ def located(model: str, file: str) -> Path | None:
     if Path(model).is_dir():
         path = Path(model) / file
         return path if path.is_file() else None
+    if (own := cache_folder() / model.replace("/", "--") / file).is_file():
+        return own
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -37,5 +40,5 @@ def missing(model: str, error: Exception) -> MachineError:
         said = error.args[0] if error.args else error
         reason = f"the folder '{model}' holds no backbone that can be opened: {str(said).strip().splitlines()[0]}"
         return MachineError(reason, help="a model's folder has a config.json and model.safetensors; or use the backbone 'lite0'", code="ENV-004")
-    advice = f"fetch it once with 'hf download {model}', give a model's folder, or use the backbone 'lite0'"
+    advice = f"fetch it once with 'augmind models pull {model}', give a model's folder, or use the backbone 'lite0'"
     return MachineError(f"backbone '{model}' is not on this machine", help=advice, code="ENV-004")

@@ -19,7 +19,7 @@ class Encoder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.tokenizer, self.model = opened(name, str(needed(name, "the backbone")))
+        self.tokenizer, self.model = opened(name, str(needed(name, "backbone")))
         self.width = int(self.model.config.hidden_size)
 
     def __call__(self, texts: list[str]) -> Float[Tensor, "n d"]:

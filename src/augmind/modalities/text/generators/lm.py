@@ -16,7 +16,7 @@ from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.language import Language, language
-from augmind.nn.weights import needed
+from augmind.nn.weights import content, needed
 
 LONGEST = 96
 """Tokens of a row, at most."""
@@ -43,7 +43,10 @@ class Lm(Generator):
     describe: dict[str, str] = field(default_factory=dict)
 
     def ready(self) -> None:
-        needed(self.model, "the language model")
+        needed(self.model, "language model")
+
+    def source(self) -> str:
+        return content(needed(self.model, "language model"))
 
     def fit(self, data: Data, run: Run) -> "Lm":
         self.require(data.spec)
@@ -60,8 +63,11 @@ class Lm(Generator):
         """The prompts of a class as token ids."""
         out = []
         for i in range(self.prompts):
-            shown = torch.randperm(len(rows), generator=run.rng("prompt", c, i))[: self.examples].tolist()
-            out.append(own.tokens(listed([rows[j] for j in shown], self.describe.get(self.spec_.classes[c], self.spec_.classes[c]))))
+            order = torch.randperm(len(rows), generator=run.rng("prompt", c, i))[: self.examples].tolist()
+            shown, meaning = [own.cut(rows[j], LONGEST) for j in order], self.describe.get(self.spec_.classes[c], self.spec_.classes[c])
+            while len(ids := own.tokens(listed(shown, meaning))) + self.longest_ > own.room and len(shown) > 1:
+                shown.pop()
+            out.append(ids)
         return out
 
     def _language(self) -> Language:
