@@ -101,4 +101,6 @@ def test_text_gets_the_plug_ins_that_can_take_it_unless_others_are_asked_for():
     sizes = {**SIZES, "kind": "tokens", "shape": (128,)}
     plan = make_plan(config(data="x", preset="balanced"), **sizes)
     assert plan.generators == ("feature",) and plan.learners == ("probe", "tfidf", "textcnn")
+    assert any("--generators lm,feature" in note for note in plan.notes)
+    assert not any("--generators" in note for note in make_plan(config(data="x", preset="balanced", generators="feature"), **sizes).notes)
     assert make_plan(config(data="x", generators=("vae",)), **sizes).generators == ("vae",)

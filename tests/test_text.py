@@ -16,6 +16,8 @@ import augmind
 from augmind.core.errors import DataError, MachineError, UsageError, WrongSpec
 from augmind.core.registry import make
 from augmind.core.types import Choice, Spec
+from augmind.data.clean import clean
+from augmind.data.load import load
 from augmind.modalities.text.backbones.select import shared
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.read import MOST, NoText, read
@@ -259,3 +261,10 @@ def test_a_formula_in_a_text_is_no_formula_in_the_export(tmp_path):
     from augmind.data.export import cell
 
     assert cell("=1+1") == "'=1+1" and cell("@user says") == "'@user says" and cell("1 = 1") == "1 = 1"
+
+
+def test_texts_that_say_nothing_are_pointed_out(tmp_path):
+    lines = ["review,label", *(f"a {w} one,x" for w in "abcd"), *(f"the {w} other,y" for w in "abcd"), "!!!,x", "😀,y", "<b>bold</b> words,y"]
+    (tmp_path / "d.csv").write_text("\n".join(lines))
+    told = {f.code: f.text for f in clean(load(tmp_path / "d.csv", text="review", label="label")).findings}
+    assert "1 row holds no word" in told["AM127"] and "d.csv" in told["AM127"] and "1 row holds markup" in told["AM119"]

@@ -87,6 +87,8 @@ PRESETS = {
 COSTLY = ("steps", "batch", "width", "latent", "points")
 """Fields of generators on which the cost of a training depends; a search leaves them alone."""
 GENERATORS = ("vae", "gan", "diffusion", "feature")
+ASKED = ("lm",)
+"""Generators that have to be asked for, since they read a model that may not be on this machine."""
 SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
 OWN_SCREENS = ("form", "ngrams", "likeliest")
 """Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
@@ -306,6 +308,8 @@ def make_plan(
         learners = fitting("learners", ("probe", "cnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and fitting("learners", ("cnn",), spec):
         notes.append("the quick preset compares with a pretrained backbone only; add --learner probe,cnn for a network from scratch too")
+    if config.generators == GENERATORS and (more := fitting("generators", ASKED, spec)):
+        notes.append(f"rows can also come from a pretrained model: --generators {','.join((*more, *generators))} (augmind models list shows some)")
     whole = any(find("generators", g).space == "rows" for g in generators)
     own = tuple(n for n in OWN_SCREENS if whole and not find("screens", n).refuses(spec))
     plan = Plan(

@@ -81,6 +81,9 @@ def _cleaned(good: list[Row]) -> list[Finding]:
     if some := [r for r in good if "markup" in r.about]:
         text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} markup such as HTML tags, which stays as it is: {some[0].source}"
         out.append(Finding("AM119", "info", text, {"rows": [r.id for r in some]}))
+    if some := [r for r in good if r.about.get("words") == 0]:
+        text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} no word, so there is nothing to learn from: {some[0].source}"
+        out.append(Finding("AM127", "warning", text, {"rows": [r.id for r in some]}))
     scripts = Counter(str(r.about.get("script")) for r in good)
     if len([s for s, n in scripts.items() if n > max(2, len(good) // 20)]) > 1:
         text = "texts in several scripts: " + ", ".join(f"{s} {n}" for s, n in scripts.most_common(5))
