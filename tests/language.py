@@ -1,5 +1,10 @@
-"""A language model of a few thousand weights, made on the spot."""
+"""Language models for tests: one of a few thousand weights, made on the spot, and one behind an endpoint."""
 
+import json
+import threading
+import zlib
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import torch
@@ -31,3 +36,48 @@ def pulled() -> None:
     """Puts it where "smollm2" is looked for."""
     if not (target := cache_folder() / "smollm2").is_dir():
         tiny_language(target)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Says of each request a sentence that depends on it alone; the server's `script` is gone through first: (status, body) each."""
+
+    def do_GET(self) -> None:
+        self._say(200, {"data": []})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append((json.loads(body), dict(self.headers)))
+        if self.server.script:
+            status, told = self.server.script.pop(0)
+        else:
+            status, told = 200, said(json.dumps(f"The river number {zlib.crc32(body)} swims."))
+        self._say(status, told)
+
+    def _say(self, status: int, told: object) -> None:
+        text = told.encode() if isinstance(told, str) else json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.send_header("Retry-After", "0")
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+def said(text: object) -> dict:
+    return {"choices": [{"message": {"content": text}}]}
+
+
+def server(*script: tuple[int, object]) -> ThreadingHTTPServer:
+    """An endpoint on a free port of this machine; `asked` holds the requests with their headers."""
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    made.script, made.asked, made.url = list(script), [], f"http://127.0.0.1:{made.server_port}/v1"
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    return made
+
+
+@cache
+def answering() -> str:
+    """The address of an endpoint that stays up."""
+    return server().url

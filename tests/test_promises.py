@@ -27,7 +27,7 @@ from augmind.core.store import load_tensors, save_tensors
 from augmind.core.tune import Range, placed, ranges
 from augmind.core.types import Choice, Data, Knowledge, Samples, Spec
 from augmind.testing import toy_data
-from language import pulled
+from language import answering, pulled
 from rows import sentences
 
 EVERY = [(kind, name) for kind in BASES for name in names(kind)]
@@ -49,6 +49,7 @@ def small(kind: str, name: str, **settings: Any) -> Any:
     plugin = find(kind, name)
     fields = {f.name: f.default for f in dataclasses.fields(plugin)}
     cheap = {f: least(r, fields[f]) for f, r in ranges(plugin).items() if f in COSTLY}
+    cheap |= {"url": answering(), "model": "toy"} if name == "llm" else {}
     return make(kind, Choice(name=name, settings=cheap | settings))
 
 

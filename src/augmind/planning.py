@@ -51,7 +51,9 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
     sources = {name: made for name in plan.generators if (made := make("generators", job.choice("generators", name, plan)).source())}
-    plan = replace(plan, sources=sources)
+    places = {name: place for name in plan.generators if (place := make("generators", job.choice("generators", name, plan)).sent_to())}
+    notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, place in places.items())
+    plan = replace(plan, sources=sources, notes=(*plan.notes, *notes))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
 

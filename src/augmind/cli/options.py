@@ -97,7 +97,8 @@ class Work:
     budget: str | None = None
     """Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths and, unless given, the trials; never the rules of the comparison."""
     generators: str | None = None
-    """Which generators, by comma: vae, gan, diffusion, feature; of texts feature, lm (a language model; see augmind models)."""
+    """Which generators, by comma: vae, gan, diffusion, feature; of texts feature, lm (a language model; see augmind
+    models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME)."""
     learner: str | None = None
     """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn."""
     backbone: str | None = None

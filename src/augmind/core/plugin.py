@@ -60,6 +60,10 @@ class Plugin(ABC):
         """Looks for what it needs on this machine before any work begins. Raises `MachineError` with the way to what is missing."""
         return
 
+    def sent_to(self) -> str:
+        """Where rows are sent to be worked on, for the plan to say so; empty for nowhere."""
+        return ""
+
     def source(self) -> str:
         """What it reads beside its settings, as a hash of its content, so that other content makes other results; empty for nothing."""
         return ""

@@ -1,0 +1,139 @@
+"""A language model behind an OpenAI-compatible endpoint: hosted, vLLM, Ollama, llama.cpp. Replies are kept, so nothing is asked or paid for twice."""
+
+import hashlib
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from augmind.core.errors import MachineError, UsageError
+from augmind.core.store import atomic_write
+from augmind.nn.weights import cache_folder
+
+AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
+"""Answers after which a request is made again."""
+MOST_WAIT = 20.0
+"""Seconds between two tries, at most."""
+LARGEST = 2**20
+"""Bytes of a reply that are read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """`url` ends before "/chat/completions"; `key` names the environment variable that holds the key, which is sent there and written nowhere."""
+
+    url: str
+    model: str
+    key: str = "OPENAI_API_KEY"
+    tries: int = 5
+    seconds: float = 120.0
+    together: int = 8
+
+    def ready(self) -> None:
+        """Raises `UsageError` for an address or name that can be none, `MachineError` where nobody answers there."""
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+            way = "write for example --set llm.url=http://localhost:11434/v1; a key belongs into the environment"
+            raise UsageError(f"'{self.url}' is no address of an endpoint", help=way)
+        if not self.model:
+            raise UsageError("no model is named for the endpoint", help="add --set llm.model=NAME, as the endpoint calls it")
+        try:
+            self._call("models", None, 2.0)
+        except HTTPError as error:
+            if error.code in (401, 403):
+                text = f"the endpoint {self.url} refuses the key in {self.key} ({error.code})"
+                raise MachineError(text, help=f"export {self.key}=..., or name another variable by --set llm.key=NAME") from error
+        except (URLError, OSError, HTTPException, ValueError) as error:
+            text = f"nobody answers at the endpoint {self.url}: {reason(error)}"
+            raise MachineError(text, help="start it, or give another address by --set llm.url=URL") from error
+
+    def replies(self, asked: list[tuple[str, int]], temperature: float, longest: int) -> list[str]:
+        """What the model says to each prompt, by its seed; from the cache where it was asked before. "" for a reply without text.
+
+        Raises `MachineError` where the endpoint fails for good; what it has said until then is kept.
+        """
+        with ThreadPoolExecutor(self.together) as pool:
+            return list(pool.map(lambda pair: self._reply(pair[0], pair[1], temperature, longest), asked))
+
+    def _reply(self, prompt: str, seed: int, temperature: float, longest: int) -> str:
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "seed": seed % 2**31,
+            "temperature": temperature,
+            "max_tokens": longest,
+        }
+        text = json.dumps(body, sort_keys=True)
+        name = hashlib.blake2b(f"{self.url}\0{text}".encode(), digest_size=16).hexdigest()
+        file = cache_folder().parent / "replies" / name[:2] / f"{name}.json"
+        if (known := kept(file)) is not None:
+            return known
+        said = content(self._patiently(text))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(file, json.dumps({"asked": body, "said": said}, ensure_ascii=False).encode())
+        return said
+
+    def _patiently(self, text: str) -> Any:
+        """The JSON that a request is answered with, or None where it is none; failures that may pass are waited for."""
+        last = "nothing was asked"
+        for attempt in range(self.tries):
+            try:
+                return self._call("chat/completions", text.encode(), self.seconds)
+            except HTTPError as error:
+                last = f"{error.code} {error.reason}"
+                if error.code not in AGAIN:
+                    raise MachineError(f"the endpoint {self.url} refuses: {last}", help="look at --set llm.model and the key") from error
+                wait = float(told) if (told := error.headers.get("Retry-After", "")).isdigit() else 0.5 * 2**attempt
+            except ValueError:
+                return None
+            except (URLError, OSError, HTTPException) as error:
+                last, wait = reason(error), 0.5 * 2**attempt
+            if attempt + 1 < self.tries:
+                time.sleep(min(wait, MOST_WAIT))
+        text = f"the endpoint {self.url} failed {self.tries} times: {last}"
+        raise MachineError(text, help="the same command goes on from here; replies until now are kept")
+
+    def _call(self, path: str, body: bytes | None, seconds: float) -> Any:
+        """One request. Raises `ValueError` for an answer that is no JSON."""
+        headers = {"Content-Type": "application/json", "User-Agent": "augmind"}
+        if secret := os.environ.get(self.key):
+            headers["Authorization"] = f"Bearer {secret}"
+        with urlopen(Request(f"{self.url.rstrip('/')}/{path}", data=body, headers=headers), timeout=seconds) as answer:
+            return json.loads(answer.read(LARGEST))
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in a few words."""
+    told = getattr(error, "reason", error)
+    return (str(told).strip().splitlines() or [type(error).__name__])[0][:150]
+
+
+def kept(file: Path) -> str | None:
+    """A reply of an earlier time; None where there is none that can be read."""
+    try:
+        found = json.loads(file.read_bytes())["said"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def content(answer: Any) -> str:
+    """The text of an answer: a JSON string, or the first line of anything else; "" for an answer of another form."""
+    try:
+        said = answer["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        return ""
+    if not isinstance(said, str) or not (lines := said.strip().removeprefix("```json").strip("`").strip().splitlines()):
+        return ""
+    try:
+        found = json.loads(lines[0])
+    except ValueError:
+        return lines[0].strip()
+    return " ".join(found.split()) if isinstance(found, str) else ""
