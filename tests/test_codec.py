@@ -143,7 +143,7 @@ def test_a_missing_model_fails_at_once_with_the_next_step():
     started = time.monotonic()
     with pytest.raises(MachineError, match="facebook/dinov2-small' is not on this machine") as caught:
         codec(3, 8, 8).backbone("facebook/dinov2-small@96")
-    assert caught.value.exit_code == 4 and "hf download facebook/dinov2-small" in caught.value.help
+    assert caught.value.exit_code == 4 and "augmind models pull facebook/dinov2-small" in caught.value.help
     assert time.monotonic() - started < 5
 
 

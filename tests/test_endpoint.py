@@ -70,7 +70,8 @@ def test_an_address_that_can_be_none_is_refused(url):
 
 
 def test_a_run_is_refused_before_any_work_where_nobody_answers_or_no_model_is_named(tmp_path):
-    (tmp_path / "d.csv").write_text("text,label\na b,x\nc d,y\n")
+    lines = [f"{w} {k},{k}" for k in "xyz" for w in ("one", "two", "three", "four")]
+    (tmp_path / "d.csv").write_text("\n".join(["text,label", *lines]))
     options = {"text": "text", "label": "label", "generators": "llm"}
     with pytest.raises(UsageError, match="no model is named"):
         augmind.expand(tmp_path / "d.csv", tmp_path / "r", **options)
