@@ -98,7 +98,7 @@ def test_a_run_uses_what_the_classes_are_said_to_mean(tmp_path):
     options = {"text": "text", "label": "label", "split": "split", "preset": "quick", "seeds": 1, "jobs": 1, "generators": "feature"}
     run = augmind.expand(tmp_path / "d.csv", tmp_path / "r", **options, describe=told)
     (scores,) = (c["scores"] for c in run.record["choices"] if c["learner"] == "probe")
-    assert {"none", "names", "eda", "names+eda", "typos", "names alone"} == set(scores) and scores["names alone"] > 0.9
+    assert {"none", "class names", "eda", "class names+eda", "typos", "class names alone"} == set(scores) and scores["class names alone"] > 0.9
     with pytest.raises(UsageError, match="unknown class in --describe 'x'"):
         augmind.expand(tmp_path / "d.csv", tmp_path / "s", **options, describe={"x": "y"})
     with pytest.raises(UsageError, match="--describe leaves classes without words"):

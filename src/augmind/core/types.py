@@ -226,7 +226,7 @@ class Choice:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
-        inside = ", ".join(f"{k}={v}" for k, v in sorted(self.settings.items()))
+        inside = ", ".join(f"{k}={v}" for k, v in sorted(self.settings.items()) if not isinstance(v, dict))
         return f"{self.name}({inside})" if inside else self.name
 
 

@@ -24,7 +24,7 @@ NAMED = {"Han": ("{}", "这是{}。", "这类文字属于：{}。"), "": ("{}", 
 
 
 def arm(transform: str, names: Literal["none", "beside"] = "none") -> Classical:
-    name = "names" if transform == "none" else f"names+{transform}"
+    name = "class names" if transform == "none" else f"class names+{transform}"
     return Classical(name=name if names == "beside" else transform, transform=Choice(name=transform), names=names)
 
 
@@ -42,7 +42,7 @@ class TextCodec:
     suffix: ClassVar[str] = ".txt"
     classical: ClassVar[tuple[Classical, ...]] = (
         *(arm("none"), arm("none", "beside"), arm("eda"), arm("eda", "beside"), arm("typos")),
-        Classical(name="names alone", names="alone"),
+        Classical(name="class names alone", names="alone"),
     )
 
     def __post_init__(self) -> None:
