@@ -189,6 +189,8 @@ def test_a_run_without_its_language_model_is_refused_before_any_work(index, tmp_
 
 
 def test_a_folder_that_is_no_language_model_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"is a folder without config\.json"):
+        Lm(model=str(tmp_path)).ready()
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(UsageError, match="is no language model"):
         Language(str(tmp_path))

@@ -179,3 +179,15 @@ def test_logit_adjustment_takes_the_prior_out_of_the_bias(tmp_path):
     plain, adjusted = (Tfidf(penalty=0.01).fit(fed(few, balance=b), Run(folder=tmp_path)) for b in ("none", "logit_adjustment"))
     prior = (few.train.counts(3).float() / len(few.train)).log().numpy()
     assert np.allclose(plain.bias_ - adjusted.bias_, prior) and np.allclose(plain.weight_, adjusted.weight_)
+
+
+def test_counted_features_are_no_knowledge_from_elsewhere(tmp_path):
+    data = sentences(72)
+    rows = [f'"{t}",{data.spec.classes[k]}' for t, k in zip(data.codec.decode(data.train.x), data.train.y.tolist(), strict=True)]
+    (tmp_path / "d.csv").write_text("\n".join(["text,label", *rows]))
+    options = {"text": "text", "label": "label", "preset": "quick", "seeds": 1, "jobs": 1, "test": 0.3, "learner": "probe,tfidf"}
+    run = augmind.expand(tmp_path / "d.csv", tmp_path / "r", **options)
+    assert {tuple(a["knowledge"]) for a in run.record["arms"]} == {("rows",)}
+    assert [g["knowledge"] for g in run.record["generators"]] == ["rows"]
+    text = run.report.read_text()
+    assert "that can be shown" in text and "no parts with a fixed place" in text

@@ -15,11 +15,12 @@ from torch import Tensor
 from .config import Config, Plan, plan_of, recorded
 from .core.errors import AugmindError
 from .core.folds import inner_folds
+from .core.plugin import Generator, Learner
 from .core.registry import find
 from .core.run import Finding, Run
 from .core.seeds import stable_seed
 from .core.store import Store, load_tensors, read_json, read_table, write_table
-from .core.types import Choice, Classical, Codec, Data, Samples, Spec
+from .core.types import Choice, Classical, Codec, Data, Knowledge, Samples, Spec
 from .data.dataset import Dataset, Row
 from .data.split import Split
 
@@ -215,6 +216,11 @@ class Job:
         if self.config.describe and "describe" in find(kind, name).__dataclass_fields__:
             settings["describe"] = self.config.describe
         return Choice(name=name, settings=settings)
+
+    def knowledge(self, plugin: type[Generator] | type[Learner]) -> Knowledge:
+        """Where what a plug-in knows comes from; in a space of features that no model was trained for, from the rows alone."""
+        own = plugin.knowledge
+        return Knowledge.rows if own is Knowledge.pretrained and plugin.space == "features" and not self.codec.pretrained else own
 
     def generators(self, space: str | None = None) -> tuple[str, ...]:
         """Planned generators; with `space`, those whose rows a learner of that space can take."""

@@ -117,7 +117,13 @@ def train(folder: str, fold: str, generator: str) -> None:
         plugin: Generator = make("generators", choice)
         allowed = max(60.0, 3 * plan_seconds(job, generator)) if job.config.budget else None
         run = job.run(f"train {generator}, fold {fold}", stage, allowed)
-        facts: dict[str, Any] = {"settings": plugin.settings(), "knowledge": plugin.knowledge.name, "status": "ok", "why": "", "findings": []}
+        facts: dict[str, Any] = {
+            "settings": plugin.settings(),
+            "knowledge": job.knowledge(type(plugin)).name,
+            "status": "ok",
+            "why": "",
+            "findings": [],
+        }
         try:
             curves = plugin.fit(seen_by(job, fold, generator), run).curves
         except (WrongSpec, Diverged) as error:

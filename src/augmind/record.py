@@ -90,15 +90,15 @@ def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     """Where what this arm knows comes from."""
     known = {Knowledge.rows.name}
     for name in {best_learner(job, f) for f in job.folds} if learner == CHOSEN else {learner}:
-        known |= {k.name for k in knows(make("learners", job.learner(name)))}
+        known |= {k.name for k in knows(job, make("learners", job.learner(name)))}
         if arm == SEARCHED or "synthetic" in arm:
-            known |= {find("generators", g.name).knowledge.name for f in job.folds for g in policy_of(job, f, name, arm).generators}
+            known |= {job.knowledge(find("generators", g.name)).name for f in job.folds for g in policy_of(job, f, name, arm).generators}
     return sorted(known)
 
 
-def knows(learner: Learner) -> frozenset[Knowledge]:
+def knows(job: Job, learner: Learner) -> frozenset[Knowledge]:
     """Where what a learner knows comes from; one that begins from a saved model says so."""
-    return getattr(learner, "knows", frozenset({learner.knowledge}))
+    return getattr(learner, "knows", frozenset({job.knowledge(type(learner))}))
 
 
 def policy_name(job: Job, learner: str, arm: str) -> str:

@@ -50,6 +50,10 @@ class Plain:
     suffix: ClassVar[str] = ""
     classical: ClassVar[tuple[Classical, ...]] = (Classical(name="none"),)
 
+    @property
+    def pretrained(self) -> bool:
+        return False
+
     def encode(self, natives: Sequence[Any]) -> Float[Tensor, "n d"]:
         return torch.as_tensor(np.asarray(natives), dtype=torch.float32)
 

@@ -43,6 +43,10 @@ class ToyCodec:
         Classical(name="mixup", mixing=Choice(name="mixup")),
     )
 
+    @property
+    def pretrained(self) -> bool:
+        return True
+
     def encode(self, natives: Sequence[Any]) -> Tensor:
         return torch.stack(list(natives))
 

@@ -172,6 +172,11 @@ class Codec(Protocol):
     classical: ClassVar[tuple["Classical", ...]]
     """Candidate classical arms, the most promising first."""
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether its features come from a model that was trained elsewhere."""
+        ...
+
     def encode(self, natives: Sequence[Any]) -> Shaped[Tensor, "n ..."]: ...
     def decode(self, x: Shaped[Tensor, "n ..."]) -> list[Any]: ...
     def files(self, x: Shaped[Tensor, "n ..."], synthetic: Sequence[bool]) -> list[bytes]:

@@ -93,6 +93,10 @@ def in_hub_cache(name: str) -> Path | None:
 def needed(name: str, what: str) -> Path:
     """`located`. Raises `MachineError` with the command that gets the model, `UsageError` for a name that can be none."""
     if found := located(name):
+        if found.is_dir() and not (found / "config.json").is_file():
+            raise UsageError(
+                f"the {what} '{name}' is a folder without config.json, so no model", help="give the folder that holds it and the safetensors"
+            )
         return found
     known(name, what)
     raise MachineError(

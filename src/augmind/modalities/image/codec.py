@@ -74,6 +74,10 @@ class ImageCodec:
                 help="pictures are (channels, height, width) with 1, 3 or 4 channels of bytes",
             )
 
+    @property
+    def pretrained(self) -> bool:
+        return True
+
     def encode(self, natives: Sequence[Any]) -> UInt8[Tensor, "n c h w"]:
         """PIL images of any mode and size to the spec's channels and size.
 

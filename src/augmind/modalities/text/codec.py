@@ -49,6 +49,11 @@ class TextCodec:
         if self.spec.kind != "tokens" or len(self.spec.shape) != 1:
             raise WrongSpec(f"text cannot be {self.spec.kind} rows of shape {self.spec.shape}", help="text is stored as (length,) bytes")
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether its features come from a model: hashed ones are counts."""
+        return self.backbone_name != "hash"
+
     def encode(self, natives: Sequence[Any]) -> UInt8[Tensor, "n length"]:
         """Strings as padded bytes; what does not fit is cut at the end of a character."""
         length = self.spec.shape[0]
