@@ -64,13 +64,18 @@ def run_cell(
         data = cell_data(rows, per * more, seed, out / f"{name}-{per * more}-{seed}.npz")
         options = {"generators": ()} if more > 1 else {}
         run = augmind.expand(data, out / f"run-{name}-{per}x{more}-{seed}", preset=preset, learner=learners, **options)
-        for arm in run.record["arms"]:
-            value = 100 * arm["metrics"]["balanced_accuracy"]["mean"]
-            if more == 1:
-                found[arm["learner"]][arm["arm"]] = value
-            elif arm["arm"] == "classical":
-                found[arm["learner"]]["oracle"] = value
+        note(found, run.record, oracle=more > 1)
     return found
+
+
+def note(found: dict[str, dict[str, float]], record: dict, *, oracle: bool) -> None:
+    """Puts the balanced accuracy of a run's arms, in points, beside what was found; of the oracle's run that of the classical arm."""
+    for arm in record["arms"]:
+        value = 100 * arm["metrics"]["balanced_accuracy"]["mean"]
+        if not oracle:
+            found[arm["learner"]][arm["arm"]] = value
+        elif arm["arm"] == "classical":
+            found[arm["learner"]]["oracle"] = value
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

@@ -354,7 +354,13 @@ def make_plan(
 
 def settings_of(preset: Preset, config: Config, more: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Settings by plug-in: the preset's, then those that follow from others, then what was asked for."""
-    out = {name: dict(values) for name, values in {**preset.settings, **more}.items()}
+    base, asked = {**preset.settings, **more}, asked_of(config)
+    return {name: base.get(name, {}) | asked.get(name, {}) for name in {**base, **asked}}
+
+
+def asked_of(config: Config) -> dict[str, dict[str, Any]]:
+    """Settings by plug-in that a person gave (`--set`)."""
+    out: dict[str, dict[str, Any]] = {}
     for key, value in config.set.items():
         name, _, field_name = key.partition(".")
         out.setdefault(name, {})[field_name] = value

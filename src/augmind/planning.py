@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .config import Config, Plan, make_plan
-from .core.errors import MachineError, UsageError, unknown
+from .config import Config, Plan, asked_of, make_plan
+from .core.errors import MachineError, UsageError, first_line, unknown
+from .core.plugin import Generator
 from .core.registry import find, make
 from .core.store import atomic_write, write_json
 from .core.types import Choice
@@ -17,8 +18,7 @@ from .job import Job
 def ready(config: Config) -> None:
     """Refuses a run whose generators lack something on this machine, before any work. Raises `MachineError`."""
     for name in config.generators:
-        settings = {key.partition(".")[2]: value for key, value in config.set.items() if key.partition(".")[0] == name}
-        make("generators", Choice(name=name, settings=settings)).ready()
+        make("generators", Choice(name=name, settings=asked_of(config).get(name, {}))).ready()
 
 
 def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
@@ -47,12 +47,12 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         if (name := key.partition(".")[0]) not in parts:
             text = f"--set {key} is about '{name}', which is no part of this run"
             raise UsageError(text, help=f"its parts are {', '.join(parts)}; leave the setting out, or add {name}")
-    for kind, chosen in (("generators", plan.generators), ("learners", plan.learners), ("screens", plan.screens)):
+    for kind, chosen in (("learners", plan.learners), ("screens", plan.screens)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
-    sources = {name: made for name in plan.generators if (made := make("generators", job.choice("generators", name, plan)).source())}
-    places = {name: place for name in plan.generators if (place := make("generators", job.choice("generators", name, plan)).sent_to())}
-    notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, place in places.items())
+    made: dict[str, Generator] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
+    sources = {name: source for name, g in made.items() if (source := g.source())}
+    notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, g in made.items() if (place := g.sent_to()))
     plan = replace(plan, sources=sources, notes=(*plan.notes, *notes))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
@@ -95,8 +95,7 @@ def reached(storage: str) -> None:
         missing = next((name for cause in causes if (name := getattr(cause, "name", None))), "of this database's driver")
         raise MachineError(f"--storage needs the package '{missing}', which is not installed", help=f"pip install {missing}") from error
     except (SQLAlchemyError, ValueError) as error:
-        said = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0][:150]
-        text = f"--storage cannot be opened: {said}"
+        text = f"--storage cannot be opened: {first_line(getattr(error, 'orig', None) or type(error).__name__)}"
         raise UsageError(text, help="give a database URL such as sqlite:///study.db, or leave --storage out") from error
 
 

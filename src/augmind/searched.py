@@ -6,7 +6,6 @@ from typing import Any
 
 from .compare import SEARCHED, best_learner, policy_of
 from .core.run import Finding
-from .core.store import digest
 from .core.types import Policy
 from .job import Job
 from .search.score import same
@@ -72,7 +71,7 @@ def imagines(job: Job) -> bool:
 
 def disagreement(policies: list[Policy], chosen: int) -> list[Finding]:
     """Says so where the searches of several folds found several policies: then the interval is about searching, not about one of them."""
-    different = len({digest(p.to_json()) for p in policies})
+    different = len({same(p) for p in policies})
     if different < 2:
         return []
     text = f"the searches of {len(policies)} folds found {different} policies; the interval is about searching for one, and policy.json holds"

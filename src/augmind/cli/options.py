@@ -129,7 +129,6 @@ class Rows:
     """Set classes with a single row aside instead of refusing them."""
     across: Annotated[bool, Parameter(negative="")] = False
     """Rows of one --group may stand on both sides of a split: for an attribute such as sex, never for subjects or recordings."""
-
     describe: Annotated[list[str] | None, Several] = None
     """What classes of text mean, in words, where their names do not say it: 0="a bad review" 1="a good review". Sentences made of
     these, or of the class names, stand beside the real rows in some of the arms."""

@@ -59,6 +59,11 @@ class Interrupted(KeyboardInterrupt):
     exit_code = 130
 
 
+def first_line(error: object, most: int = 150) -> str:
+    """What an error of a library says, in one line that fits into a sentence; its kind, where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is not in `known`: says the nearest name and lists all of them."""
     known = sorted(known)

@@ -13,8 +13,7 @@ from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, seeded
 from augmind.core.tune import tune
 from augmind.core.types import Data, Samples, Spec
-from augmind.nn.consistency import pull, untracked
-from augmind.nn.heads import cross_entropy
+from augmind.nn.objective import learn
 from augmind.nn.resnet import Resnet
 from augmind.nn.transplant import graft, transplant
 
@@ -66,23 +65,13 @@ class Cnn(Starting):
         net, device, seed = self.net_.to(run.device).train(), run.device, run.seed_for("cnn", "batches")
         net.standardise_by(feed.real.x, feed.spec.to_model)
         adamw = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
-        prior = None if feed.log_prior is None else feed.log_prior.to(device)
 
         def judge(x: Tensor) -> Tensor:
             with autocast(device):
                 return net(x.to(device))
 
         def step(t: int) -> dict[str, Tensor]:
-            batch = feed.batch(t, self.batch, seed)
-            logits = judge(batch.x)
-            losses = {"loss": cross_entropy(logits, batch.y.to(device), batch.w.to(device), prior)}
-            if feed.consistency:
-                with untracked(net):
-                    losses["consistency"] = pull(feed, batch, logits, judge, t, self.steps)
-            adamw.zero_grad()
-            torch.stack(list(losses.values())).sum().backward()
-            adamw.step()
-            return losses
+            return learn(net, judge, adamw, feed, feed.batch(t, self.batch, seed), t, self.steps)
 
         def rate(t: int) -> float:
             return cosine(t, self.steps, warmup=self.steps // 3)

@@ -14,10 +14,10 @@ from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, seeded
 from augmind.core.tune import tune
 from augmind.core.types import Backbone, Data, Knowledge, Samples
-from augmind.nn.consistency import pull
-from augmind.nn.heads import Head, choose_penalty, cross_entropy, fit_head
+from augmind.nn.heads import Head, choose_penalty, fit_head
 from augmind.nn.layers import discounted, layers, release
 from augmind.nn.lora import adapt, adapters
+from augmind.nn.objective import learn
 from augmind.nn.transplant import Rows, graft, transplant
 
 from ._start import Donor, Starting
@@ -116,7 +116,6 @@ class Finetune(Starting):
         stack = [free for layer in layers(body) if (free := [p for p in layer if p.requires_grad])]
         groups = [*discounted(stack, self.lr, self.decay), {"params": head.linear.parameters(), "lr": self.head_lr}]
         adamw = torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
-        prior = None if feed.log_prior is None else feed.log_prior.to(device)
         seed = run.seed_for("finetune", "batches")
 
         def judge(x: Tensor) -> Tensor:
@@ -126,16 +125,7 @@ class Finetune(Starting):
 
         def step(t: int) -> dict[str, Tensor]:
             release(stack, t, self.steps, self.unfreeze)
-            batch = feed.batch(t, self.batch, seed)
-            logits = judge(batch.x)
-            y = torch.lerp(batch.y, torch.full_like(batch.y, 1 / batch.y.shape[1]), self.smoothing)
-            losses = {"loss": cross_entropy(logits, y.to(device), batch.w.to(device), prior)}
-            if feed.consistency:
-                losses["consistency"] = pull(feed, batch, logits, judge, t, self.steps)
-            adamw.zero_grad()
-            torch.stack(list(losses.values())).sum().backward()
-            adamw.step()
-            return losses
+            return learn(body, judge, adamw, feed, feed.batch(t, self.batch, seed), t, self.steps, self.smoothing)
 
         def rate(t: int) -> float:
             return cosine(t, self.steps, warmup=self.steps // 4)

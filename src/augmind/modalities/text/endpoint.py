@@ -13,7 +13,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from augmind.core.errors import MachineError, UsageError
+from augmind.core.errors import MachineError, UsageError, first_line
 from augmind.core.store import atomic_write
 from augmind.nn.weights import cache_folder
 
@@ -111,8 +111,7 @@ class Endpoint:
 
 def reason(error: Exception) -> str:
     """What went wrong, in a few words."""
-    told = getattr(error, "reason", error)
-    return (str(told).strip().splitlines() or [type(error).__name__])[0][:150]
+    return first_line(getattr(error, "reason", error))
 
 
 def kept(file: Path) -> str | None:

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from augmind.core.errors import MachineError, UsageError
+from augmind.core.errors import MachineError, UsageError, first_line
 from augmind.core.seeds import stream
+from augmind.nn.quiet import quiet
 from augmind.nn.weights import needed
 
 LEAST_ROOM = 1024
@@ -23,9 +24,8 @@ class Language:
 
     def __init__(self, name: str) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        quiet()
         source = needed(name, "language model")
         given: dict[str, Any] = {"trust_remote_code": False}
         if source.suffix == ".gguf":
@@ -36,12 +36,9 @@ class Language:
                 source, dtype=torch.float32, use_safetensors=None if "gguf_file" in given else True, **given
             )
         except ImportError as error:
-            raise MachineError(
-                f"language model '{name}' cannot be read: {str(error).strip().splitlines()[0]}", help="pip install gguf", code="ENV-004"
-            ) from error
+            raise MachineError(f"language model '{name}' cannot be read: {first_line(error)}", help="pip install gguf", code="ENV-004") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:150]
-            text = f"'{name}' is no language model with safetensors: {said}"
+            text = f"'{name}' is no language model with safetensors: {first_line(error)}"
             raise UsageError(text, help="give a folder, a .gguf file or a Hub id of a causal language model") from error
         self.model.eval().requires_grad_(False)
         pieces = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
@@ -114,9 +111,8 @@ def language(name: str) -> Language:
 def safetensors_of(gguf: Path, folder: Path) -> None:
     """Writes a .gguf file as a folder of safetensors (bfloat16) with its tokenizer. Raises `MachineError` without the package gguf."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    quiet()
     try:
         given = {"gguf_file": gguf.name}
         model, tokenizer = (kind.from_pretrained(gguf.parent, **given) for kind in (AutoModelForCausalLM, AutoTokenizer))

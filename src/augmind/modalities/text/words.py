@@ -46,6 +46,11 @@ def joined(found: list[str], gaps: list[str]) -> str:
     return "".join(gap + word for gap, word in zip(gaps, found, strict=False)) + gaps[-1]
 
 
+def spoken(name: str) -> str:
+    """The name of a class as one says it."""
+    return name.replace("_", " ").strip()
+
+
 def script(text: str) -> str:
     """The script that most letters of a text belong to: "Latin", "Han", "Japanese", ...; "other" for one not listed, "none" without letters.
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from augmind.core.errors import MachineError
+from augmind.core.errors import MachineError, first_line
 from augmind.nn.weights import cache_folder
 
 
@@ -38,7 +38,7 @@ def missing(model: str, error: Exception) -> MachineError:
     """The error for a model that is not here, or cannot be opened, with the command that gets it."""
     if Path(model).is_dir():
         said = error.args[0] if error.args else error
-        reason = f"the folder '{model}' holds no backbone that can be opened: {str(said).strip().splitlines()[0]}"
+        reason = f"the folder '{model}' holds no backbone that can be opened: {first_line(said)}"
         return MachineError(reason, help="a model's folder has a config.json and model.safetensors; or use the backbone 'lite0'", code="ENV-004")
     advice = f"fetch it once with 'augmind models pull {model}', give a model's folder, or use the backbone 'lite0'"
     return MachineError(f"backbone '{model}' is not on this machine", help=advice, code="ENV-004")

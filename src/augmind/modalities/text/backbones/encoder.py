@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from augmind.core.errors import MachineError
+from augmind.core.errors import MachineError, first_line
+from augmind.nn.quiet import quiet
 from augmind.nn.weights import needed
 
 TOKENS = 256
@@ -39,13 +40,12 @@ class Encoder:
 def opened(name: str, source: str) -> tuple[Any, Any]:
     """Tokenizer and model in eval mode. Raises `MachineError` where they cannot be opened."""
     from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    quiet()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         model = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True)
     except (OSError, ValueError) as error:
-        text = f"backbone '{name}' is not on this machine, or is no encoder with safetensors: {str(error).splitlines()[0][:150]}"
+        text = f"backbone '{name}' is not on this machine, or is no encoder with safetensors: {first_line(error)}"
         raise MachineError(text, help="use the backbone 'hash', or fetch the model first", code="ENV-004") from error
     return tokenizer, model.eval().requires_grad_(False)

@@ -11,11 +11,12 @@ from torch import Tensor
 from augmind.core.loop import Curves
 from augmind.core.plugin import Generator
 from augmind.core.run import Run
-from augmind.core.seeds import stream
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.fewshot import draws, shown
 from augmind.modalities.text.language import Language, language
+from augmind.modalities.text.words import spoken
 from augmind.nn.weights import content, needed
 
 LONGEST = 96
@@ -61,12 +62,11 @@ class Lm(Generator):
 
     def _lists(self, own: Language, rows: list[str], c: int, run: Run) -> list[Tensor]:
         """The prompts of a class as token ids."""
-        out = []
-        for i in range(self.prompts):
-            order = torch.randperm(len(rows), generator=run.rng("prompt", c, i))[: self.examples].tolist()
-            shown, meaning = [own.cut(rows[j], LONGEST) for j in order], self.describe.get(self.spec_.classes[c], self.spec_.classes[c])
-            while len(ids := own.tokens(listed(shown, meaning))) + self.longest_ > own.room and len(shown) > 1:
-                shown.pop()
+        out, meaning = [], self.describe.get(self.spec_.classes[c], self.spec_.classes[c])
+        for order in draws(len(rows), self.prompts, self.examples, c, run):
+            examples = [own.cut(rows[j], LONGEST) for j in order]
+            while len(ids := own.tokens(listed(examples, meaning))) + self.longest_ > own.room and len(examples) > 1:
+                examples.pop()
             out.append(ids)
         return out
 
@@ -77,7 +77,7 @@ class Lm(Generator):
         own, texts = self._language(), [""] * len(y)
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, (k, seed) in enumerate(zip(y.tolist(), seeds.tolist(), strict=True)):
-            groups[k, int(torch.randint(self.prompts, (), generator=stream(seed, "prompt")))].append(i)
+            groups[k, shown(seed, self.prompts)].append(i)
         for (k, prompt), where in groups.items():
             told = {"longest": self.longest_, "temperature": self.temperature, "top_p": self.top_p}
             for i, text in zip(where, own.lines(self.lists_[k][prompt], seeds[where].tolist(), **told), strict=True):
@@ -97,7 +97,7 @@ class Lm(Generator):
 
 def listed(rows: list[str], meaning: str) -> str:
     """A numbered list of rows, a line each, that ends where the next is to be written."""
-    told = meaning.replace("_", " ").strip()
+    told = spoken(meaning)
     head = f"Different texts of the kind: {told}" if any(c.isalpha() for c in told) else "Different texts of one kind"
     lines = [" ".join(row.split()) for row in rows]
     return "\n".join([head, *(f"{i}. {line}" for i, line in enumerate(lines, 1)), f"{len(lines) + 1}."])

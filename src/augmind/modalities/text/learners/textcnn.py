@@ -18,8 +18,7 @@ from augmind.core.tune import tune
 from augmind.core.types import Data, Samples, Spec
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.words import words
-from augmind.nn.consistency import pull, untracked
-from augmind.nn.heads import cross_entropy
+from augmind.nn.objective import learn
 
 BUCKETS = 2**14
 LONGEST = 256
@@ -34,7 +33,7 @@ class Textcnn(Learner):
     LSTM with the maximum over places; dropout, a linear head. AdamW for `steps` batches, the rate rises for a tenth and falls as a cosine.
 
     The vector of a word is the mean of those of the word and of its pieces of three to five letters, hashed (arXiv:1607.04606), so words that no row
-    had are not strangers.
+    had are not strangers. It works on the processor.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"tokens"})
@@ -72,15 +71,7 @@ class Textcnn(Learner):
         def step(t: int) -> dict[str, Tensor]:
             batch = feed.batch(t, self.batch, seed)
             with seeded(run.seed_for("textcnn", "dropout", t)):
-                logits = net(batch.x)
-                losses = {"loss": cross_entropy(logits, batch.y, batch.w, feed.log_prior)}
-                if feed.consistency:
-                    with untracked(net):
-                        losses["consistency"] = pull(feed, batch, logits, net, t, self.steps)
-            adamw.zero_grad()
-            torch.stack(list(losses.values())).sum().backward()
-            adamw.step()
-            return losses
+                return learn(net, net, adamw, feed, batch, t, self.steps)
 
         def rate(t: int) -> float:
             return cosine(t, self.steps, warmup=self.steps // 10)

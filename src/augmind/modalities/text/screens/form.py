@@ -1,6 +1,5 @@
 """What shows at a glance that a row is no text like the real ones: empty, repeating itself, far too long or short, in another script."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,7 +34,7 @@ class Form(Screen):
         texts = data.codec.decode(data.train.x)
         sizes = [len(words(t)) for t in texts]
         self.least_, self.most_ = min(sizes) / SLACK, max(sizes) * SLACK
-        self.scripts_ = set(Counter(script(t) for t in texts))
+        self.scripts_ = {script(t) for t in texts}
         self.variety_ = min(self.different, min(map(variety, texts)))
         return self
 
