@@ -32,6 +32,22 @@ def tiny_language(folder: Path) -> Path:
     return folder
 
 
+def tiny_encoder(folder: Path) -> Path:
+    """A random BERT of two layers over letters, as a folder of safetensors."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
+    (folder / "vocab.txt").write_text("\n".join(known))
+    config = BertConfig(vocab_size=len(known), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
 def pulled() -> None:
     """Puts it where "smollm2" is looked for."""
     if not (target := cache_folder() / "smollm2").is_dir():

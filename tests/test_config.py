@@ -2,9 +2,10 @@
 
 import pytest
 
-from augmind.config import PRESETS, config, make_plan, seconds
+from augmind.config import config, make_plan, seconds
 from augmind.core.errors import DataError, UsageError
 from augmind.data.load import load
+from augmind.presets import PRESETS
 
 SIZES = {"mode": "cv", "folds": 3, "rows": 200, "test_rows": 0, "classes": 10, "shape": (1, 28, 28), "imbalanced": False}
 
@@ -99,7 +100,10 @@ def test_settings_of_plug_ins_reach_the_plan_over_those_of_the_preset():
 
 def test_text_gets_the_plug_ins_that_can_take_it_unless_others_are_asked_for():
     sizes = {**SIZES, "kind": "tokens", "shape": (128,)}
-    plan = make_plan(config(data="x", preset="balanced"), **sizes)
+    plan = make_plan(config(data="x", preset="balanced"), **sizes, trainable=False)
+    assert make_plan(config(data="x", preset="balanced"), **sizes).learners == ("probe", "finetune", "tfidf", "textcnn")
+    with pytest.raises(UsageError, match="nothing to train"):
+        make_plan(config(data="x", learner="finetune"), **sizes, trainable=False)
     assert plan.generators == ("feature",) and plan.learners == ("probe", "tfidf", "textcnn")
     assert any("--generators lm,feature" in note for note in plan.notes)
     assert not any("--generators" in note for note in make_plan(config(data="x", preset="balanced", generators="feature"), **sizes).notes)

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 import augmind
 from augmind.core.errors import DataError, MachineError, UsageError, WrongSpec
+from augmind.core.feed import Feed
 from augmind.core.registry import make
+from augmind.core.run import Run
 from augmind.core.types import Choice, Spec
 from augmind.data.clean import clean
 from augmind.data.load import load
+from augmind.learners.finetune import Finetune
 from augmind.modalities.text.backbones.select import shared
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.read import MOST, NoText, read
@@ -25,6 +28,8 @@ from augmind.modalities.text.synonyms import synonyms, table
 from augmind.modalities.text.transforms._edits import by_words, deleted, inserted, replaced, swapped
 from augmind.modalities.text.transforms.typos import BESIDE, mistyped
 from augmind.modalities.text.words import joined, pieces, script, words
+from language import tiny_encoder
+from rows import sentences
 
 ANY = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=80)
 EDITS = (replaced, inserted, swapped, deleted)
@@ -222,19 +227,53 @@ def test_a_missing_encoder_is_told_with_the_way_to_it(monkeypatch):
 
 
 def test_a_transformers_encoder_in_a_folder_gives_mean_embeddings_whatever_the_batch(tmp_path):
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij", *(f"##{c}" for c in "abcdefghij")]
-    (tmp_path / "vocab.txt").write_text("\n".join(known))
-    torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(known), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
-    BertModel(config).save_pretrained(tmp_path)
-    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
-    encoder = shared(str(tmp_path))
+    encoder = shared(str(tiny_encoder(tmp_path)))
     texts = ["abc", "a much longer text of many words a b c d e f g h", "j"]
     z = encoder(texts)
     assert z.shape == (3, 16) and torch.allclose(z.norm(dim=1), torch.ones(3), atol=1e-5)
     assert all(torch.allclose(encoder([t])[0], row, atol=1e-5) for t, row in zip(texts, z, strict=True))
+
+
+def test_the_multilingual_encoder_tells_what_is_alike_across_languages():
+    encoder = shared("use-multilingual")
+    z = encoder(["外卖太慢了，菜都凉了", "The delivery was slow and the food was cold", "I love this phone", ""])
+    cosine = z @ z.T
+    assert z.shape == (4, encoder.width) and torch.allclose(z.norm(dim=1), torch.ones(4), atol=1e-5)
+    assert cosine[0, 1] > cosine[0, 2] + 0.2
+    assert encoder([]).shape == (0, encoder.width)
+
+
+def test_a_backbone_without_anything_to_train_is_refused_before_any_work(tmp_path):
+    texts = sentences(30).codec.decode(sentences(30).train.x)
+    (tmp_path / "d.csv").write_text("\n".join(["text,label", *(f'"{t}",{"xyz"[i % 3]}' for i, t in enumerate(texts))]))
+    with pytest.raises(UsageError, match="'finetune' trains a backbone, and this one has nothing to train"):
+        augmind.expand(tmp_path / "d.csv", tmp_path / "r", text="text", label="label", learner="finetune")
+    with pytest.raises(WrongSpec, match="nothing to train"):
+        sentences(6).codec.backbone("use-multilingual")
+
+
+@pytest.mark.parametrize("lora", [0, 4])
+def test_an_encoder_is_trained_further_and_survives_its_state(lora, tmp_path):
+    data, run = sentences(60, seed=1), Run(folder=tmp_path)
+    encoder = str(tiny_encoder(tmp_path / "encoder"))
+    plain = make("transforms", Choice(name="none"))
+    feed = Feed(real=data.train, spec=data.spec, codec=data.codec, transform=plain, mixing=plain)
+    learner = Finetune(backbone=encoder, steps=60, lr=3e-3, lora=lora, smoothing=0.0)
+    learner.fit(feed, run)
+    p = learner.predict(data.train)
+    fresh = data.codec.backbone(encoder)
+    again = Finetune(backbone=encoder, lora=lora).restore(data, learner.state())
+    assert torch.equal(again.predict(data.train), p) and p.sum(1).allclose(torch.ones(len(p)))
+    probe = Finetune(backbone=encoder, steps=1, lr=1e-5, head_lr=1e-5).fit(feed, run)
+    y = data.train.y
+    assert nll(p, y) < (0.95 if lora else 0.5) * nll(probe.predict(data.train), y)
+    assert all("lora" in name for name in learner.state() if name.startswith("body/")) == bool(lora)
+    moved = [not torch.equal(a, b) for a, b in zip(fresh.module.parameters(), data.codec.backbone(encoder).module.parameters(), strict=True)]
+    assert not any(moved)
+
+
+def nll(p, y) -> float:
+    return float(-p[torch.arange(len(y)), y].log().mean())
 
 
 # The whole job

@@ -16,6 +16,7 @@ from .core.store import damaged_file, read_json
 from .core.tune import place_of, placed, ranges
 from .core.types import SIDES, Spec
 from .cost import estimate
+from .presets import PRESETS, Preset
 from .tracking import checked
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -31,59 +32,6 @@ def seconds(text: Any) -> Any:
     return float(found[1]) * UNITS[found[2] or "s"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """How much work a preset does. Steps are fixed numbers, so the same seed gives the same result on a fast or slow machine."""
-
-    meaning: str
-    folds: int
-    seeds: int
-    learners: tuple[str, ...]
-    steps: dict[str, int]
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    inner_folds: int = 3
-    views: int = 2
-    rounds: int = 4
-    ratio: float = 1.0
-    trials: int = 24
-    splits: int = 3
-    variants: int = 0
-
-
-PRESETS = {
-    "quick": Preset(
-        meaning="a first honest answer in minutes",
-        folds=3,
-        seeds=3,
-        learners=("probe", "tfidf"),
-        steps={"vae": 300, "gan": 300, "diffusion": 250, "cnn": 150, "finetune": 40, "textcnn": 150},
-        settings={"diffusion": {"points": 5}},
-        splits=2,
-    ),
-    "balanced": Preset(
-        meaning="every learner, longer training: tens of minutes",
-        folds=5,
-        seeds=5,
-        learners=("probe", "cnn", "finetune", "tfidf", "textcnn"),
-        steps={"vae": 1000, "gan": 1500, "diffusion": 1200, "cnn": 400, "finetune": 60, "textcnn": 400},
-        views=4,
-        rounds=6,
-        trials=40,
-        variants=1,
-    ),
-    "thorough": Preset(
-        meaning="the same with longer training and more seeds: up to an hour or more",
-        folds=5,
-        seeds=10,
-        learners=("probe", "cnn", "finetune", "tfidf", "textcnn"),
-        steps={"vae": 3000, "gan": 4000, "diffusion": 4000, "cnn": 800, "finetune": 80, "textcnn": 800},
-        settings={"diffusion": {"points": 8}},
-        views=4,
-        rounds=8,
-        trials=100,
-        variants=2,
-    ),
-}
 COSTLY = ("steps", "batch", "width", "latent", "points")
 """Fields of generators on which the cost of a training depends; a search leaves them alone."""
 GENERATORS = ("vae", "gan", "diffusion", "feature")
@@ -296,13 +244,17 @@ def make_plan(
     shape: tuple[int, ...],
     imbalanced: bool,
     kind: Literal["continuous", "tokens"] = "continuous",
+    trainable: bool = True,
     earlier: tuple[dict[str, Any], ...] = (),
 ) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
     preset, notes = config.preset_values(), list[str]()
     ratio = config.ratio or preset.ratio
     spec = Spec(kind=kind, shape=shape, classes=())
-    learners = config.learner or fitting("learners", preset.learners, spec)
+    learners = config.learner or tuple(n for n in fitting("learners", preset.learners, spec) if trainable or not trains_backbone(n))
+    if untrainable := [n for n in learners if trains_backbone(n) and not trainable]:
+        text = f"the learner '{untrainable[0]}' trains a backbone, and this one has nothing to train"
+        raise UsageError(text, help="name an encoder: --backbone minilm (augmind models pull minilm), a folder or a Hub id")
     generators = fitting("generators", config.generators, spec) if config.generators == GENERATORS else config.generators
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
         learners = fitting("learners", ("probe", "cnn", "tfidf"), spec)
@@ -365,6 +317,10 @@ def asked_of(config: Config) -> dict[str, dict[str, Any]]:
         name, _, field_name = key.partition(".")
         out.setdefault(name, {})[field_name] = value
     return out
+
+
+def trains_backbone(learner: str) -> bool:
+    return "backbone" in {f.name for f in fields(find("learners", learner))}
 
 
 def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         text = f"--describe {what}, so it would change nothing"
         raise UsageError(text, help=f"leave it out, or say in letters, of every class, what it means: {', '.join(facts['classes'][:6])}")
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind")
-    known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"])}
+    known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"]), "trainable": job.codec.trainable}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
     if any(seen_before(folder, set()) is None for folder in config.warm):
         plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))

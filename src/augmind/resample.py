@@ -54,6 +54,10 @@ class Plain:
     def pretrained(self) -> bool:
         return False
 
+    @property
+    def trainable(self) -> bool:
+        return False
+
     def encode(self, natives: Sequence[Any]) -> Float[Tensor, "n d"]:
         return torch.as_tensor(np.asarray(natives), dtype=torch.float32)
 

@@ -47,6 +47,10 @@ class ToyCodec:
     def pretrained(self) -> bool:
         return True
 
+    @property
+    def trainable(self) -> bool:
+        return True
+
     def encode(self, natives: Sequence[Any]) -> Tensor:
         return torch.stack(list(natives))
 

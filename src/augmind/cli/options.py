@@ -100,10 +100,10 @@ class Work:
     """Which generators, by comma: vae, gan, diffusion, feature; of texts feature, lm (a language model; see augmind
     models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME)."""
     learner: str | None = None
-    """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn."""
+    """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder."""
     backbone: str | None = None
-    """The pretrained network: lite0, a name (resnet18, resnet50, convnext-tiny, vit-small, vit-base, dinov2-small, dinov2-base, vgg11,
-    vgg16), a Hub id or a folder with safetensors."""
+    """The pretrained network. Of pictures: lite0, a name (resnet18, resnet50, convnext-tiny, vit-small, vit-base, dinov2-small, dinov2-base, vgg11,
+    vgg16); of texts: hash (no weights), minilm (English), use-multilingual; a Hub id or a folder with safetensors."""
     steps: Annotated[list[str] | None, Several] = None
     """Training steps of generators and learners, instead of the preset's: vae=1000 cnn=800."""
     jobs: int | None = None

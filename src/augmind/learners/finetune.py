@@ -13,7 +13,7 @@ from augmind.core.loop import autocast, cosine, descend
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, seeded
 from augmind.core.tune import tune
-from augmind.core.types import Backbone, Data, Knowledge, Samples
+from augmind.core.types import Backbone, Data, Knowledge, Samples, Spec
 from augmind.nn.heads import Head, choose_penalty, fit_head
 from augmind.nn.layers import discounted, layers, release
 from augmind.nn.lora import adapt, adapters
@@ -36,7 +36,7 @@ class Finetune(Starting):
               The state holds the adapters alone, unless the backbone itself came from `start`
     """
 
-    axes: ClassVar[tuple[int, ...]] = (3,)
+    kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
     knowledge: ClassVar[Knowledge] = Knowledge.pretrained
 
     backbone: str = "lite0@96"
@@ -49,6 +49,12 @@ class Finetune(Starting):
     unfreeze: float = tune(0.0, 0.0, 0.9)
     decay: float = tune(1.0, 0.5, 1.0)
     lora: int = tune(0, options=(0, 4, 8, 16, 32))
+
+    @classmethod
+    def refuses(cls, spec: Spec) -> str:
+        """Grids, and rows of tokens: what backbones read."""
+        alike = {1: "tokens", 3: "continuous"}.get(len(spec.shape)) == spec.kind
+        return "" if alike else f"'finetune' takes grids (channels, height, width) or tokens, not {spec.kind} rows of shape {spec.shape}"
 
     def fit(self, feed: Feed, run: Run) -> "Finetune":
         self.require(feed.spec)

@@ -78,6 +78,10 @@ class ImageCodec:
     def pretrained(self) -> bool:
         return True
 
+    @property
+    def trainable(self) -> bool:
+        return True
+
     def encode(self, natives: Sequence[Any]) -> UInt8[Tensor, "n c h w"]:
         """PIL images of any mode and size to the spec's channels and size.
 

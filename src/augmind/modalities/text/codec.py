@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from augmind.core.errors import WrongSpec
 from augmind.core.types import Backbone, Choice, Classical, Spec
 
+from .rows import rows_of, texts_of
 from .words import script, spoken
 
 PREVIEW = 400
@@ -54,20 +53,18 @@ class TextCodec:
         """Whether its features come from a model: hashed ones are counts."""
         return self.backbone_name != "hash"
 
+    @property
+    def trainable(self) -> bool:
+        """Whether it is an encoder of `transformers`."""
+        return self.backbone_name not in ("hash", "use-multilingual")
+
     def encode(self, natives: Sequence[Any]) -> UInt8[Tensor, "n length"]:
         """Strings as padded bytes; what does not fit is cut at the end of a character."""
-        length = self.spec.shape[0]
-        out = np.zeros((len(natives), length), dtype=np.uint8)
-        for row, text in zip(out, natives, strict=True):
-            data = text.replace("\0", " ").encode()
-            if len(data) > length:
-                data = data[:length].decode(errors="ignore").encode()
-            row[: len(data)] = np.frombuffer(data, dtype=np.uint8)
-        return torch.from_numpy(out)
+        return rows_of(natives, self.spec.shape[0])
 
     def decode(self, x: UInt8[Tensor, "n length"]) -> list[str]:
         """Strings; bytes that are no UTF-8 become replacement characters."""
-        return [row.tobytes().rstrip(b"\0").decode("utf-8", "replace") for row in x.cpu().numpy()]
+        return texts_of(x)
 
     def files(self, x: UInt8[Tensor, "n length"], synthetic: Sequence[bool]) -> list[bytes]:
         """UTF-8 bytes. Plain text has no room for a mark: tables and names beside it say which rows are synthetic."""
@@ -80,7 +77,10 @@ class TextCodec:
         return shared(self.backbone_name)(self.decode(x))
 
     def backbone(self, name: str | None = None) -> Backbone:
-        raise WrongSpec("text has no trainable backbone yet", help="use the learner 'probe'")
+        """A fresh trainable copy. Raises `WrongSpec` for a backbone that has nothing to train."""
+        from .backbones.select import trainable
+
+        return trainable(name or self.backbone_name)
 
     def preview(self, x: UInt8[Tensor, "n length"]) -> list[str]:
         """Each row as a block of escaped text in the direction of its script, cut where it is long."""

@@ -3,10 +3,11 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
 
 from augmind.core.errors import MachineError, first_line
+from augmind.modalities.text.rows import texts_of
 from augmind.nn.quiet import quiet
 from augmind.nn.weights import needed
 
@@ -16,25 +17,33 @@ BLOCK = 32
 
 
 class Encoder:
-    """Texts in, (n, width) features out. `name` as in `nn.weights`; safetensors alone are read, and no code of a model is run."""
+    """Texts in, (n, width) features out; `features` takes stored rows and can be trained through. `name` as in `nn.weights`; safetensors
+    alone are read, and no code of a model is run."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.tokenizer, self.model = opened(name, str(needed(name, "backbone")))
-        self.width = int(self.model.config.hidden_size)
+        self.tokenizer, self.module = opened(name, str(needed(name, "backbone")))
+        self.width = int(self.module.config.hidden_size)
 
     def __call__(self, texts: list[str]) -> Float[Tensor, "n d"]:
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         out = torch.zeros(len(texts), self.width)
         for start in range(0, len(order), BLOCK):
             rows = order[start : start + BLOCK]
-            tokens = self.tokenizer([texts[i] for i in rows], padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
             with torch.inference_mode():
-                hidden = self.model(**tokens).last_hidden_state
-            mask = tokens["attention_mask"][..., None].float()
-            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
-            out[rows] = torch.nn.functional.normalize(mean.float(), dim=1)
+                out[rows] = self._read([texts[i] for i in rows])
         return out
+
+    def features(self, x: UInt8[Tensor, "n length"]) -> Float[Tensor, "n d"]:
+        """Differentiable features of stored rows, in the network's present mode."""
+        return self._read(texts_of(x))
+
+    def _read(self, texts: list[str]) -> Float[Tensor, "n d"]:
+        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt").to(self.module.device)
+        hidden = self.module(**tokens).last_hidden_state
+        mask = tokens["attention_mask"][..., None].float()
+        mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return nn.functional.normalize(mean.float(), dim=1)
 
 
 def opened(name: str, source: str) -> tuple[Any, Any]:
@@ -44,8 +53,8 @@ def opened(name: str, source: str) -> tuple[Any, Any]:
     quiet()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True)
+        model = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
         text = f"backbone '{name}' is not on this machine, or is no encoder with safetensors: {first_line(error)}"
         raise MachineError(text, help="use the backbone 'hash', or fetch the model first", code="ENV-004") from error
-    return tokenizer, model.eval().requires_grad_(False)
+    return tokenizer, model.eval()

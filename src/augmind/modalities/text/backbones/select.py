@@ -1,4 +1,4 @@
-"""Backbones of text by name: "hash" (no weights), "minilm", a Hub id or a folder of a `transformers` encoder."""
+"""Backbones of text by name: "hash" (no weights), "minilm", "use-multilingual", a Hub id or a folder of a `transformers` encoder."""
 
 from functools import cache
 from pathlib import Path
@@ -7,7 +7,11 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from augmind.core.errors import unknown
+from augmind.core.errors import WrongSpec, unknown
+
+from .encoder import Encoder
+from .hashed import Hashed
+from .multilingual import Multilingual
 
 
 @runtime_checkable
@@ -23,12 +27,24 @@ class Reader(Protocol):
 @cache
 def shared(name: str) -> Reader:
     """The backbone that features come from, one a process. Raises `UsageError` for an unknown name, `MachineError` for a missing model."""
-    if name == "hash":
-        from .hashed import Hashed
-
+    if name == Hashed.name:
         return Hashed()
-    from .encoder import Encoder
+    if name == Multilingual.name:
+        return Multilingual()
+    encoder = opened(name)
+    encoder.module.requires_grad_(False)
+    return encoder
 
-    if name == "minilm" or "/" in name or Path(name).is_dir():
-        return Encoder(name)
-    raise unknown("backbone of text", name, ["hash", "minilm", "a Hub id such as intfloat/multilingual-e5-small", "a folder"])
+
+def trainable(name: str) -> Encoder:
+    """A fresh copy of an encoder, for training. Raises `WrongSpec` for a backbone that has nothing to train, else as `shared`."""
+    if name in (Hashed.name, Multilingual.name):
+        raise WrongSpec(f"the backbone '{name}' has nothing to train", help="name an encoder: --backbone minilm, a folder or a Hub id")
+    return opened(name)
+
+
+def opened(name: str) -> Encoder:
+    if name != "minilm" and "/" not in name and not Path(name).is_dir():
+        known = [Hashed.name, "minilm", Multilingual.name, "a Hub id such as intfloat/multilingual-e5-small", "a folder"]
+        raise unknown("backbone of text", name, known)
+    return Encoder(name)

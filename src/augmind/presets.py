@@ -1,0 +1,59 @@
+"""How much work is done: the presets of `--preset`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How much work a preset does. Steps are fixed numbers, so the same seed gives the same result on a fast or slow machine."""
+
+    meaning: str
+    folds: int
+    seeds: int
+    learners: tuple[str, ...]
+    steps: dict[str, int]
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inner_folds: int = 3
+    views: int = 2
+    rounds: int = 4
+    ratio: float = 1.0
+    trials: int = 24
+    splits: int = 3
+    variants: int = 0
+
+
+PRESETS = {
+    "quick": Preset(
+        meaning="a first honest answer in minutes",
+        folds=3,
+        seeds=3,
+        learners=("probe", "tfidf"),
+        steps={"vae": 300, "gan": 300, "diffusion": 250, "cnn": 150, "finetune": 40, "textcnn": 150},
+        settings={"diffusion": {"points": 5}},
+        splits=2,
+    ),
+    "balanced": Preset(
+        meaning="every learner, longer training: tens of minutes",
+        folds=5,
+        seeds=5,
+        learners=("probe", "cnn", "finetune", "tfidf", "textcnn"),
+        steps={"vae": 1000, "gan": 1500, "diffusion": 1200, "cnn": 400, "finetune": 60, "textcnn": 400},
+        views=4,
+        rounds=6,
+        trials=40,
+        variants=1,
+    ),
+    "thorough": Preset(
+        meaning="the same with longer training and more seeds: up to an hour or more",
+        folds=5,
+        seeds=10,
+        learners=("probe", "cnn", "finetune", "tfidf", "textcnn"),
+        steps={"vae": 3000, "gan": 4000, "diffusion": 4000, "cnn": 800, "finetune": 80, "textcnn": 800},
+        settings={"diffusion": {"points": 8}},
+        views=4,
+        rounds=8,
+        trials=100,
+        variants=2,
+    ),
+}
