@@ -1,8 +1,10 @@
 """Texts: what is read and what is refused, bytes and back, edits that leave labels alone, features, and the whole job."""
 
 import csv
+import html
 import io
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,7 @@ from augmind.data.load import load
 from augmind.learners.finetune import Finetune
 from augmind.modalities.text.backbones.select import shared
 from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.figures import distinct, novel
 from augmind.modalities.text.read import MOST, NoText, read
 from augmind.modalities.text.synonyms import synonyms, table
 from augmind.modalities.text.transforms._edits import by_words, deleted, inserted, replaced, swapped
@@ -202,6 +205,30 @@ def test_typing_errors_hit_as_many_letters_as_asked_and_neighbours_on_the_keyboa
     text = "a1" * 5000
     changed = sum(len(part) != 1 for part in mistyped(text, 0.1, rng).split("1")[:-1])
     assert changed / 5000 == pytest.approx(0.05, abs=0.02)  # half of the errors double or drop a letter
+
+
+# What people see of them
+
+
+def test_words_that_the_nearest_row_lacks_are_marked_and_nothing_else():
+    rows = codec().encode(["A <b>slow</b> dog ran away.", "味道真好", "same", "!!"])
+    beside = codec().encode(["A dog ran home.", "味道很好", "same", "x"])
+    shown = codec().preview(rows, beside)
+    assert [re.sub(r"<span[^>]*>|</span>", "", s) for s in shown] == [
+        "A &lt;<mark>b</mark>&gt;<mark>slow</mark>&lt;/<mark>b</mark>&gt; dog ran <mark>away</mark>.",
+        "味道<mark>真</mark>好",
+        "same",
+        "!!",
+    ]
+    assert not any("<mark>" in s for s in codec().preview(rows))
+    assert all(html.unescape(re.sub("<[^>]*>", "", s)) == t for s, t in zip(shown, codec().decode(rows), strict=True))
+
+
+def test_figures_of_variety_and_of_what_is_new():
+    assert distinct(["a a b", "A b"], 1) == 2 / 5 and distinct(["a a b", "A b"], 2) == 2 / 3 and distinct(["a"], 2) is None
+    assert novel(["one two three four five", "six"], ["zero ONE two, three four"]) == 1 / 2 and novel(["a b"], ["a b"]) is None
+    found = codec().figures(codec().encode(["one two three four"]), codec().encode(["one two three four five"]))
+    assert found == {"distinct_1": 1.0, "distinct_2": 1.0, "novel_4_grams": 0.0}
 
 
 # Features

@@ -14,7 +14,7 @@ from .core.store import read_json, write_json
 from .core.types import Choice, Samples
 from .job import Job
 from .pipeline import draw_inputs, shard_path
-from .shards import Judged, fitted_screens, judge, read_shard
+from .shards import Judged, fitted_screens, judge, read_shard, space_of
 
 METRICS = ("frechet", "kid", "precision", "recall", "density", "coverage")
 MOST_ROWS = 2000
@@ -43,6 +43,8 @@ def quality(folder: str, generator: str) -> None:
             plugins = {name: make("metrics", Choice(name=name)) for name in METRICS}
             intervals, findings = bootstrap(plugins, some(real.z, seed), some(rows.z, seed), seed=seed)
             figures = {name: interval._asdict() for name, interval in intervals.items()}
+            if space_of(generator) == "rows":
+                figures |= {name: {"value": value} for name, value in job.codec.figures(some(rows.x, seed), real.x).items()}
             told = [asdict(replace(f, text=f"{generator}: {f.text}")) for f in findings]
         write_json(tmp / "quality.json", {"figures": figures, "findings": told})
 

@@ -159,23 +159,25 @@ def gallery(job: Job) -> dict[str, Any]:
     synthetic: dict[str, list[dict[str, Any]]] = {c: [] for c in job.spec.classes}
     rejected: dict[str, list[dict[str, Any]]] = {}
 
-    def show(x: torch.Tensor) -> str:
-        return job.codec.preview(x[None])[0]
+    def show(x: torch.Tensor, near: torch.Tensor | None) -> dict[str, str]:
+        if near is None:
+            return {"html": job.codec.preview(x[None])[0], "nearest": ""}
+        return {"html": job.codec.preview(x[None], near[None])[0], "nearest": job.codec.preview(near[None])[0]}
 
     for generator, (purpose, path) in [(g, shard) for g in job.generators("rows") for shard in shards_by_generator(job, g)]:
         table, x = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")["x"]
         for i, label in enumerate(table["label"]):
             if purpose == "comparison" and label in job.config.want:
                 continue
-            near = show(real.x[where[table["nearest_row"][i]]]) if table["nearest_row"][i] in where else ""
+            near = real.x[where[table["nearest_row"][i]]] if table["nearest_row"][i] in where else None
             scores = {k[len("score_") :]: v[i] for k, v in table.items() if k.startswith("score_")}
             row = {"generator": generator, "row": f"{generator}:{table['seed'][i]}", "label": label, "scores": scores}
             why = table["rejected_by"][i]
             mine = [r for r in synthetic[label] if r["generator"] == generator]
             if not why and len(mine) < PER_CLASS:
-                synthetic[label].append(row | {"html": show(x[i]), "nearest": near})
+                synthetic[label].append(row | show(x[i], near))
             elif why and why != "surplus" and len([r for r in rejected.get(why, []) if r["generator"] == generator]) < PER_REASON:
-                rejected.setdefault(why, []).append(row | {"html": show(x[i]), "nearest": near, "score": scores.get(why)})
+                rejected.setdefault(why, []).append(row | show(x[i], near) | {"score": scores.get(why)})
     classes = []
     for k, name in enumerate(job.spec.classes):
         shown = real.x[real.y == k][: 2 * PER_CLASS]

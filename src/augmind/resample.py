@@ -74,7 +74,10 @@ class Plain:
     def backbone(self, name: str | None = None) -> Backbone:
         raise UsageError("a bare vector has no backbone")
 
-    def preview(self, x: Float[Tensor, "n d"]) -> list[str]:
+    def figures(self, x: Float[Tensor, "n d"], real: Float[Tensor, "m d"]) -> dict[str, float]:
+        return {}
+
+    def preview(self, x: Float[Tensor, "n d"], beside: Float[Tensor, "n d"] | None = None) -> list[str]:
         return [f"<code>{row.tolist()}</code>" for row in x]
 
     def named(self, meanings: Sequence[str]) -> list[tuple[Any, int]]:

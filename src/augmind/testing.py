@@ -67,7 +67,10 @@ class ToyCodec:
     def backbone(self, name: str | None = None) -> ToyBackbone:
         return ToyBackbone(int(torch.tensor(self.spec.shape).prod()))
 
-    def preview(self, x: Tensor) -> list[str]:
+    def figures(self, x: Tensor, real: Tensor) -> dict[str, float]:
+        return {}
+
+    def preview(self, x: Tensor, beside: Tensor | None = None) -> list[str]:
         return [f"<code>{float(row.float().mean()):.3f}</code>" for row in x]
 
     def named(self, meanings: Sequence[str]) -> list[tuple[Any, int]]:

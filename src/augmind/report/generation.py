@@ -73,6 +73,7 @@ def gallery_view(record: dict[str, Any]) -> dict[str, Any]:
                 "name": name,
                 "told": ", ".join(t for t in told if t),
                 "real": [p for html in items(c, "real")[:fit] if (p := preview(html))],
+                "words": any("<mark>" in str(row.get("html")) for row in entries(c, "synthetic")),
                 "synthetic": [v for row in entries(c, "synthetic")[:fit] if (v := synthetic_view(row))["own"]],
             }
         )

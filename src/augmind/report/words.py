@@ -47,6 +47,9 @@ QUALITY = {
     "recall": Scale("Recall", factor=1.0, digits=2),
     "density": Scale("Density", factor=1.0, digits=2),
     "coverage": Scale("Coverage", factor=1.0, digits=2),
+    "distinct_1": Scale("Distinct-1", factor=1.0, digits=2),
+    "distinct_2": Scale("Distinct-2", factor=1.0, digits=2),
+    "novel_4_grams": Scale("New runs of 4 words", factor=1.0, digits=2),
 }
 KNOWLEDGE = {
     "rows": "the labelled rows",

@@ -127,7 +127,10 @@ class ImageCodec:
 
         return select(name or self.backbone_name)
 
-    def preview(self, x: UInt8[Tensor, "n c h w"]) -> list[str]:
+    def figures(self, x: UInt8[Tensor, "n c h w"], real: UInt8[Tensor, "m c h w"]) -> dict[str, float]:
+        return {}
+
+    def preview(self, x: UInt8[Tensor, "n c h w"], beside: UInt8[Tensor, "n c h w"] | None = None) -> list[str]:
         """Each picture as an HTML image that holds its own PNG bytes; tiny ones are enlarged without smoothing."""
         height, width = self.spec.shape[1:]
         times = max(1, PREVIEW // max(height, width))

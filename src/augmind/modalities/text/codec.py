@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float, Shaped, UInt8
@@ -11,8 +12,9 @@ from torch import Tensor
 from augmind.core.errors import WrongSpec
 from augmind.core.types import Backbone, Choice, Classical, Spec
 
+from .figures import distinct, novel
 from .rows import rows_of, texts_of
-from .words import script, spoken
+from .words import joined, pieces, script, spoken, words
 
 PREVIEW = 400
 """Characters of a row that people are shown at once."""
@@ -82,10 +84,17 @@ class TextCodec:
 
         return trainable(name or self.backbone_name)
 
-    def preview(self, x: UInt8[Tensor, "n length"]) -> list[str]:
-        """Each row as a block of escaped text in the direction of its script, cut where it is long."""
+    def preview(self, x: UInt8[Tensor, "n length"], beside: UInt8[Tensor, "n length"] | None = None) -> list[str]:
+        """Each row as a block of escaped text in the direction of its script, cut where it is long; words that `beside` lacks are marked."""
         cut = [t if len(t) <= PREVIEW else t[: PREVIEW - 1] + "…" for t in self.decode(x)]
-        return [f'<span class="text" dir="auto">{html.escape(t)}</span>' for t in cut]
+        told = [html.escape(t) for t in cut] if beside is None else [marked(t, b) for t, b in zip(cut, self.decode(beside), strict=True)]
+        return [f'<span class="text" dir="auto">{t}</span>' for t in told]
+
+    def figures(self, x: UInt8[Tensor, "n length"], real: UInt8[Tensor, "m length"]) -> dict[str, float]:
+        """Distinct-1 and -2, and the share of runs of four words that no real row has."""
+        texts = self.decode(x)
+        found = {"distinct_1": distinct(texts, 1), "distinct_2": distinct(texts, 2), "novel_4_grams": novel(texts, self.decode(real))}
+        return {name: value for name, value in found.items() if value is not None}
 
     def named(self, meanings: Sequence[str]) -> list[tuple[str, int]]:
         """Up to three sentences a class that say what it means and fit into a row; none at all where a class means nothing in letters,
@@ -100,3 +109,12 @@ class TextCodec:
     def variants(self, x: Shaped[Tensor, "n length"]) -> list[Tensor]:
         """The rows themselves."""
         return [x]
+
+
+def marked(text: str, other: str) -> str:
+    """Escaped text in which the words are marked that the other text does not have in this order."""
+    found, gaps = pieces(text)
+    alike = SequenceMatcher(None, [w.lower() for w in found], [w.lower() for w in words(other)], autojunk=False)
+    same = {i for block in alike.get_matching_blocks() for i in range(block.a, block.a + block.size)}
+    said = [html.escape(w) if i in same else f"<mark>{html.escape(w)}</mark>" for i, w in enumerate(found)]
+    return joined(said, [html.escape(gap) for gap in gaps])
