@@ -211,14 +211,15 @@ def test_typing_errors_hit_as_many_letters_as_asked_and_neighbours_on_the_keyboa
 
 
 def test_words_that_the_nearest_row_lacks_are_marked_and_nothing_else():
-    rows = codec().encode(["A <b>slow</b> dog ran away.", "味道真好", "same", "!!"])
-    beside = codec().encode(["A dog ran home.", "味道很好", "same", "x"])
+    rows = codec().encode(["A <b>dog</b> ran away.", "味道真好", "same", "!!", "all other words"])
+    beside = codec().encode(["A dog ran home.", "味道很好", "same", "x", "words unlike them"])
     shown = codec().preview(rows, beside)
     assert [re.sub(r"<span[^>]*>|</span>", "", s) for s in shown] == [
-        "A &lt;<mark>b</mark>&gt;<mark>slow</mark>&lt;/<mark>b</mark>&gt; dog ran <mark>away</mark>.",
+        "A &lt;<mark>b</mark>&gt;dog&lt;/<mark>b</mark>&gt; ran <mark>away</mark>.",
         "味道<mark>真</mark>好",
         "same",
         "!!",
+        "all other words",
     ]
     assert not any("<mark>" in s for s in codec().preview(rows))
     assert all(html.unescape(re.sub("<[^>]*>", "", s)) == t for s, t in zip(shown, codec().decode(rows), strict=True))

@@ -112,9 +112,9 @@ class TextCodec:
 
 
 def marked(text: str, other: str) -> str:
-    """Escaped text in which the words are marked that the other text does not have in this order."""
+    """Escaped text in which the words are marked that the other text does not have in this order; without marks where these are most of it."""
     found, gaps = pieces(text)
     alike = SequenceMatcher(None, [w.lower() for w in found], [w.lower() for w in words(other)], autojunk=False)
     same = {i for block in alike.get_matching_blocks() for i in range(block.a, block.a + block.size)}
-    said = [html.escape(w) if i in same else f"<mark>{html.escape(w)}</mark>" for i, w in enumerate(found)]
+    said = [html.escape(w) if i in same or 2 * len(same) < len(found) else f"<mark>{html.escape(w)}</mark>" for i, w in enumerate(found)]
     return joined(said, [html.escape(gap) for gap in gaps])
