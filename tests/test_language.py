@@ -17,6 +17,7 @@ from augmind.core.types import Choice, Samples
 from augmind.modalities.text.generators.lm import Lm, listed
 from augmind.modalities.text.language import Language, drawn
 from augmind.modalities.text.screens.form import Form
+from augmind.modalities.text.screens.leaks import Leaks
 from augmind.modalities.text.screens.likeliest import Likeliest
 from augmind.modalities.text.screens.ngrams import Ngrams
 from augmind.nn import weights
@@ -216,6 +217,15 @@ def test_form_rejects_what_is_no_text_like_the_real_ones(run):
     good = "The water swims by the boat, number 77."
     bad = ["", "!!!", "water " * 8, "The", "Вода плавает у лодки, номер семь.", "a b c d e f g h i j k l m n o p q r s t"]
     assert judged(screen, good, *bad) == [1.0] + [0.0] * len(bad)
+
+
+def test_a_row_that_repeats_a_number_or_address_of_a_training_row_is_rejected(run):
+    told = ["Write to jo.doe@example.org, or call +44 20 7946 0958!", "Pay with 4111 1111 1111 1111."]
+    data = sentences(30)
+    data = replace(data, train=replace(data.train.take([0, 1]), x=data.codec.encode(told)))
+    screen = Leaks().fit(data, run)
+    texts = ["mail jo.doe@example.org", "mail jo@example.org", "4111 1111 1111 1111", "4111 1111 1111 1112", "+44 20 7946 0958", "the boat"]
+    assert judged(screen, *texts) == [0, 1, 0, 1, 0, 1]
 
 
 def test_ngrams_measure_the_longest_run_in_common_with_a_training_row(run):

@@ -26,6 +26,7 @@ from augmind.learners.finetune import Finetune
 from augmind.modalities.text.backbones.select import shared
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.figures import distinct, novel
+from augmind.modalities.text.personal import personal
 from augmind.modalities.text.read import MOST, NoText, read
 from augmind.modalities.text.synonyms import synonyms, table
 from augmind.modalities.text.transforms._edits import by_words, deleted, inserted, replaced, swapped
@@ -205,6 +206,29 @@ def test_typing_errors_hit_as_many_letters_as_asked_and_neighbours_on_the_keyboa
     text = "a1" * 5000
     changed = sum(len(part) != 1 for part in mistyped(text, 0.1, rng).split("1")[:-1])
     assert changed / 5000 == pytest.approx(0.05, abs=0.02)  # half of the errors double or drop a letter
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("mail a.b+c@mail.example.com.", ["e-mail address"]),
+        ("call +49 (30) 1234-5678 or 555-123-4567", ["telephone number", "telephone number"]),
+        ("打13912345678", ["telephone number"]),
+        ("card 4111-1111-1111-1111", ["card number"]),
+        ("card 4111-1111-1111-1112, order 1234567890123", []),
+        ("at 192.168.0.1, not 1.2.3 or 300.1.1.1 or v1.2.3.4.5", ["IP address"]),
+        ("on 2024-01-31 at 12:30, 1,234,567 people paid 12.50", []),
+    ],
+)
+def test_what_looks_personal_is_found_by_its_form(text, kinds):
+    assert [kind for kind, _ in personal(text)] == kinds
+
+
+def test_rows_that_hold_something_personal_are_told(tmp_path):
+    rows = ["text,label", "write to me@example.org,x", "call 555-123-4567,y", "a b c,x", "c d e,y"]
+    (tmp_path / "d.csv").write_text("\n".join(rows))
+    told = [f for f in load(tmp_path / "d.csv", text="text", label="label").findings if f.code == "AM128"]
+    assert len(told) == 1 and told[0].level == "warning" and told[0].about["e-mail address"] == told[0].about["telephone number"] == 1
 
 
 # What people see of them

@@ -38,7 +38,7 @@ GENERATORS = ("vae", "gan", "diffusion", "feature")
 ASKED = ("lm",)
 """Generators that have to be asked for, since they read a model that may not be on this machine."""
 SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
-OWN_SCREENS = ("form", "ngrams", "likeliest")
+OWN_SCREENS = ("form", "leaks", "ngrams", "likeliest")
 """Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
 BALANCED = ("class", "group")
 

@@ -1,4 +1,4 @@
-"""What a person should know about how a dataset was read: coded findings AM101 to AM109, AM118, AM119 and AM126."""
+"""What a person should know about how a dataset was read: coded findings AM101 to AM109, AM118, AM119 and AM126 to AM128."""
 
 from collections import Counter
 from statistics import median
@@ -73,7 +73,7 @@ def _converted(good: list[Row]) -> list[Finding]:
 
 
 def _cleaned(good: list[Row]) -> list[Finding]:
-    """What was taken out of texts, and what of them is no plain text; several scripts in one dataset."""
+    """What was taken out of texts, what of them is no plain text or looks personal; several scripts in one dataset."""
     out = []
     if some := [r for r in good if "controls" in r.about]:
         text = f"control characters in {len(some)} row{'s' * (len(some) > 1)} became spaces: {', '.join(r.source for r in some[:3])}"
@@ -84,6 +84,11 @@ def _cleaned(good: list[Row]) -> list[Finding]:
     if some := [r for r in good if r.about.get("words") == 0]:
         text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} no word, so there is nothing to learn from: {some[0].source}"
         out.append(Finding("AM127", "warning", text, {"rows": [r.id for r in some]}))
+    if some := [r for r in good if "personal" in r.about]:
+        kinds = Counter(kind for r in some for kind in r.about["personal"])
+        told = ", ".join(f"{kind} in {n}" for kind, n in kinds.most_common())
+        text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} what looks personal ({told}), which a model may repeat: {some[0].source}"
+        out.append(Finding("AM128", "warning", text, {"rows": [r.id for r in some], **kinds}))
     scripts = Counter(str(r.about.get("script")) for r in good)
     if len([s for s, n in scripts.items() if n > max(2, len(good) // 20)]) > 1:
         text = "texts in several scripts: " + ", ".join(f"{s} {n}" for s, n in scripts.most_common(5))

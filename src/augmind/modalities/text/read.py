@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from .personal import personal
 from .words import script, words
 
 MOST = 8192
@@ -43,6 +44,8 @@ def read(value: Any) -> Text:
     facts |= {"controls": removed} if removed else {}
     if marks := len(MARKUP.findall(text)):
         facts["markup"] = marks
+    if found := personal(text):
+        facts["personal"] = sorted({kind for kind, _ in found})
     return Text(text=text, facts=facts)
 
 
