@@ -32,9 +32,9 @@ def tiny_language(folder: Path) -> Path:
     return folder
 
 
-def tiny_encoder(folder: Path) -> Path:
-    """A random BERT of two layers over letters, as a folder of safetensors."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+def tiny_encoder(folder: Path, masked: bool = False) -> Path:
+    """A random BERT of two layers over letters, as a folder of safetensors; `masked`: with the head of a masked language model."""
+    from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
     letters = "abcdefghijklmnopqrstuvwxyz"
@@ -43,9 +43,31 @@ def tiny_encoder(folder: Path) -> Path:
     config = BertConfig(vocab_size=len(known), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        BertModel(config).save_pretrained(folder)
+        (BertForMaskedLM if masked else BertModel)(config).save_pretrained(folder)
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     return folder
+
+
+def tiny_translator(folder: Path) -> Path:
+    """A random BART of one layer with a byte-level vocabulary, as a folder of safetensors."""
+    from transformers import AutoTokenizer, BartConfig, BartForConditionalGeneration
+
+    tiny_language(folder)
+    size = len(AutoTokenizer.from_pretrained(folder))
+    wide = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    ends = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, "decoder_start_token_id": 0, "forced_eos_token_id": None}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BartForConditionalGeneration(BartConfig(vocab_size=size, encoder_ffn_dim=16, decoder_ffn_dim=16, **wide, **ends)).save_pretrained(folder)
+    return folder
+
+
+@cache
+def tiny_rewriters() -> dict[str, dict[str, str]]:
+    """Settings of transforms that need models: tiny ones, made once a process."""
+    root = cache_folder().parent / "rewriters"
+    there = str(tiny_translator(root / "there"))
+    return {"masked": {"model": str(tiny_encoder(root / "masked", masked=True))}, "backtranslation": {"model": there, "back": there}}
 
 
 def pulled() -> None:

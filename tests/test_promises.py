@@ -27,7 +27,7 @@ from augmind.core.store import load_tensors, save_tensors
 from augmind.core.tune import Range, placed, ranges
 from augmind.core.types import Choice, Data, Knowledge, Samples, Spec
 from augmind.testing import toy_data
-from language import answering, pulled
+from language import answering, pulled, tiny_rewriters
 from rows import sentences
 
 EVERY = [(kind, name) for kind in BASES for name in names(kind)]
@@ -50,6 +50,7 @@ def small(kind: str, name: str, **settings: Any) -> Any:
     fields = {f.name: f.default for f in dataclasses.fields(plugin)}
     cheap = {f: least(r, fields[f]) for f, r in ranges(plugin).items() if f in COSTLY}
     cheap |= {"url": answering(), "model": "toy"} if name == "llm" else {}
+    cheap |= tiny_rewriters().get(name, {})
     return make(kind, Choice(name=name, settings=cheap | settings))
 
 
@@ -244,7 +245,7 @@ def batch(kind: str, name: str, n: int = 16) -> tuple[Tensor, Tensor]:
 
 @each("transforms", "mixing")
 def test_transform_is_a_pure_function_of_its_arguments(kind: str, name: str):
-    (x, y), plugin = batch(kind, name), make(kind, Choice(name=name))
+    (x, y), plugin = batch(kind, name), small(kind, name)
     rng, before = torch.get_rng_state(), (x.clone(), y.clone())
     first, second = plugin.apply(x, y, 5), plugin.apply(x, y, 5)
     assert torch.equal(x, before[0]) and torch.equal(y, before[1]) and torch.equal(rng, torch.get_rng_state())
@@ -255,7 +256,7 @@ def test_transform_is_a_pure_function_of_its_arguments(kind: str, name: str):
 
 @each("transforms", "mixing")
 def test_transform_keeps_shapes_ranges_and_label_mass(kind: str, name: str):
-    (x, y), plugin = batch(kind, name), make(kind, Choice(name=name))
+    (x, y), plugin = batch(kind, name), small(kind, name)
     for n in (16, 1):
         out, soft = plugin.apply(x[:n], y[:n], 7)
         assert out.shape == x[:n].shape and out.dtype == x.dtype and soft.shape == y[:n].shape

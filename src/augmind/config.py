@@ -54,13 +54,15 @@ Names = Annotated[tuple[str, ...], BeforeValidator(several)]
 def plugin_of(key: str) -> None:
     """Looks for the setting "plugin.field". Raises `UsageError` where there is none such."""
     name, _, field_name = key.partition(".")
-    kinds = ("generators", "learners", "screens")
+    kinds = ("generators", "learners", "screens", "transforms")
     kind = next((k for k in kinds if name in names(k)), None)
     if kind is None:
         raise unknown("plug-in in --set", name, [n for k in kinds for n in names(k)])
+    if kind == "transforms" and not find(kind, name).needs:
+        raise UsageError(f"--set {key}: transforms like '{name}' are used as they are", help="a search (--search) tries their settings")
     if field_name == "steps":
         raise UsageError(f"--set {key}: steps have an option of their own", help=f"write --steps {name}=NUMBER")
-    known = [f.name for f in fields(find(kind, name)) if f.name not in ("start", "labels")]
+    known = [f.name for f in fields(find(kind, name)) if f.name not in ("start", "labels", "content")]
     if field_name not in known:
         raise unknown(f"setting of {name}", field_name, known)
 
@@ -321,6 +323,11 @@ def asked_of(config: Config) -> dict[str, dict[str, Any]]:
 
 def trains_backbone(learner: str) -> bool:
     return "backbone" in {f.name for f in fields(find("learners", learner))}
+
+
+def asked_transforms(config: Config) -> tuple[str, ...]:
+    """Transforms that take part since a setting of theirs was given."""
+    return tuple(n for n in asked_of(config) if n in names("transforms"))
 
 
 def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:

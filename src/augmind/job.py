@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import Config, Plan, plan_of, recorded
+from .config import Config, Plan, asked_of, asked_transforms, plan_of, recorded
 from .core.errors import AugmindError
 from .core.folds import inner_folds
 from .core.plugin import Generator, Learner
@@ -141,7 +141,9 @@ class Job:
     @property
     def classical(self) -> tuple[Classical, ...]:
         """The candidate classical arms of this data."""
-        return tuple(c for c in self.codec.classical if c.names == "none" or self.namings)
+        first, *rest = (c for c in self.codec.classical if c.names == "none" or self.namings)
+        own = [Classical(name=name, transform=self.transform(name)) for name in asked_transforms(self.config)]
+        return (first, *own, *rest)
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -198,6 +200,11 @@ class Job:
             if self.generator(key) == generator:
                 return key
         raise AugmindError(f"the plan of '{self.folder}' has no generator {generator}")
+
+    def transform(self, name: str) -> Choice:
+        """A transform with the settings that were asked for, and a hash of what it reads beside them."""
+        read = {"content": self.plan.sources[name]} if name in self.plan.sources else {}
+        return Choice(name=name, settings=asked_of(self.config).get(name, {}) | read)
 
     def learner(self, name: str) -> Choice:
         choice = self.choice("learners", name, self.plan)

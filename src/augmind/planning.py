@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .config import Config, Plan, asked_of, make_plan
+from .config import Config, Plan, asked_of, asked_transforms, make_plan
 from .core.errors import MachineError, UsageError, first_line, unknown
-from .core.plugin import Generator
+from .core.plugin import Plugin
 from .core.registry import find, make
 from .core.store import atomic_write, write_json
 from .core.types import Choice
@@ -16,9 +16,11 @@ from .job import Job
 
 
 def ready(config: Config) -> None:
-    """Refuses a run whose generators lack something on this machine, before any work. Raises `MachineError`."""
+    """Refuses a run whose generators or transforms lack something on this machine, before any work. Raises `MachineError`."""
     for name in config.generators:
         make("generators", Choice(name=name, settings=asked_of(config).get(name, {}))).ready()
+    for name in asked_transforms(config):
+        make("transforms", Choice(name=name, settings=asked_of(config)[name])).ready()
 
 
 def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
@@ -42,7 +44,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))
     if config.start:
         plan = begun_from(job, config, plan)
-    parts = (*plan.generators, *plan.learners, *plan.screens)
+    parts = (*plan.generators, *plan.learners, *plan.screens, *asked_transforms(config))
     for key in config.set:
         if (name := key.partition(".")[0]) not in parts:
             text = f"--set {key} is about '{name}', which is no part of this run"
@@ -50,9 +52,12 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     for kind, chosen in (("learners", plan.learners), ("screens", plan.screens)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
-    made: dict[str, Generator] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
-    sources = {name: source for name, g in made.items() if (source := g.source())}
-    notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, g in made.items() if (place := g.sent_to()))
+    made: dict[str, Plugin] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
+    for name in asked_transforms(config):
+        made[name] = make("transforms", Choice(name=name, settings=asked_of(config)[name]))
+        made[name].require(job.spec)
+    sources = {name: source for name, p in made.items() if (source := p.source())}
+    notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, p in made.items() if (place := p.sent_to()))
     plan = replace(plan, sources=sources, notes=(*plan.notes, *notes))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan

@@ -36,7 +36,7 @@ def views(folder: str, transform: str) -> None:
 
     def work(tmp: Path) -> None:
         run, out = job.run(f"views {transform}"), []
-        plugin = make("transforms", Choice(name=transform))
+        plugin = make("transforms", job.transform(transform))
         x = job.real.x
         dummy = torch.zeros(len(x), 1)
         for copy in range(job.plan.views):
@@ -53,7 +53,9 @@ def views(folder: str, transform: str) -> None:
 
 
 def view_inputs(job: Job, transform: str) -> dict[str, Any]:
-    return {"features": job.features_stage.name, "transform": transform, "views": job.plan.views, "seed": job.config.seed}
+    settings = job.transform(transform).settings
+    about = {"settings": settings} if settings else {}
+    return {"features": job.features_stage.name, "transform": transform, "views": job.plan.views, "seed": job.config.seed} | about
 
 
 def view_rows(job: Job, rows: Samples, transform: str) -> Samples | None:
@@ -86,7 +88,7 @@ def needed_views(job: Job) -> list[str]:
     learners = [n for n in job.plan.learners if space_of(n) == "features"]
     found = {c.transform.name for n in learners for c in candidates(job, n)}
     if job.plan.trials and learners:
-        found |= {t for t in names("transforms") if not find("transforms", t).refuses(job.spec)}
+        found |= {t for t in names("transforms") if not find("transforms", t).refuses(job.spec) and not find("transforms", t).needs}
     return sorted(found - {"none"})
 
 

@@ -154,7 +154,8 @@ class Way:
     labels: str | None = None
     """How the classes of --start are called here where names differ: "old=new, old2=new2"."""
     set: Annotated[list[str] | None, Several] = None
-    """Settings of plug-ins: finetune.lora=8 finetune.unfreeze=0.5 vae.beta=0.3."""
+    """Settings of plug-ins: finetune.lora=8 finetune.unfreeze=0.5 vae.beta=0.3. Of texts masked.model=MODEL (a masked language model) and
+    backtranslation.model=MODEL backtranslation.back=MODEL (there and back) add a classical arm."""
 
     def options(self) -> dict[str, Any]:
         return asdict(self) | {"balance": listed("--balance", self.balance), "set": given(self.set)}

@@ -140,6 +140,9 @@ class Screen(Plugin):
 class Transform(Plugin):
     """Classical augmentation or mixing of a batch: cheap, label-preserving or label-mixing, no learned state."""
 
+    needs: ClassVar[str] = ""
+    """A setting without which it can do nothing: it takes part in a run where that is given, as an arm of its own."""
+
     @abstractmethod
     def apply(self, x: Float[Tensor, "b ..."], y: Float[Tensor, "b k"], seed: int) -> tuple[Tensor, Tensor]:
         """A new batch in model space and its soft labels (b, k), a pure function of the arguments."""

@@ -53,7 +53,8 @@ class Space:
         if field == "mixing" and not self.by_steps:
             return ("none",)
         kind, learner = KINDS[field], find("learners", self.learner.name)
-        fit = [n for n in names(kind) if not find(kind, n).refuses(self.spec) and (field != "transfer" or find(kind, n).suits(learner))]
+        fit = [n for n in names(kind) if not find(kind, n).refuses(self.spec)]
+        fit = [n for n in fit if (find(kind, n).suits(learner) if field == "transfer" else not find(kind, n).needs)]
         first = "mix" if field == "transfer" else "none"
         return (first, *(n for n in fit if n != first))
 
