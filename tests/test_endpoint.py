@@ -8,7 +8,7 @@ import torch
 import augmind
 from augmind.core.errors import MachineError, UsageError
 from augmind.core.run import Run
-from augmind.modalities.text.endpoint import Endpoint, content
+from augmind.modalities.text.endpoint import Endpoint, content, tokens
 from augmind.modalities.text.generators.llm import Llm, asked
 from language import said, server
 from rows import sentences
@@ -21,7 +21,7 @@ def own(tmp_path, monkeypatch):
 
 
 def replies(at, *prompts: str, **changes) -> list[str]:
-    return Endpoint(url=at.url, model="m", **changes).replies([(p, i) for i, p in enumerate(prompts)], 0.5, 50)
+    return [r.text for r in Endpoint(url=at.url, model="m", **changes).replies([(p, i) for i, p in enumerate(prompts)], 0.5, 50)]
 
 
 def test_a_request_says_what_it_should_and_its_reply_is_asked_for_once(monkeypatch, tmp_path):
@@ -81,6 +81,25 @@ def test_a_run_is_refused_before_any_work_where_nobody_answers_or_no_model_is_na
     at = server()
     run = augmind.expand(tmp_path / "d.csv", tmp_path / "r", **options, set={"llm.url": at.url, "llm.model": "m"}, dry_run=True)
     assert f"training rows are sent to {at.url}, for 'llm'" in run.intact().plan.notes
+    assert any("at least" in note and "requests" in note for note in run.intact().plan.notes) and not at.asked
+
+
+def test_what_drawing_has_cost_is_told_as_the_endpoint_counts_it_or_about(tmp_path):
+    data = sentences(30)
+    at = server((200, said("one") | {"usage": {"prompt_tokens": 900, "completion_tokens": 100}}), (200, said("abcdefgh")))
+    settings = {"url": at.url, "model": "m", "prompts": 1, "together": 1, "price_read": 1000.0, "price_written": 10_000.0}
+    made = Llm(**settings).fit(data, Run(folder=tmp_path))
+    assert made.remarks() == []
+    made.sample(torch.tensor([0]), torch.tensor([1]))
+    (told,) = made.remarks()
+    assert told.about == {"requests": 1, "read": 900, "written": 100} and "at the prices given 1.90" in told.text
+    made.sample(torch.tensor([0, 0]), torch.tensor([1, 2]))
+    (told,) = made.remarks()
+    read = tokens(made.lists_[0][0])
+    assert told.about == {"requests": 2, "read": 900 + read, "written": 102} and told.text.endswith("1 reply was known from before")
+    bill = made.bill(data, 1000)
+    assert "1,000 requests" in bill and "at the prices given" in bill
+    assert Llm(url=at.url, model="m").bill(data, 10).count("price") == 0
 
 
 def test_rows_are_shown_as_data_and_come_back_as_rows(tmp_path):

@@ -185,6 +185,9 @@ def draw(folder: str, fold: str, generator: str) -> None:
         names = ("draw", fold, generator)
         told = {"rounds": job.plan.rounds, "label": f"draw {generator}, fold {fold}", "count": parts(job, fold)}
         fill(job, tmp, plugin, seen_by(job, fold, generator), generator, want, names, **told)
+        if remarks := plugin.remarks():
+            facts = read_json(tmp / "facts.json")
+            write_json(tmp / "facts.json", facts | {"findings": [*facts["findings"], *map(asdict, remarks)]})
 
     job.store.stage(f"draw-{generator}", draw_inputs(job, fold, generator), work)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .config import Config, Plan, asked_of, asked_transforms, make_plan
 from .core.errors import MachineError, UsageError, first_line, unknown
-from .core.plugin import Plugin
+from .core.plugin import Generator, Plugin
 from .core.registry import find, make
 from .core.store import atomic_write, write_json
 from .core.types import Choice
@@ -52,13 +52,16 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     for kind, chosen in (("learners", plan.learners), ("screens", plan.screens)):
         for name in chosen:
             make(kind, job.choice(kind, name, plan))
-    made: dict[str, Plugin] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
+    generators: dict[str, Generator] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
+    made: dict[str, Plugin] = {**generators}
     for name in asked_transforms(config):
         made[name] = make("transforms", Choice(name=name, settings=asked_of(config)[name]))
         made[name].require(job.spec)
     sources = {name: source for name, p in made.items() if (source := p.source())}
     notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, p in made.items() if (place := p.sent_to()))
-    plan = replace(plan, sources=sources, notes=(*plan.notes, *notes))
+    rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators.values())))
+    bills = tuple(bill for g in generators.values() if (bill := g.bill(job.data(job.real), rows)))
+    plan = replace(plan, sources=sources, notes=(*plan.notes, *notes, *bills))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
 

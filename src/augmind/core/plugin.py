@@ -18,7 +18,7 @@ from .types import Data, Knowledge, Samples, Spec
 
 if TYPE_CHECKING:
     from .feed import Feed
-    from .run import Run
+    from .run import Finding, Run
 
 Space = Literal["rows", "features"]
 """Whether a plug-in works on the rows themselves or on their features (`Codec.embed`)."""
@@ -107,6 +107,14 @@ class Generator(Plugin):
     @abstractmethod
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Generator":
         """The inverse of `state`: after it, `sample` gives the very same rows."""
+
+    def bill(self, data: Data, rows: int) -> str:
+        """What drawing so many rows is likely to cost beside this machine's time, for the plan to say; empty for nothing."""
+        return ""
+
+    def remarks(self) -> list["Finding"]:
+        """What is to be said of the rows drawn until now, such as what they have cost."""
+        return []
 
 
 @dataclass(kw_only=True)

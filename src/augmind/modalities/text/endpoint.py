@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -23,6 +23,14 @@ MOST_WAIT = 20.0
 """Seconds between two tries, at most."""
 LARGEST = 2**20
 """Bytes of a reply that are read."""
+
+
+class Reply(NamedTuple):
+    """A line of text, "" for a reply without any, and the tokens that were read and written for it; none where it was known from before."""
+
+    text: str
+    read: int
+    written: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +62,15 @@ class Endpoint:
             text = f"nobody answers at the endpoint {self.url}: {reason(error)}"
             raise MachineError(text, help="start it, or give another address by --set llm.url=URL") from error
 
-    def replies(self, asked: list[tuple[str, int]], temperature: float, longest: int) -> list[str]:
-        """What the model says to each prompt, by its seed; from the cache where it was asked before. "" for a reply without text.
+    def replies(self, asked: list[tuple[str, int]], temperature: float, longest: int) -> list[Reply]:
+        """What the model says to each prompt, by its seed; from the cache where it was asked before.
 
         Raises `MachineError` where the endpoint fails for good; what it has said until then is kept.
         """
         with ThreadPoolExecutor(self.together) as pool:
             return list(pool.map(lambda pair: self._reply(pair[0], pair[1], temperature, longest), asked))
 
-    def _reply(self, prompt: str, seed: int, temperature: float, longest: int) -> str:
+    def _reply(self, prompt: str, seed: int, temperature: float, longest: int) -> Reply:
         body = {
             "model": self.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -74,11 +82,12 @@ class Endpoint:
         name = hashlib.blake2b(f"{self.url}\0{text}".encode(), digest_size=16).hexdigest()
         file = cache_folder().parent / "replies" / name[:2] / f"{name}.json"
         if (known := kept(file)) is not None:
-            return known
-        said = content(self._patiently(text))
+            return Reply(known, 0, 0)
+        answer = self._patiently(text)
+        said, (read, written) = content(answer), used(answer, prompt)
         file.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(file, json.dumps({"asked": body, "said": said}, ensure_ascii=False).encode())
-        return said
+        atomic_write(file, json.dumps({"asked": body, "said": said, "read": read, "written": written}, ensure_ascii=False).encode())
+        return Reply(said, read, written)
 
     def _patiently(self, text: str) -> Any:
         """The JSON that a request is answered with, or None where it is none; failures that may pass are waited for."""
@@ -121,6 +130,20 @@ def kept(file: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, str) else None
+
+
+def tokens(text: str) -> int:
+    """About how many tokens a text has: one for four bytes."""
+    return -(-len(text.encode()) // 4)
+
+
+def used(answer: Any, prompt: str) -> tuple[int, int]:
+    """(read, written) tokens as the answer tells, else about."""
+    told = answer.get("usage") if isinstance(answer, dict) else None
+    found = [told.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(told, dict) else [None, None]
+    about = (tokens(prompt), tokens(content(answer)))
+    read, written = (n if isinstance(n, int) and n >= 0 else m for n, m in zip(found, about, strict=True))
+    return read, written
 
 
 def content(answer: Any) -> str:
