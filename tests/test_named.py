@@ -99,6 +99,8 @@ def test_a_run_uses_what_the_classes_are_said_to_mean(tmp_path):
     run = augmind.expand(tmp_path / "d.csv", tmp_path / "r", **options, describe=told)
     (scores,) = (c["scores"] for c in run.record["choices"] if c["learner"] == "probe")
     assert {"none", "class names", "eda", "class names+eda", "typos", "class names alone"} == set(scores) and scores["class names alone"] > 0.9
+    chosen = [c["learner"] for c in run.record["choices"] if c["classical"] == "class names alone"]
+    assert [f["about"]["learners"] for f in run.record["findings"] if f["code"] == "AM607"] == ([chosen] if chosen else [])
     with pytest.raises(UsageError, match="unknown class in --describe 'x'"):
         augmind.expand(tmp_path / "d.csv", tmp_path / "s", **options, describe={"x": "y"})
     with pytest.raises(UsageError, match="--describe leaves classes without words"):

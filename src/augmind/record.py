@@ -147,6 +147,9 @@ def all_findings(
         if rows["got"] < rows["asked"]:
             text = f"asked for {rows['asked']} rows of '{name}': {rows['got']} passed the screens"
             found.append({"code": "AM221", "level": "warning", "text": text, "about": rows})
+    if alone := [n for n in job.plan.learners if any(policy_of(job, f, n, "classical").classical.names == "alone" for f in job.folds)]:
+        text = f"the best classical arm of {', '.join(alone)} is 'class names alone': it, and synthetic + classical beside it, learn from no real row"
+        found.append({"code": "AM607", "level": "info", "text": text, "about": {"learners": alone}})
     found += [{"code": "AM001", "level": "info", "text": note, "about": {}} for note in job.plan.notes]
     unique = {(f["code"], f["text"]): f for f in found}.values()
     return sorted(unique, key=lambda f: ("problem", "warning", "info").index(f["level"]))
