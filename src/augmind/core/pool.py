@@ -21,6 +21,9 @@ from . import errors
 from .errors import AugmindError
 from .worker import answer, failure, one_thread
 
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**29), "MALLOC_TOP_PAD_": str(2**26)}
+"""glibc keeps freed buffers instead of giving them back: networks ask for the same ones again and again, and every new page is a fault."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
@@ -70,7 +73,7 @@ class Workers:
             self._log.close()
 
     def _start(self) -> subprocess.Popen[str]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+        environment = {**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
         if self.online:
             environment.setdefault("HF_HUB_OFFLINE", "0")
             environment.setdefault("HF_DATASETS_OFFLINE", "0")
