@@ -23,6 +23,8 @@ class Preset:
     variants: int = 0
 
 
+EVERY = ("probe", "cnn", "finetune", "tfidf", "textcnn")
+"""Learners, of which a dataset gets those that can take its rows."""
 PRESETS = {
     "quick": Preset(
         meaning="a first honest answer in minutes",
@@ -37,7 +39,7 @@ PRESETS = {
         meaning="every learner, longer training: tens of minutes",
         folds=5,
         seeds=5,
-        learners=("probe", "cnn", "finetune", "tfidf", "textcnn"),
+        learners=EVERY,
         steps={"vae": 1000, "gan": 1500, "diffusion": 1200, "cnn": 400, "finetune": 60, "textcnn": 400},
         views=4,
         rounds=6,
@@ -48,7 +50,7 @@ PRESETS = {
         meaning="the same with longer training and more seeds: up to an hour or more",
         folds=5,
         seeds=10,
-        learners=("probe", "cnn", "finetune", "tfidf", "textcnn"),
+        learners=EVERY,
         steps={"vae": 3000, "gan": 4000, "diffusion": 4000, "cnn": 800, "finetune": 80, "textcnn": 800},
         settings={"diffusion": {"points": 8}},
         views=4,

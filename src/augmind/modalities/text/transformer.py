@@ -1,4 +1,4 @@
-"""Networks of `transformers`, opened for inference: safetensors alone are read, and no code of a model is run."""
+"""Networks of `transformers`: safetensors alone are read, and no code of a model is run."""
 
 from typing import Any
 
@@ -23,4 +23,4 @@ def opened(name: str, kind: Any, what: str) -> tuple[Any, Any]:
     except (ImportError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         text = f"'{name}' cannot be opened as a {what}: {first_line(error)}"
         raise UsageError(text, help=f"give a folder or the Hub id of a {what} with safetensors") from error
-    return tokenizer, net.eval().requires_grad_(False)
+    return tokenizer, net.eval()

@@ -1,15 +1,11 @@
 """Sentence embeddings by a transformer encoder: mean over tokens, length one (Reimers and Gurevych 2019, arXiv:1908.10084)."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from augmind.core.errors import MachineError, first_line
 from augmind.modalities.text.rows import texts_of
-from augmind.nn.quiet import quiet
-from augmind.nn.weights import needed
+from augmind.modalities.text.transformer import opened
 
 TOKENS = 256
 """Tokens of a text that are read, as all-MiniLM-L6-v2 was trained."""
@@ -22,7 +18,9 @@ class Encoder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.tokenizer, self.module = opened(name, str(needed(name, "backbone")))
+        from transformers import AutoModel
+
+        self.tokenizer, self.module = opened(name, AutoModel, "backbone")
         self.width = int(self.module.config.hidden_size)
 
     def __call__(self, texts: list[str]) -> Float[Tensor, "n d"]:
@@ -44,17 +42,3 @@ class Encoder:
         mask = tokens["attention_mask"][..., None].float()
         mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
         return nn.functional.normalize(mean.float(), dim=1)
-
-
-def opened(name: str, source: str) -> tuple[Any, Any]:
-    """Tokenizer and model in eval mode. Raises `MachineError` where they cannot be opened."""
-    from transformers import AutoModel, AutoTokenizer
-
-    quiet()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        text = f"backbone '{name}' is not on this machine, or is no encoder with safetensors: {first_line(error)}"
-        raise MachineError(text, help="use the backbone 'hash', or fetch the model first", code="ENV-004") from error
-    return tokenizer, model.eval()

@@ -54,11 +54,12 @@ class Rewriting(Transform):
 
     def apply(self, x: UInt8[Tensor, "b length"], y: Float[Tensor, "b k"], seed: int) -> tuple[Tensor, Tensor]:
         picks = np.random.default_rng(stable_seed(self.name(), seed)).integers(self.variants, size=len(x)).tolist()
-        return rows_of([self._made(text, k) for text, k in zip(texts_of(x), picks, strict=True)], x.shape[1]), y
+        own = digest(self.name(), self.settings())
+        return rows_of([self._made(own, text, k) for text, k in zip(texts_of(x), picks, strict=True)], x.shape[1]), y
 
-    def _made(self, text: str, k: int) -> str:
-        """Rewriting k of a text; the text itself where nothing comes of it."""
-        key = (digest(self.settings()), text, k)
+    def _made(self, own: str, text: str, k: int) -> str:
+        """Rewriting k of a text; the text itself where nothing comes of it. `own` stands for this transform and its settings."""
+        key = (own, text, k)
         if key not in _made:
             if len(_made) >= MOST:
                 _made.clear()
