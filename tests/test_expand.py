@@ -240,10 +240,10 @@ def planted(tmp_path, monkeypatch):
 def test_fresh_real_rows_are_found_to_help_and_noise_is_not(tmp_path):
     """Where the synthetic rows are fresh real rows the verdict finds the gain; where they are noise it says no."""
     source = arrays(tmp_path / "digits.npz", train=4, test=50)
-    options = {**TINY, "ratio": 8.0, "share": 0.8, "seeds": 4}
-    fresh = augmind.expand(source, tmp_path / "fresh", **options, learner=("probe",), generators=("planted_fresh",))
+    options = {**TINY, "share": 0.8, "seeds": 4, "learner": ("probe",)}
+    fresh = augmind.expand(source, tmp_path / "fresh", **options, ratio=4.0, generators=("planted_fresh",))
     assert fresh.verdict["use_synthetic"] and fresh.verdict["gain"] > 0.03, fresh.verdict["sentence"]
-    noise = augmind.expand(source, tmp_path / "noise", **options, learner=("probe",), generators=("planted_noise",))
+    noise = augmind.expand(source, tmp_path / "noise", **options, ratio=1.0, generators=("planted_noise",))
     assert not noise.verdict["use_synthetic"] and "Do not use synthetic data here" in noise.verdict["sentence"]
     assert noise.record["generators"][0]["kept"] < 0.1 * noise.record["generators"][0]["drawn"]
 
