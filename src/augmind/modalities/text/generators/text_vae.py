@@ -41,9 +41,9 @@ class TextVae(Generator):
 
     Tokens are at most `vocabulary` pieces learnt from the rows, and bytes. The decoder is not shown a part `hidden` of the tokens before (word
     dropout), so that it has to ask the latent; the weight of the KL term grows linearly to `beta` over the part `warmup` of the training, and a
-    dimension pays for no less than `free` nats (free bits, arXiv:1606.04934). `prior` says where latents come from: N(0, 1); a flow
-    (arXiv:2209.03003) learnt from the posteriors of the rows of each class; or between the posteriors of two rows of the class. Tokens are drawn by
-    nucleus sampling.
+    dimension pays for no less than `free` nats (free bits, arXiv:1606.04934). `prior` says where latents come from: N(0, 1), of
+    which the screens kept most; a flow (arXiv:2209.03003) learnt from the posteriors of the rows of each class; or between the posteriors of two
+    rows of the class. Tokens are drawn by nucleus sampling.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"tokens"})
@@ -61,7 +61,7 @@ class TextVae(Generator):
     hidden: float = tune(0.3, 0.0, 0.9)
     dropout: float = tune(0.1, 0.0, 0.5)
     ema: float = tune(0.99, 0.9, 0.9999)
-    prior: Literal["normal", "flow", "neighbour"] = tune("neighbour", options=("normal", "flow", "neighbour"))
+    prior: Literal["normal", "flow", "neighbour"] = tune("normal", options=("normal", "flow", "neighbour"))
     temperature: float = tune(0.8, 0.1, 2.0)
     top_p: float = tune(0.95, 0.1, 1.0)
 
@@ -91,7 +91,7 @@ class TextVae(Generator):
 
         def look(y: Tensor, seeds: Tensor) -> Tensor:
             self._remember(tokens, data)
-            return features(self._texts(self._latents(y, seeds, "neighbour"), y, seeds))
+            return features(self._texts(self._latents(y, seeds, self.prior if self.prior == "normal" else "neighbour"), y, seeds))
 
         features = shared("hash")
         seen = data.train.with_features(features(texts))
