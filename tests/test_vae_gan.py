@@ -13,12 +13,13 @@ from augmind.core.seeds import row_seeds
 from augmind.core.store import load_tensors, save_tensors
 from augmind.core.types import Samples, Spec
 from augmind.generators.gan import Gan, gradient_penalty, real_variety, variety
-from augmind.generators.vae import MARGIN, Vae, gaussian_nll, kl
+from augmind.generators.vae import Vae, gaussian_nll, kl
 from augmind.nn.critics import critic
 from augmind.nn.decoders import decoder
 from augmind.nn.diffaugment import POLICIES, cutout, saturation, translation
 from augmind.nn.ema import ema
 from augmind.nn.encoders import encoder
+from augmind.nn.posteriors import MARGIN
 from augmind.nn.standard import Standard
 from augmind.testing import toy_data
 

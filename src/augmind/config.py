@@ -32,7 +32,7 @@ def seconds(text: Any) -> Any:
     return float(found[1]) * UNITS[found[2] or "s"]
 
 
-COSTLY = ("steps", "batch", "width", "latent", "points")
+COSTLY = ("steps", "batch", "width", "latent", "points", "vocabulary")
 """Fields of generators on which the cost of a training depends; a search leaves them alone."""
 GENERATORS = ("vae", "gan", "diffusion", "feature")
 ASKED = ("lm",)

@@ -98,7 +98,7 @@ class Work:
     """Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths and, unless given, the trials; never the rules of the comparison."""
     generators: str | None = None
     """Which generators, by comma: vae, gan, diffusion, feature; of texts feature, lm (a language model; see augmind
-    models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME)."""
+    models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt from the rows)."""
     learner: str | None = None
     """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder."""
     backbone: str | None = None

@@ -15,14 +15,9 @@ from augmind.core.tune import tune
 from augmind.core.types import Data, Spec
 from augmind.nn.decoders import decoder
 from augmind.nn.encoders import encoder
+from augmind.nn.posteriors import divergence, recalled, remembered
 from augmind.nn.standard import Standard
 from augmind.nn.watch import watch
-
-REMEMBERED = 256
-"""At most so many rows of a class are kept as posteriors."""
-MARGIN = 0.35
-"""Between two rows a latent keeps this part of the way from either, so that it repeats neither. Of 120 rows drawn from 24 to 48 rows
-of Fashion-MNIST the screens kept 50 (0.35) against 35 (0.25), of which 1 % and 8 % were near duplicates of a training row."""
 
 
 class Autoencoder(nn.Module):
@@ -45,7 +40,7 @@ class Autoencoder(nn.Module):
 
 def kl(mean: Float[Tensor, "b l"], log_variance: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
     """KL(N(mean, variance) || N(0, 1)) in nats, averaged over rows."""
-    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean()
+    return divergence(mean, log_variance).sum(1).mean()
 
 
 def gaussian_nll(reconstruction: Float[Tensor, "b ..."], x: Float[Tensor, "b ..."]) -> Float[Tensor, ""]:
@@ -127,37 +122,19 @@ class Vae(Generator):
         return self.net_
 
     def _remember(self, data: Data) -> None:
-        """Keeps the posteriors (2, n, latent) of training rows sorted by class, and where each class begins (classes + 1)."""
-        y = data.train.y
-        rows = torch.cat([(y == k).nonzero().squeeze(1)[:REMEMBERED] for k in range(data.classes)])
-        device = next(self.net_.parameters()).device
-        net = self.net_.eval()
+        net, device = self.net_.eval(), next(self.net_.parameters()).device
 
         def encode(x: Tensor, y: Tensor) -> Tensor:
             x = net.standard(data.spec.to_model(x).to(device))
             return torch.stack(net.posterior(x, y.to(device)), 1).cpu()
 
-        with torch.no_grad():
-            self.posteriors_ = in_chunks(encode, data.train.x[rows], y[rows]).transpose(0, 1).contiguous()
-        self.starts_ = torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(y[rows], minlength=data.classes).cumsum(0)])
+        self.posteriors_, self.starts_ = remembered(encode, data.train.x, data.train.y, data.classes)
 
     def latents(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
         """Latents by `draw`: row i is a function of (y[i], seeds[i])."""
-        noise = row_noise(seeds, (self.latent,))
-        count, start = self.starts_.diff()[y], self.starts_[y]
-        if self.draw == "prior" or not len(self.posteriors_[0]):
-            return noise
-        a, b, part = (torch.special.ndtr(row_noise(seeds, (3,), salt=1)) * 0.999999).unbind(1)
-        first = (a * count).long()
-        second = (first + 1 + (b * (count - 1)).long()) % count.clamp(min=1)
-        part = torch.zeros_like(part) if self.draw == "posterior" else MARGIN + (1 - 2 * MARGIN) * part
-        last = len(self.posteriors_[0]) - 1
-        mean, log_variance = torch.lerp(
-            self.posteriors_[:, (start + first).clamp(max=last)],
-            self.posteriors_[:, (start + second).clamp(max=last)],
-            part[None, :, None],
-        )
-        return torch.where(count[:, None] > 0, mean + (0.5 * log_variance).exp() * noise, noise)
+        if self.draw == "prior":
+            return row_noise(seeds, (self.latent,))
+        return recalled(self.posteriors_, self.starts_, y, seeds, neighbours=self.draw == "interpolate")
 
     @torch.no_grad()
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
