@@ -43,6 +43,7 @@ class TextCodec:
     suffix: ClassVar[str] = ".txt"
     classical: ClassVar[tuple[Classical, ...]] = (
         *(arm("none"), arm("none", "beside"), arm("eda"), arm("eda", "beside"), arm("typos")),
+        Classical(name="splice", mixing=Choice(name="splice")),
         Classical(name="class names alone", names="alone"),
     )
 
