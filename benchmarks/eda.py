@@ -1,6 +1,6 @@
 """EDA's own experiment: 500 labelled texts, a network over words from scratch, with and without EDA, at equal steps.
 
-    python -m benchmarks.eda --data FOLDER [--sets sst2 subj] [--rows 500] [--seeds 5] [--steps 400]
+    python -m benchmarks.eda --data FOLDER [--sets sst2 subj] [--rows 500] [--seeds 5] [--steps 400] [--arm eda]
 
 FOLDER holds `text/sst2` and `text/subj` (train.csv and test.csv with text and label). Published (Wei and Zou 2019,
 arXiv:1901.11196): over five sets and two networks, recurrent and convolutional, with pretrained word vectors, 500 rows give 76.9
@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from augmind.core.feed import Feed
-from augmind.core.registry import make
+from augmind.core.registry import make, names
 from augmind.core.run import Run
 from augmind.core.types import Choice, Samples, Spec, as_features
 from augmind.modalities.text.codec import TextCodec
@@ -36,15 +36,17 @@ COPIES = 4
 """Copies by EDA of every row, for learners that take all rows at once."""
 
 
-def accuracy(codec: TextCodec, train: Samples, test: Samples, learner: Choice, transform: str, seed: int) -> float:
+def accuracy(codec: TextCodec, train: Samples, test: Samples, learner: Choice, arm: str, seed: int) -> float:
     """Points on the test rows."""
+    mixing = arm if arm in names("mixing") else "none"
+    transform = arm if mixing == "none" else "none"
     choice, views = make("transforms", Choice(name=transform)), None
     features = learner.name == "probe"
     if features and transform != "none":
         moved = [choice.apply(train.x, torch.zeros(len(train), 1), seed * 100 + i)[0] for i in range(COPIES)]
         views = as_features(Samples.real(torch.cat(moved), train.y.repeat(COPIES), z=torch.cat([codec.embed(x) for x in moved])))
     real, tested = (as_features(s) if features else s for s in (train, test))
-    feed = Feed(real=real, spec=codec.spec, codec=codec, transform=choice, mixing=make("mixing", Choice(name="none")), views=views)
+    feed = Feed(real=real, spec=codec.spec, codec=codec, transform=choice, mixing=make("mixing", Choice(name=mixing)), views=views)
     with tempfile.TemporaryDirectory() as folder:
         model = make("learners", learner).fit(feed, Run(folder=Path(folder), seed=seed))
     return 100 * float((model.predict(tested).argmax(1) == test.y).float().mean())
@@ -59,8 +61,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--backbone", default="minilm")
     parser.add_argument("--learners", nargs="+", default=list(LEARNERS), choices=list(LEARNERS))
+    parser.add_argument("--arm", default="eda")
     args = parser.parse_args()
-    print("| set | learner | without | with EDA | difference |\n|---|---|---|---|---|")
+    print(f"| set | learner | without | with {args.arm} | difference |\n|---|---|---|---|---|")
     for name in args.sets:
         train, test = (pd.read_csv(args.data / "text" / name / f"{part}.csv") for part in ("train", "test"))
         classes = tuple(sorted(train.label.unique()))
@@ -81,8 +84,8 @@ def main() -> None:
                 choice = LEARNERS[learner]
                 if choice.name == "textcnn":
                     choice = Choice(name=choice.name, settings={**choice.settings, "steps": args.steps})
-                for i, transform in enumerate(("none", "eda")):
-                    found[learner][i, seed] = accuracy(codec, drawn, tested, choice, transform, seed)
+                for i, arm in enumerate(("none", args.arm)):
+                    found[learner][i, seed] = accuracy(codec, drawn, tested, choice, arm, seed)
         for learner, values in found.items():
             cells = [f"{m:.1f} ± {h:.1f}" for m, h in (interval(values[0]), interval(values[1]))]
             m, h = interval(values[1] - values[0])

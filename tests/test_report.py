@@ -418,3 +418,13 @@ def test_runs_of_other_settings_stand_side_by_side_under_their_own_names():
         console.print(part)
     said = console.export_text()
     assert "settings that differ" in said and all(said.count(name) == 3 for name in names)
+
+
+def test_figures_of_texts_are_said_in_words_and_one_to_compare_with_has_no_better_way():
+    found = record()
+    for generator, own in zip(found["generators"], (0.4444, 0.2222), strict=False):
+        generator["quality"] |= {"self_bleu": {"value": own}, "self_bleu_real": {"value": own / 2}}
+    page = render(found)
+    assert "how much each row repeats the others" in page and "different words per word" not in page
+    heading = page[page.index("Self-BLEU of real rows") :].partition("</th>")[0]
+    assert "better" not in heading and '<span class="best">0.22</span>' in page and "<span>0.11</span>" in page

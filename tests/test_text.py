@@ -25,7 +25,7 @@ from augmind.data.load import load
 from augmind.learners.finetune import Finetune
 from augmind.modalities.text.backbones.select import shared
 from augmind.modalities.text.codec import TextCodec
-from augmind.modalities.text.figures import distinct, novel
+from augmind.modalities.text.figures import distinct, novel, self_bleu
 from augmind.modalities.text.personal import personal
 from augmind.modalities.text.read import MOST, NoText, read
 from augmind.modalities.text.synonyms import synonyms, table
@@ -254,6 +254,25 @@ def test_figures_of_variety_and_of_what_is_new():
     assert novel(["one two three four five", "six"], ["zero ONE two, three four"]) == 1 / 2 and novel(["a b"], ["a b"]) is None
     found = codec().figures(codec().encode(["one two three four"]), codec().encode(["one two three four five"]))
     assert found == {"distinct_1": 1.0, "distinct_2": 1.0, "novel_4_grams": 0.0}
+
+
+def test_self_bleu_is_that_of_sacrebleu_and_knows_copies_from_strangers():
+    from sacrebleu.metrics.bleu import BLEU
+
+    rng = np.random.default_rng(0)
+    rows = [" ".join(f"w{k}" for k in rng.integers(0, 12, rng.integers(1, 14))) for _ in range(40)] + ["味道很好。", "味道不好！", "alone"]
+    said = [" ".join(words(t)) for t in rows]
+    theirs = BLEU(effective_order=True, tokenize="none")
+    scores = [theirs.sentence_score(t, said[:i] + said[i + 1 :]).score / 100 for i, t in enumerate(said)]
+    assert self_bleu(rows) == pytest.approx(np.mean(scores), abs=1e-9)
+    assert self_bleu(["Same words, same row!", "same words same row"]) == pytest.approx(1.0) and self_bleu(["a b c", "d e f"]) == 0
+    assert self_bleu(["a b", "", "!!!"]) is None is self_bleu([])
+
+
+def test_self_bleu_is_taken_over_as_many_synthetic_as_real_rows():
+    real = codec().encode([f"one two number {i} three" for i in range(20)])
+    found = codec().figures(codec().encode(["the very same row"] * 4), real)
+    assert found["self_bleu"] == pytest.approx(1.0) and found["self_bleu_real"] == self_bleu([f"one two number {i} three" for i in (0, 5, 10, 15)])
 
 
 # Features

@@ -1,4 +1,4 @@
-"""What a person should know about how a dataset was read: coded findings AM101 to AM109, AM118, AM119 and AM126 to AM128."""
+"""What a person should know about how a dataset was read: coded findings AM101 to AM109, AM118, AM119 and AM126 to AM129."""
 
 from collections import Counter
 from statistics import median
@@ -11,6 +11,8 @@ from .sources import Found
 
 DARK = 65535 // 4
 """A set of 16-bit pictures whose brightest value is below this was probably scaled to fewer bits."""
+MIXED = 0.03
+"""Share of the rows from which a second language is worth a finding."""
 NO_LABEL = frozenset({"na", "n/a", "n.a.", "#n/a", "none", "null", "nil", "nan", "-", "?"})
 """What tables hold in place of a missing value, in lower case."""
 
@@ -73,7 +75,7 @@ def _converted(good: list[Row]) -> list[Finding]:
 
 
 def _cleaned(good: list[Row]) -> list[Finding]:
-    """What was taken out of texts, what of them is no plain text or looks personal; several scripts in one dataset."""
+    """What was taken out of texts, what of them is no plain text or looks personal; several scripts or languages in one dataset."""
     out = []
     if some := [r for r in good if "controls" in r.about]:
         text = f"control characters in {len(some)} row{'s' * (len(some) > 1)} became spaces: {', '.join(r.source for r in some[:3])}"
@@ -93,7 +95,21 @@ def _cleaned(good: list[Row]) -> list[Finding]:
     if len([s for s, n in scripts.items() if n > max(2, len(good) // 20)]) > 1:
         text = "texts in several scripts: " + ", ".join(f"{s} {n}" for s, n in scripts.most_common(5))
         out.append(Finding("AM126", "info", text, dict(scripts)))
-    return out
+    return out + _languages(good)
+
+
+def _languages(good: list[Row]) -> list[Finding]:
+    """Several languages, each of 3 % and three rows at least of those whose language can be told."""
+    told = [r for r in good if "language" in r.about]
+    counts = Counter(r.about["language"] for r in told)
+    several = [said for said, n in counts.most_common() if n >= max(3, MIXED * len(told))]
+    if len(several) < 2:
+        return []
+    shares = ", ".join(f"{said} {counts[said]}" for said in several)
+    text = f"texts in several languages: {shares} (of {len(good) - len(told)} rows it cannot be told)"
+    first = next(r for r in told if r.about["language"] == several[1])
+    about = {"languages": dict(counts), "rows": [r.id for r in told if r.about["language"] != several[0]]}
+    return [Finding("AM129", "info", f"{text}; the first in '{several[1]}' is {first.source}", about)]
 
 
 def _dark(good: list[Row]) -> list[Finding]:

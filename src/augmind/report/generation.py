@@ -12,6 +12,8 @@ CLASSES = 100
 """Most classes listed one by one."""
 OPEN_CLASSES = 12
 """Classes whose gallery is open at once; the others fold out."""
+DIRECTIONS = {True: ("↑", "higher is better"), False: ("↓", "lower is better"), None: ("", "")}
+"""How the heading of a figure says which way is better."""
 CURVES = 6
 """Most training curves drawn of one generator."""
 
@@ -192,10 +194,10 @@ def quality_view(generators: list[dict[str, Any]]) -> dict[str, Any]:
     for i, scale in enumerate(scales):
         column = [r["cells"][i] for r in rows]
         finite = [c["x"] for c in column if c["x"] is not None]
-        top = (max(finite) if scale.up else min(finite)) if len(set(finite)) > 1 else None
+        top = (max(finite) if scale.up else min(finite)) if len(set(finite)) > 1 and scale.up is not None else None
         for c in column:
             c["best"] = c["x"] is not None and c["x"] == top
-    return {"headings": [(s.label, "↑" if s.up else "↓", "higher is better" if s.up else "lower is better") for s in scales], "rows": rows}
+    return {"headings": [(s.label, *DIRECTIONS[s.up]) for s in scales], "rows": rows, "meanings": [(s.label, s.about) for s in scales if s.about]}
 
 
 def wanted_view(record: dict[str, Any]) -> list[dict[str, Any]]:

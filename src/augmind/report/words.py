@@ -13,12 +13,15 @@ JOINERS = {"\u200c", "\u200d"}
 
 @dataclass(frozen=True)
 class Scale:
-    """How a metric is shown: times `factor`, with `digits` decimals; `up` says that higher is better."""
+    """How a metric is shown: times `factor`, with `digits` decimals; `up` says that higher is better, None that neither is.
+
+    `about` says what it is, in plain words."""
 
     label: str
     factor: float = 100.0
     digits: int = 1
-    up: bool = True
+    up: bool | None = True
+    about: str = ""
 
     @property
     def unit(self) -> str:
@@ -47,9 +50,11 @@ QUALITY = {
     "recall": Scale("Recall", factor=1.0, digits=2),
     "density": Scale("Density", factor=1.0, digits=2),
     "coverage": Scale("Coverage", factor=1.0, digits=2),
-    "distinct_1": Scale("Distinct-1", factor=1.0, digits=2),
-    "distinct_2": Scale("Distinct-2", factor=1.0, digits=2),
-    "novel_4_grams": Scale("New runs of 4 words", factor=1.0, digits=2),
+    "distinct_1": Scale("Distinct-1", factor=1.0, digits=2, about="different words per word: low where the same words come again and again"),
+    "distinct_2": Scale("Distinct-2", factor=1.0, digits=2, about="the same for pairs of words"),
+    "novel_4_grams": Scale("New runs of 4 words", factor=1.0, digits=2, about="share of the runs of four words that no real row has"),
+    "self_bleu": Scale("Self-BLEU", factor=1.0, digits=2, up=False, about="how much each row repeats the others, from 0 to 1 (all are the same)"),
+    "self_bleu_real": Scale("Self-BLEU of real rows", factor=1.0, digits=2, up=None, about="the same for as many real rows, to compare with"),
 }
 KNOWLEDGE = {
     "rows": "the labelled rows",

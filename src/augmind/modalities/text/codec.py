@@ -12,7 +12,7 @@ from torch import Tensor
 from augmind.core.errors import WrongSpec
 from augmind.core.types import Backbone, Choice, Classical, Spec
 
-from .figures import distinct, novel
+from .figures import distinct, novel, self_bleu
 from .rows import rows_of, texts_of
 from .words import joined, pieces, script, spoken, words
 
@@ -43,6 +43,7 @@ class TextCodec:
     suffix: ClassVar[str] = ".txt"
     classical: ClassVar[tuple[Classical, ...]] = (
         *(arm("none"), arm("none", "beside"), arm("eda"), arm("eda", "beside"), arm("typos")),
+        Classical(name="splice", mixing=Choice(name="splice")),
         Classical(name="class names alone", names="alone"),
     )
 
@@ -91,9 +92,16 @@ class TextCodec:
         return [f'<span class="text" dir="auto">{t}</span>' for t in told]
 
     def figures(self, x: UInt8[Tensor, "n length"], real: UInt8[Tensor, "m length"]) -> dict[str, float]:
-        """Distinct-1 and -2, and the share of runs of four words that no real row has."""
-        texts = self.decode(x)
-        found = {"distinct_1": distinct(texts, 1), "distinct_2": distinct(texts, 2), "novel_4_grams": novel(texts, self.decode(real))}
+        """Distinct-1 and -2, the share of runs of four words that no real row has, and self-BLEU, over as many synthetic as real rows."""
+        texts, known = self.decode(x), self.decode(real)
+        n = min(len(texts), len(known))
+        found = {
+            "distinct_1": distinct(texts, 1),
+            "distinct_2": distinct(texts, 2),
+            "novel_4_grams": novel(texts, known),
+            "self_bleu": self_bleu(spaced(texts, n)),
+            "self_bleu_real": self_bleu(spaced(known, n)),
+        }
         return {name: value for name, value in found.items() if value is not None}
 
     def named(self, meanings: Sequence[str]) -> list[tuple[str, int]]:
@@ -109,6 +117,11 @@ class TextCodec:
     def variants(self, x: Shaped[Tensor, "n length"]) -> list[Tensor]:
         """The rows themselves."""
         return [x]
+
+
+def spaced(texts: list[str], n: int) -> list[str]:
+    """`n` of the texts at even distances."""
+    return [texts[i * len(texts) // n] for i in range(n)]
 
 
 def marked(text: str, other: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .personal import personal
+from .tongue import language_of
 from .words import script, words
 
 MOST = 8192
@@ -42,6 +43,8 @@ def read(value: Any) -> Text:
         raise NoText(f"it has {size:,} bytes; at most {MOST:,} are read")
     facts: dict[str, Any] = {"words": len(words(text)), "characters": len(text), "script": script(text)}
     facts |= {"controls": removed} if removed else {}
+    if said := language_of(text):
+        facts["language"] = said
     if marks := len(MARKUP.findall(text)):
         facts["markup"] = marks
     if found := personal(text):

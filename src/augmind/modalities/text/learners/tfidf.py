@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from augmind.core.feed import Feed
 from augmind.core.folds import inner_folds
@@ -31,9 +32,10 @@ ABSENT = -30.0
 class Tfidf(Learner):
     """Logistic regression on TF-IDF with sublinear counts, rows of length one, of hashed grams (Joachims 1998; arXiv:0902.2206).
 
-    Rarity is counted on the real rows alone, with one added to each count. A transform is applied to `copies` copies of every row,
-    which together weigh as much as the rows themselves would. `penalty` multiplies half the squared weights beside the mean loss; 0:
-    chosen by cross-validation on the real rows alone. Pairs of a consistency term are not looked at.
+    Rarity is counted on the real rows alone, with one added to each count. A transform and a mixing, which of tokens leaves labels as
+    they are, are applied to `copies` copies of every row, which together weigh as much as the rows themselves would. `penalty` multiplies
+    half the squared weights beside the mean loss; 0: chosen by cross-validation on the real rows alone. Pairs of a consistency term
+    are not looked at.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"tokens"})
@@ -108,12 +110,13 @@ def counted(codec: Codec, x: Tensor) -> "csr_matrix":
 
 
 def with_copies(feed: Feed, copies: int, seed: int) -> Feed:
-    """The feed with transformed copies of its real rows, where it transforms them at all."""
-    if feed.transform.name() == "none":
+    """The feed with transformed and mixed copies of its real rows, where it transforms or mixes them at all."""
+    if feed.transform.name() == feed.mixing.name() == "none":
         return feed
-    blank, views = torch.zeros(len(feed.real), 1), None
+    soft, views = one_hot(feed.real.y, len(feed.spec.classes)).float(), None
     for i in range(copies):
-        x, _ = feed.transform.apply(feed.real.x, blank, stable_seed(seed, i))
+        x, _ = feed.transform.apply(feed.real.x, soft, stable_seed(seed, i))
+        x, _ = feed.mixing.apply(x, soft, stable_seed(seed, i, "mixing"))
         more = replace(feed.real, x=x)
         views = more if views is None else views + more
     return replace(feed, views=views)

@@ -29,9 +29,9 @@ def edited(x: UInt8[Tensor, "n length"], seed: int, name: str, edit: Callable[[s
     return codec.encode([edit(text, rng) for text in codec.decode(x)]) if len(x) else torch.clone(x)
 
 
-def by_words(text: str, rng: Rng, edits: tuple[Edit, ...], part: float) -> str:
-    """One of these edits on `part` of the words, one word at least; a text without words stays as it is."""
-    found, gaps = pieces(text)
+def by_words(text: str, rng: Rng, edits: tuple[Edit, ...], part: float, cut: Callable[[str], tuple[list[str], list[str]]] = pieces) -> str:
+    """One of these edits on `part` of the words into which `cut` cuts a text, one word at least; a text without words stays as it is."""
+    found, gaps = cut(text)
     if not found:
         return text
     edit = edits[int(rng.integers(len(edits)))]
