@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas
 
     from .conduct import Until
-    from .config import Plan
     from .core.pool import Item
     from .data.dataset import Dataset
     from .data.health import Health
@@ -148,6 +147,10 @@ class Finished:
         from .data.export import export
         from .handover import handed_over
 
+        if "target" in recorded(self.folder)["config"]:
+            from .parallel import handover
+
+            return handover.export(self.folder, Path(out), to, rows)
         return export(handed_over(self.intact(), rows), Path(out), to)
 
     def intact(self) -> "Job":
@@ -191,18 +194,26 @@ def expand(
     dry_run: bool = False,
     until: "Until" = "report",
     watch: "Callable[[Item, str], None] | None" = None,
-    on_plan: "Callable[[Plan], None] | None" = None,
+    on_plan: "Callable[[Any], None] | None" = None,
     **options: Any,
 ) -> Finished:
     """The whole job: cleans, seals, imagines, screens, compares, reports. The same call continues an interrupted run.
 
-    `options` are the fields of `augmind.config.Config`: preset, seed, generators, learner, want, budget, size, group, ...
-    `out` defaults to `runs/NAME`. Raises an `AugmindError` whose message says what to do.
+    `options` are the fields of `augmind.config.Config`: preset, seed, generators, learner, want, budget, size, group, ...; with `target`, the
+    column of translations, those of `augmind.parallel.config.Wish`. `out` defaults to `runs/NAME`.
+    Raises an `AugmindError` whose message says what to do.
     """
     from . import conduct as whole
 
-    made = config(data=str(data), **options)
     folder = Path(out) if out else Path("runs") / (Path(str(data)).name.split(".")[0] or "data")
+    if options.get("target"):
+        from .parallel import conduct as pairs
+        from .parallel.config import wish
+
+        until_pairs = "plan" if dry_run or until == "plan" else "report"
+        asked = wish(data=str(data), **options)
+        return Finished(pairs.expand(asked, folder, until=until_pairs, watch=watch or whole.ignore, on_plan=on_plan or whole.ignore).folder)
+    made = config(data=str(data), **options)
     job = whole.expand(made, folder, until="plan" if dry_run else until, watch=watch or whole.ignore, on_plan=on_plan or whole.ignore)
     return Finished(job.folder)
 

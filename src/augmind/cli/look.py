@@ -99,11 +99,15 @@ def report(folder: Path, *, show: Annotated[bool, Parameter(name=["--open"], neg
         Show the page in a browser.
     """
     from augmind.api import Finished
-    from augmind.record import conclude
+    from augmind.config import recorded
 
     finished = Finished(folder)
     _ = finished.record
     finished.intact()
+    if "target" in recorded(folder)["config"]:
+        from augmind.parallel.record import conclude
+    else:
+        from augmind.record import conclude
     conclude(str(folder))
     finish(finished, as_json=False)
     if show:
