@@ -72,6 +72,20 @@ class Finished:
         return read_json(path)
 
     @property
+    def of_pairs(self) -> bool:
+        """Whether it is a run of translations (`target`)."""
+        return "target" in recorded(self.folder)["config"]
+
+    def of_classes(self) -> "Job":
+        """The run folder. Raises `UsageError` for a run of translations."""
+        from .job import Job
+
+        if self.of_pairs:
+            text = f"'{self.folder}' is a run of translations, which has no classes"
+            raise UsageError(text, help="look at its report.html, report.json and corpus.parquet")
+        return Job(self.folder)
+
+    @property
     def verdict(self) -> dict[str, Any]:
         return self.record["verdict"]
 
@@ -83,10 +97,9 @@ class Finished:
     @property
     def searches(self) -> list[dict[str, Any]]:
         """What the search of each fold and learner found: winner, classical (the best without synthetic rows), best, importance."""
-        from .job import Job
         from .searched import winners
 
-        return winners(Job(self.folder))
+        return winners(self.of_classes())
 
     def frame(self) -> "pandas.DataFrame":
         """Every measurement: learner, arm, fold, seed, metric, value."""
@@ -103,11 +116,10 @@ class Finished:
 
         `drawn_for` tells why: "comparison" (the fold that is handed over), "wanted" (--want) or "sample".
         """
-        from .job import Job
         from .pipeline import handover_shards
 
         out = dict[str, list[Any]]()
-        for purpose, path in handover_shards(Job(self.folder)):
+        for purpose, path in handover_shards(self.of_classes()):
             rows = read_table(path / "table.parquet")
             for k, v in {**rows, "drawn_for": [purpose] * len(rows["seed"])}.items():
                 out.setdefault(k, []).extend(v)
@@ -129,7 +141,7 @@ class Finished:
         """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes."""
         from .draw_more import draw_more
 
-        _ = self.record
+        _ = self.record, self.of_classes()
         job = self.intact()
         if label not in job.spec.classes:
             raise unknown("class", label, job.spec.classes)
@@ -147,7 +159,7 @@ class Finished:
         from .data.export import export
         from .handover import handed_over
 
-        if "target" in recorded(self.folder)["config"]:
+        if self.of_pairs:
             from .parallel import handover
 
             return handover.export(self.folder, Path(out), to, rows)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .config import Config, Plan, asked_of, asked_transforms, plan_of, recorded
-from .core.errors import AugmindError, UsageError
+from .core.errors import AugmindError
 from .core.folds import inner_folds
 from .core.plugin import Generator, Learner
 from .core.registry import find
@@ -37,8 +37,6 @@ class Job:
 
     @cached_property
     def config(self) -> Config:
-        if "target" in self.record["config"]:
-            raise UsageError(f"'{self.folder}' is a run of translations, which has no classes", help="look at its report.html and report.json")
         return Config(**self.record["config"])
 
     @cached_property

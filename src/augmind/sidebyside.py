@@ -8,14 +8,12 @@ from rich.text import Text
 
 from .api import Finished
 from .config import recorded
-from .core.errors import UsageError
 
 
 def side_by_side(folders: list[Path]) -> dict[str, Any]:
     """Arms and verdicts of every run, and the settings in which they are not all equal."""
-    if of_pairs := [str(f) for f in folders if "target" in recorded(f)["config"]]:
-        text = f"'{of_pairs[0]}' is a run of translations, and runs are compared by balanced accuracy"
-        raise UsageError(text, help="look at its report.html")
+    for folder in folders:
+        Finished(folder).of_classes()
     records = {str(f): Finished(f).record for f in folders}
     settings = {str(f): recorded(f)["config"] for f in folders}
     keys = sorted({k for s in settings.values() for k in s})

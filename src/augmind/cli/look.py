@@ -99,12 +99,11 @@ def report(folder: Path, *, show: Annotated[bool, Parameter(name=["--open"], neg
         Show the page in a browser.
     """
     from augmind.api import Finished
-    from augmind.config import recorded
 
     finished = Finished(folder)
     _ = finished.record
     finished.intact()
-    if "target" in recorded(folder)["config"]:
+    if finished.of_pairs:
         from augmind.parallel.record import conclude
     else:
         from augmind.record import conclude
