@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas
 
     from .conduct import Until
-    from .config import Plan
     from .core.pool import Item
     from .data.dataset import Dataset
     from .data.health import Health
@@ -73,6 +72,20 @@ class Finished:
         return read_json(path)
 
     @property
+    def of_pairs(self) -> bool:
+        """Whether it is a run of translations (`target`)."""
+        return "target" in recorded(self.folder)["config"]
+
+    def of_classes(self) -> "Job":
+        """The run folder. Raises `UsageError` for a run of translations."""
+        from .job import Job
+
+        if self.of_pairs:
+            text = f"'{self.folder}' is a run of translations, which has no classes"
+            raise UsageError(text, help="look at its report.html, report.json and corpus.parquet")
+        return Job(self.folder)
+
+    @property
     def verdict(self) -> dict[str, Any]:
         return self.record["verdict"]
 
@@ -84,10 +97,9 @@ class Finished:
     @property
     def searches(self) -> list[dict[str, Any]]:
         """What the search of each fold and learner found: winner, classical (the best without synthetic rows), best, importance."""
-        from .job import Job
         from .searched import winners
 
-        return winners(Job(self.folder))
+        return winners(self.of_classes())
 
     def frame(self) -> "pandas.DataFrame":
         """Every measurement: learner, arm, fold, seed, metric, value."""
@@ -104,11 +116,10 @@ class Finished:
 
         `drawn_for` tells why: "comparison" (the fold that is handed over), "wanted" (--want) or "sample".
         """
-        from .job import Job
         from .pipeline import handover_shards
 
         out = dict[str, list[Any]]()
-        for purpose, path in handover_shards(Job(self.folder)):
+        for purpose, path in handover_shards(self.of_classes()):
             rows = read_table(path / "table.parquet")
             for k, v in {**rows, "drawn_for": [purpose] * len(rows["seed"])}.items():
                 out.setdefault(k, []).extend(v)
@@ -130,7 +141,7 @@ class Finished:
         """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes."""
         from .draw_more import draw_more
 
-        _ = self.record
+        _ = self.record, self.of_classes()
         job = self.intact()
         if label not in job.spec.classes:
             raise unknown("class", label, job.spec.classes)
@@ -148,6 +159,10 @@ class Finished:
         from .data.export import export
         from .handover import handed_over
 
+        if self.of_pairs:
+            from .parallel import handover
+
+            return handover.export(self.folder, Path(out), to, rows)
         return export(handed_over(self.intact(), rows), Path(out), to)
 
     def intact(self) -> "Job":
@@ -191,18 +206,26 @@ def expand(
     dry_run: bool = False,
     until: "Until" = "report",
     watch: "Callable[[Item, str], None] | None" = None,
-    on_plan: "Callable[[Plan], None] | None" = None,
+    on_plan: "Callable[[Any], None] | None" = None,
     **options: Any,
 ) -> Finished:
     """The whole job: cleans, seals, imagines, screens, compares, reports. The same call continues an interrupted run.
 
-    `options` are the fields of `augmind.config.Config`: preset, seed, generators, learner, want, budget, size, group, ...
-    `out` defaults to `runs/NAME`. Raises an `AugmindError` whose message says what to do.
+    `options` are the fields of `augmind.config.Config`: preset, seed, generators, learner, want, budget, size, group, ...; with `target`, the
+    column of translations, those of `augmind.parallel.config.Wish`. `out` defaults to `runs/NAME`.
+    Raises an `AugmindError` whose message says what to do.
     """
     from . import conduct as whole
 
-    made = config(data=str(data), **options)
     folder = Path(out) if out else Path("runs") / (Path(str(data)).name.split(".")[0] or "data")
+    if options.get("target"):
+        from .parallel import conduct as pairs
+        from .parallel.config import wish
+
+        until_pairs = "plan" if dry_run or until == "plan" else "report"
+        asked = wish(data=str(data), **options)
+        return Finished(pairs.expand(asked, folder, until=until_pairs, watch=watch or whole.ignore, on_plan=on_plan or whole.ignore).folder)
+    made = config(data=str(data), **options)
     job = whole.expand(made, folder, until="plan" if dry_run else until, watch=watch or whole.ignore, on_plan=on_plan or whole.ignore)
     return Finished(job.folder)
 

@@ -64,8 +64,8 @@ def worked_on(job: Job) -> bool:
     return any(not name.startswith("prepare-") for name in job.store.finished())
 
 
-def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """A run folder goes on only with the data and the settings that it was begun with."""
+def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
+    """A run folder goes on only with the data and the settings that it was begun with; `defaults` are those of its kind of settings."""
     if old["data"] != new["data"]:
         raise UsageError(f"'{out}' belongs to another dataset: {old['data']}", help="give another --out")
     if old["stamp"] != new["stamp"]:
@@ -73,9 +73,10 @@ def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if old["augmind"] != new["augmind"]:
         text = f"'{out}' was begun with augmind {old['augmind']}; this is {new['augmind']}"
         raise UsageError(text, help=f"give another --out, or install augmind {old['augmind']} to continue it")
-    defaults = Config.model_validate({"data": old["data"]}).model_dump(mode="json")
+    if defaults is None:
+        defaults = Config.model_validate({"data": old["data"]}).model_dump(mode="json")
     a, b = defaults | old["config"], new["config"]
-    changed = [f"{k}: {a[k]} then, {b[k]} now" for k in b if a[k] != b[k]]
+    changed = [f"{k}: {a.get(k)} then, {b[k]} now" for k in b if a.get(k) != b[k]]
     if changed:
         raise UsageError(
             f"'{out}' was begun with other settings ({'; '.join(changed)})", help=f"give another --out, or continue it with: augmind resume {out}"

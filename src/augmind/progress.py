@@ -4,15 +4,23 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from .config import Plan
 from .core.pool import Item
 from .core.run import Events
 from .cost import STEP_SECONDS
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """All that is asked of a plan: the training steps of each plug-in."""
+
+    @property
+    def steps(self) -> dict[str, int]: ...
+
 
 QUIET_SECONDS = 30.0
 """Between two lines where the output is not a terminal."""
@@ -54,7 +62,7 @@ class Display:
             self.thread.join(timeout=2)
             self.columns.stop()
 
-    def expect(self, items: list[Item], plan: Plan) -> None:
+    def expect(self, items: list[Item], plan: Planned) -> None:
         """What is coming, with the weight of each piece for the ETA."""
         self.weights = {i.name: weight(i, plan) for i in items}
         self.started = time.monotonic()
@@ -126,7 +134,7 @@ def matches(name: str, label: str) -> bool:
     return bool(words) and words[0] == first and all(w in words for w in rest)
 
 
-def weight(item: Item, plan: Plan) -> float:
+def weight(item: Item, plan: Planned) -> float:
     """Expected seconds of a piece of work, for the ETA alone."""
     kind, args = item.name.split()[0], item.args
     name = args.get("generator") or args.get("learner") or ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 
 from .appraise import calibration, quality_of
 from .compare import SEARCHED, arms, arms_with_rows, best_learner, inner_scores, kept, policy_of, predictions, primary
@@ -300,7 +301,13 @@ def verdict_record(job: Job, v: Verdict) -> dict[str, Any]:
 
 def command(job: Job) -> str:
     """The command line that makes this run again."""
-    c, parts = job.config, ["augmind expand", quoted(job.record["data"]), "--out", quoted(str(job.folder))]
+    c = job.config
+    return spelled(c, job.record["data"], job.folder) + (f" --budget {c.budget:g}s" if c.budget else "")
+
+
+def spelled(c: BaseModel, data: str, folder: Path) -> str:
+    """`augmind expand` with every setting that differs from its default."""
+    parts = ["augmind expand", quoted(data), "--out", quoted(str(folder))]
     fields = type(c).model_fields
     for name in fields:
         value = getattr(c, name)
@@ -317,7 +324,7 @@ def command(job: Job) -> str:
             parts += [flag, quoted(",".join(value))]
         else:
             parts += [flag, quoted(str(value))]
-    return " ".join(parts) + (f" --budget {c.budget:g}s" if c.budget else "")
+    return " ".join(parts)
 
 
 def quoted(text: str) -> str:

@@ -12,6 +12,8 @@ from .config import recorded
 
 def side_by_side(folders: list[Path]) -> dict[str, Any]:
     """Arms and verdicts of every run, and the settings in which they are not all equal."""
+    for folder in folders:
+        Finished(folder).of_classes()
     records = {str(f): Finished(f).record for f in folders}
     settings = {str(f): recorded(f)["config"] for f in folders}
     keys = sorted({k for s in settings.values() for k in s})

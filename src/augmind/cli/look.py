@@ -99,11 +99,14 @@ def report(folder: Path, *, show: Annotated[bool, Parameter(name=["--open"], neg
         Show the page in a browser.
     """
     from augmind.api import Finished
-    from augmind.record import conclude
 
     finished = Finished(folder)
     _ = finished.record
     finished.intact()
+    if finished.of_pairs:
+        from augmind.parallel.record import conclude
+    else:
+        from augmind.record import conclude
     conclude(str(folder))
     finish(finished, as_json=False)
     if show:

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from augmind.core.errors import NothingLeft
+from augmind.core.errors import NothingLeft, UsageError
 
+from . import parallel
 from .app import app, err, out
 from .options import (
     COLUMNS,
+    DATA,
     PROOFS,
     ROWS,
     SEARCH,
@@ -70,6 +72,8 @@ def expand(
     out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
     work: Work = WORKS,
     want: Annotated[list[str] | None, Several, Parameter(group=WORK)] = None,
+    target: Annotated[str | None, Parameter(group=DATA)] = None,
+    unlabelled: Annotated[str | None, Parameter(group=DATA)] = None,
     way: Way = WAY,
     columns: Columns = COLUMNS,
     rows: Rows = ROWS,
@@ -90,6 +94,7 @@ def expand(
         augmind expand photos/ --want spoons=500 forks=200 --budget 20m
         augmind expand scans.csv --label diagnosis --group patient --learner probe,finetune
         augmind expand photos/ --search --trials 60
+        augmind expand pairs.csv --text en --target de
 
     Parameters
     ----------
@@ -99,6 +104,10 @@ def expand(
         The run folder (default: runs/NAME).
     want
         How many synthetic rows of which class to hand over: spoons=500 forks=200.
+    target
+        The column that holds the translation of --text: what helps a translator is proven, by chrF and BLEU, instead of a classifier.
+    unlabelled
+        With --target: a text file of one sentence a line, or a table, in the language of the translations, to be translated back.
     search
         Find the policy by Bayesian search on inner folds first, and compare that (see augmind search --help).
     dry_run
@@ -108,7 +117,9 @@ def expand(
     as_json
         Print report.json's verdict as one JSON object.
     """
-    said = {"want": numbers("--want", want), "search": search or None}
+    if unlabelled and not target:
+        raise UsageError("--unlabelled is for translations, and no --target is named", help="add --target COLUMN, or leave it out")
+    said = {"want": numbers("--want", want), "search": search or None, "target": target, "unlabelled": unlabelled}
     options = together(columns, rows, work, way, proof, tries) | said
     run(data, out_folder, options, until="plan" if dry_run else "report", quiet=quiet, as_json=as_json)
 
@@ -129,12 +140,14 @@ def run(
     from augmind.progress import Display
 
     folder = folder or Path("runs") / (Path(str(data).rstrip("/")).name.split(".")[0] or "data")
+    translations = bool(options.get("target"))
     with Display(err, folder, quiet) as display:
 
         def on_plan(plan: Any) -> None:
             if not quiet:
-                show_plan(plan, folder)
-            display.expect([] if until == "plan" else whole.foreseen(Job(folder)), plan)
+                (parallel.show_plan if translations else show_plan)(plan, folder)
+            coming = parallel.foreseen(folder) if translations else whole.foreseen(Job(folder))
+            display.expect([] if until == "plan" else coming, plan)
 
         finished = api.expand(data, folder, until=until, watch=display, on_plan=on_plan, **options)
     if until == "plan":

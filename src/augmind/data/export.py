@@ -12,7 +12,7 @@ import re
 import shutil
 import tarfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,18 @@ def export(bundle: Bundle, out: Path, to: str) -> Path:
         formats = {"csv": csv_table, "jsonl": jsonl, **formats}
     if to not in formats:
         raise unknown("format", to, formats)
+
+    def fill(tmp: Path) -> None:
+        formats[to](bundle, tmp)
+        policy = bundle.record["verdict"]["policy"]
+        (tmp / "policy.json").write_text(json.dumps(policy, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        (tmp / "README.md").write_text(card(bundle.name, bundle.spec, counts(bundle), bundle.record, to), "utf-8")
+
+    return into_folder(out, fill)
+
+
+def into_folder(out: Path, fill: Callable[[Path], None]) -> Path:
+    """A new folder that `fill` has filled, all of it or nothing. Raises `UsageError` for one that is not empty."""
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"'{out}' exists and is not an empty folder", help="give another --out; nothing is ever overwritten")
     make_folder(out.parent)
@@ -85,10 +97,7 @@ def export(bundle: Bundle, out: Path, to: str) -> Path:
         try:
             shutil.rmtree(tmp, ignore_errors=True)
             tmp.mkdir(parents=True)
-            formats[to](bundle, tmp)
-            policy = bundle.record["verdict"]["policy"]
-            (tmp / "policy.json").write_text(json.dumps(policy, indent=1, ensure_ascii=False) + "\n", "utf-8")
-            (tmp / "README.md").write_text(card(bundle.name, bundle.spec, counts(bundle), bundle.record, to), "utf-8")
+            fill(tmp)
             sync_below(tmp)
             if out.is_dir():
                 out.rmdir()

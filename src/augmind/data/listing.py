@@ -75,7 +75,7 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     column, label, texts = _roles(table, columns)
     group = _named(table, columns.group, "group", ()) if columns.group else None
     labels = _labels(table, label)
-    splits, split_column = _splits(table, columns, split)
+    splits, split_column = splits_of(table, columns, split)
     groups = ["" if g is None else str(g) for g in table.values(group)] if group else [""] * len(labels)
     entries = [Entry(source=f"{table.name}:{n}", status="corrupt", reason=why) for n, why in table.bad.items()]
     whole = table.texts(column)
@@ -140,9 +140,14 @@ def _content(table: Table, columns: Columns) -> tuple[str, bool]:
     return _named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture", PICTURE_NAMES), False
 
 
+def named_column(table: Table, name: str, role: str) -> str:
+    """The column of this name. Raises `DataError` where there is none, or more than one."""
+    return _named(table, name, role, ())
+
+
 def _named(table: Table, wanted: str | None, role: str, usual: tuple[str, ...]) -> str:
     known = ", ".join(f"'{c}'" for c in table.columns) or "none"
-    flag = {"picture": "--column or, for texts, --text", "text": "--text", "label": "--label", "group": "--group", "split": "--split"}[role]
+    flag = {"picture": "--column or, for texts, --text"}.get(role, f"--{role}")
     if wanted is not None and wanted not in table.columns:
         hint = unknown("column", wanted, table.columns).help.partition("known:")[0]
         raise DataError(f"'{table.name}' has no column '{wanted}'", help=f"{hint}its columns are {known}")
@@ -156,7 +161,7 @@ def _named(table: Table, wanted: str | None, role: str, usual: tuple[str, ...]) 
     return wanted
 
 
-def _splits(table: Table, columns: Columns, default: str) -> tuple[list[str], str]:
+def splits_of(table: Table, columns: Columns, default: str) -> tuple[list[str], str]:
     """The split of each row, and the column that tells it if one does."""
     lower = {c.strip().lower(): c for c in table.columns}
     column = _named(table, columns.split, "split", ()) if columns.split else next((lower[s] for s in SPLIT_NAMES if s in lower), None)

@@ -80,7 +80,7 @@ def verdict_view(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "badge": badge(verdict),
         "sentence": clean(verdict.get("sentence") or "This run has no verdict: the comparison was not made or did not finish."),
-        "metric": scale.label.lower(),
+        "metric": scale.spoken,
         "points": points,
         "gain": plain(verdict.get("gain"), scale, sign=True),
         "interval": interval(low, high, scale, sign=True),

@@ -192,8 +192,8 @@ def results_view(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "learners": views,
         "kinds": [k for k in ("real", "classical", "control", "synthetic") if k in kinds],
-        "primary": scale_of(primary_of(record)).label.lower(),
-        "unit": "percentage points" if scale_of(primary_of(record)).unit else "units of the metric",
+        "primary": scale_of(primary_of(record)).spoken,
+        "unit": "percentage points" if scale_of(primary_of(record)).unit else f"points of {scale_of(primary_of(record)).spoken}",
         "up": scale_of(primary_of(record)).up,
         "level": level_of(record),
         "knowledge": list(KNOWLEDGE.values()),

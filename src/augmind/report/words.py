@@ -28,6 +28,11 @@ class Scale:
         return "%" if self.factor == 100 else ""
 
     @property
+    def spoken(self) -> str:
+        """The label inside a sentence; abbreviations stay as they are."""
+        return self.label.lower() if self.label[1:].islower() else self.label
+
+    @property
     def heading(self) -> str:
         return f"{self.label}, %" if self.unit else self.label
 
@@ -42,6 +47,8 @@ METRICS = {
     "pr_auc": Scale("PR-AUC"),
     "ece": Scale("Calibration error", up=False),
     "log_loss": Scale("Log loss", factor=1.0, digits=3, up=False),
+    "chrf": Scale("chrF", factor=1.0),
+    "bleu": Scale("BLEU", factor=1.0),
 }
 QUALITY = {
     "frechet": Scale("Fréchet distance", factor=1.0, digits=1, up=False),

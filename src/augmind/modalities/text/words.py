@@ -46,6 +46,11 @@ def joined(found: list[str], gaps: list[str]) -> str:
     return "".join(gap + word for gap, word in zip(gaps, found, strict=False)) + gaps[-1]
 
 
+def plain(text: str) -> str:
+    """A text without regard to case and spaces."""
+    return " ".join(text.casefold().split())
+
+
 def spoken(name: str) -> str:
     """The name of a class as one says it."""
     return name.replace("_", " ").strip()

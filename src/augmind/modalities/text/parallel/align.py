@@ -1,0 +1,88 @@
+"""Which words translate which: IBM model 1 (Brown et al. 1993, Computational Linguistics 19), learnt from pairs by expectation maximisation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from augmind.modalities.text.words import words
+
+ROUNDS = 8
+BACKGROUND = 0.1
+"""Part of the probability of a word that comes from how frequent it is, whatever it translates."""
+
+
+def spoken(text: str) -> list[str]:
+    """The words in lower case, or the letters of a text without words."""
+    return words(text.lower()) or list(text)
+
+
+@dataclass(frozen=True)
+class Model1:
+    """p(word of the other language | word); `chance` is how frequent words of the other language are. The word None translates nothing."""
+
+    table: dict[tuple[str | None, str], float]
+    chance: dict[str, float]
+
+    def score(self, text: str, other: str) -> float:
+        """Mean over the words of `other` of the log of how much likelier each is beside this text than anywhere."""
+        given, said = [None, *spoken(text)], spoken(other)
+        if not said:
+            return float(np.log(BACKGROUND))
+        rare = min(self.chance.values(), default=1.0)
+        found = []
+        for word in said:
+            u = self.chance.get(word, rare)
+            p = sum(self.table.get((g, word), 0.0) for g in given) / len(given)
+            found.append(np.log(BACKGROUND + (1 - BACKGROUND) * p / u))
+        return float(np.mean(found))
+
+
+def learnt(texts: Sequence[str], others: Sequence[str]) -> Model1:
+    """The model of these pairs."""
+    names: dict[tuple[str | None, str], int] = {}
+    heads: dict[str | None, int] = {None: 0}
+    counts: dict[str, int] = {}
+    pair, place = list[int](), list[int]()
+    places = 0
+    for text, other in zip(texts, others, strict=True):
+        given = [None, *spoken(text)]
+        for g in given:
+            heads.setdefault(g, len(heads))
+        for word in spoken(other):
+            counts[word] = counts.get(word, 0) + 1
+            pair += [names.setdefault((g, word), len(names)) for g in given]
+            place += [places] * len(given)
+            places += 1
+    link, at = np.array(pair, dtype=np.int64), np.array(place, dtype=np.int64)
+    head = np.array([heads[g] for g, _ in names], dtype=np.int64)
+    p = 1 / np.bincount(head, minlength=len(heads))[head]
+    for _ in range(ROUNDS):
+        p = maximised(p, link, at, head)
+    total = sum(counts.values())
+    return Model1(dict(zip(names, p.tolist(), strict=True)), {word: n / total for word, n in counts.items()})
+
+
+def maximised(p: Float[np.ndarray, " k"], link: np.ndarray, at: np.ndarray, head: np.ndarray) -> Float[np.ndarray, " k"]:
+    """One round: every word of the other language is dealt to the words that may have given it, then counted."""
+    weight = p[link]
+    weight = weight / np.bincount(at, weight)[at]
+    counts = np.bincount(link, weight, minlength=len(p))
+    return counts / np.bincount(head, counts)[head]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Model 1 in both directions."""
+
+    there: Model1
+    back: Model1
+
+    def score(self, text: str, target: str) -> float:
+        """Mean of both directions; about 0 for texts that have nothing to do with each other, higher for translations."""
+        return (self.there.score(text, target) + self.back.score(target, text)) / 2
+
+
+def aligned(texts: Sequence[str], targets: Sequence[str]) -> Alignment:
+    return Alignment(learnt(texts, targets), learnt(targets, texts))

@@ -1,0 +1,63 @@
+"""New pairs out of real ones: noise in the text, and texts translated back from translations."""
+
+from collections.abc import Sequence
+
+from augmind.core.errors import UsageError
+from augmind.core.plugin import Transform
+from augmind.core.registry import make
+from augmind.core.seeds import seeded
+from augmind.core.types import Choice
+from augmind.modalities.text.read import length_for
+from augmind.modalities.text.rows import rows_of, texts_of
+
+from .decode import translated
+from .screens import Candidate
+from .translator import Translator
+from .vocabulary import Vocabulary
+
+NOISES = ("eda", "typos")
+"""Transforms that the arm of classical augmentation may choose from."""
+ROOM = 2
+"""A text may become so many times as long."""
+
+
+def noisy(texts: Sequence[str], targets: Sequence[str], name: str, rows: Sequence[int], seeds: Sequence[int]) -> list[Candidate]:
+    """The pairs at `rows` with their texts changed by a transform; each a function of its pair and seed. Translations stay as they are."""
+    import torch
+
+    transform: Transform = make("transforms", Choice(name=name))
+    out = []
+    for row, seed in zip(rows, seeds, strict=True):
+        x = rows_of([texts[row]], ROOM * length_for([texts[row]]))
+        changed, _ = transform.apply(x, torch.zeros(1, 1), seed)
+        out.append(Candidate(text=texts_of(changed)[0].strip(), target=targets[row], row=row))
+    return out
+
+
+def back_translated(
+    reverse: Translator, vocabulary: Vocabulary, targets: Sequence[str], rows: Sequence[int], seeds: Sequence[int], temperature: float
+) -> list[Candidate]:
+    """Texts that `reverse` draws for translations (Sennrich et al. 2016, arXiv:1511.06709); `rows` as in `Candidate`, -1 for monolingual ones."""
+    texts = translated(reverse, vocabulary, targets, seeds=seeds, temperature=temperature)
+    return [Candidate(text=text, target=target, row=row) for text, target, row in zip(texts, targets, rows, strict=True)]
+
+
+def back_translated_by(model: str, targets: Sequence[str], rows: Sequence[int], seeds: Sequence[int], top_p: float) -> list[Candidate]:
+    """The same by a translation model of `transformers`, from the language of the translations into that of the texts."""
+    from augmind.modalities.text.transforms.backtranslation import translated as said
+
+    out = []
+    for target, row, seed in zip(targets, rows, seeds, strict=True):
+        with seeded(seed):
+            text = said(model, target, do_sample=True, top_p=top_p, top_k=0)
+        out.append(Candidate(text=text.strip(), target=target, row=row))
+    return out
+
+
+def source(model: str) -> str:
+    """A hash of a model's files. Raises `MachineError` where it is not on this machine."""
+    from augmind.nn.weights import content, needed
+
+    if not model:
+        raise UsageError("back-translation names no model", help="add --set backtranslation.model=FOLDER, or leave it out")
+    return content(needed(model, "model of 'backtranslation'"))

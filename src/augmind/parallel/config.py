@@ -1,0 +1,161 @@
+"""What a person may ask for where texts have translations, and the plan that it becomes."""
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from augmind.config import Config
+from augmind.core.errors import UsageError, unknown
+from augmind.core.store import damaged_file, read_json
+from augmind.modalities.text.parallel.augment import NOISES
+
+ARMS = ("real", "noise", "backtranslation", "all")
+PRIMARY = "all"
+"""The arm that the verdict is about; it is fixed before any result is known."""
+SETTINGS = {
+    "translator.width": (int, 32, 512),
+    "translator.depth": (int, 1, 6),
+    "translator.dropout": (float, 0.0, 0.6),
+    "translator.rate": (float, 1e-5, 2e-2),
+    "translator.tokens": (int, 300, 32_000),
+    "translator.batch": (int, 4, 256),
+    "translator.beams": (int, 1, 8),
+    "backtranslation.temperature": (float, 0.05, 2.0),
+    "backtranslation.top_p": (float, 0.1, 1.0),
+}
+"""Settings that may be given, with their kinds and ranges; and `MODEL`."""
+MODEL = "backtranslation.model"
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"steps": 600, "seeds": 3, "width": 64, "depth": 1, "tokens": 1000, "batch": 16, "rate": 5e-3, "beams": 1},
+    "balanced": {"steps": 2000, "seeds": 5, "width": 128, "depth": 2, "tokens": 2000, "batch": 32, "rate": 2e-3, "beams": 4},
+    "thorough": {"steps": 8000, "seeds": 5, "width": 256, "depth": 2, "tokens": 4000, "batch": 32, "rate": 1e-3, "beams": 4},
+}
+STEP_SECONDS = 7e-7
+"""A step of a translator on one thread, for a pair of the batch and a unit of the width squared plus a constant; measured on Multi30k."""
+
+
+class Wish(BaseModel):
+    """Everything that decides a run. `jobs` aside, equal wishes give equal results."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    text: str
+    target: str
+    split: str | None = None
+    max_bad: float = Field(0.2, ge=0, le=1)
+    preset: Literal["quick", "balanced", "thorough"] = "balanced"
+    seed: int = Field(0, ge=0, lt=2**31)
+    seeds: int | None = Field(None, ge=1, le=50)
+    steps: dict[str, Annotated[int, Field(ge=1, le=10**6)]] = Field(default_factory=dict)
+    test: float | None = Field(None, gt=0, lt=1)
+    ratio: float = Field(1.0, gt=0, le=20)
+    share: float = Field(0.5, gt=0, le=0.9)
+    unlabelled: str | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+    jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=0)
+
+    def setting(self, key: str) -> Any:
+        """A setting that was given, else the preset's or the default."""
+        defaults = {"dropout": 0.1, "temperature": 0.7, "top_p": 0.9, **PRESETS[self.preset]}
+        return self.set.get(key, defaults.get(key.partition(".")[2], ""))
+
+
+def wish(**options: Any) -> Wish:
+    """A checked wish. Raises `UsageError` in one sentence for a wrong option, and for those that are about classes."""
+    given = {k: v for k, v in options.items() if v not in (None, False, (), {})}
+    for name in given:
+        if name not in Wish.model_fields and name in Config.model_fields:
+            way = f"leave it out; options beside --target: {', '.join(sorted(Wish.model_fields.keys() - {'data'}))}"
+            raise UsageError(f"--{name.replace('_', '-')} is about classes, and --target asks for translation", help=way)
+        if name not in Wish.model_fields:
+            raise unknown("option", name, Wish.model_fields)
+    if "text" not in given:
+        text = f"--target {given.get('target')} names the column of translations, and none is named for the texts"
+        raise UsageError(text, help="add --text COLUMN")
+    try:
+        made = Wish(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{where}={first.get('input')!r} is not allowed: {first['msg'].lower()}", help=f"see --help for '{where}'") from error
+    if made.text == made.target:
+        raise UsageError(
+            f"--text and --target both name the column '{made.text}'", help="name the column of the texts and that of their translations"
+        )
+    for name in made.steps:
+        if name != "translator":
+            raise unknown("model with steps", name, ["translator"])
+    for key, value in made.set.items():
+        check_setting(key, value)
+    return made
+
+
+def check_setting(key: str, value: Any) -> None:
+    if key == MODEL and isinstance(value, str) and value:
+        return
+    if key not in SETTINGS:
+        raise unknown("setting of a translation", key, [*SETTINGS, MODEL])
+    kind, low, high = SETTINGS[key]
+    fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    if not fits or not low <= value <= high:
+        what = "a whole number" if kind is int else "a number"
+        raise UsageError(f"--set {key}={value!r} is not allowed", help=f"it may be {what} from {low:g} to {high:g}")
+    if key == "translator.width" and value % 4:
+        raise UsageError(f"--set {key}={value} is not allowed", help="the width is shared by 4 heads: give a multiple of 4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will be done, in numbers; written to `parallel.json` before the work."""
+
+    mode: str
+    rows: int
+    test_rows: int
+    seeds: int
+    updates: int
+    synthetic: int
+    """New pairs of each kind for each seed."""
+    estimates: dict[str, float]
+    source: str = ""
+    """Hash of the files of a translation model that is read."""
+    notes: tuple[str, ...] = ()
+    steps: dict[str, int] = field(default_factory=dict)
+    """What `progress.Display` weighs work by: nothing, all pieces being alike."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def make_plan(wish: Wish, *, mode: str, rows: int, test_rows: int, source: str = "") -> Plan:
+    """The plan for a corpus of this size. No more new pairs are drawn than all batches together can show."""
+    preset = PRESETS[wish.preset]
+    steps, seeds = int(wish.steps.get("translator") or preset["steps"]), int(wish.seeds or preset["seeds"])
+    batch, width = wish.setting("translator.batch"), wish.setting("translator.width")
+    synthetic = max(1, min(round(wish.ratio * rows), round(wish.share * batch * steps)))
+    own = 0 if source else seeds
+    trainings = len(ARMS) * seeds + own + len(NOISES)
+    step = STEP_SECONDS * batch * (width**2 / 4 + 2000)
+    decode = step / batch * 6 * wish.setting("translator.beams")
+    seconds = trainings * steps * step + (len(ARMS) * seeds * test_rows + own * synthetic) * decode + 5
+    estimates = {"seconds": round(5 + seconds / max(1, wish.jobs), 1), "disk_mb": round(5 + seeds * width**2 * 1e-3, 1)}
+    estimates["memory_mb"] = round(max(1, wish.jobs) * 500.0, 1)
+    notes = ()
+    if rows < 5000:
+        notes = (f"{rows:,} pairs are few for a translator that learns from nothing else: expect low chrF and BLEU in every arm",)
+    return Plan(
+        mode=mode, rows=rows, test_rows=test_rows, seeds=seeds, updates=steps, synthetic=synthetic, estimates=estimates, source=source, notes=notes
+    )
+
+
+def plan_of(folder: Path) -> Plan:
+    """What will be done in a run folder. Raises `AugmindError` for a damaged file."""
+    path = folder / "parallel.json"
+    try:
+        record = read_json(path)
+        return Plan(**{**record, "notes": tuple(record["notes"])})
+    except (TypeError, KeyError) as error:
+        raise damaged_file(path, ValueError("parts of it are missing")) from error
