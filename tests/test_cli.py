@@ -110,6 +110,8 @@ def test_unusable_data_is_one_sentence_and_exit_3(make, code, says, tmp_path, ca
         (["--out", "d/runs/a"], "lies inside the dataset"),
         (["--size", "4"], "size=4 is not allowed"),
         (["--steps", "vea=3"], "did you mean 'vae'"),
+        (["--set", "lm.attributes=[shorter,longer]"], "begins like a list and is no JSON"),
+        (["--generators", "lm", "--set", 'lm.attributes=["a\\nb"]'], "lm: attributes=['a\\nb'] is not allowed"),
     ],
 )
 def test_wrong_options_are_exit_2_and_name_the_way_out(arguments, says, tmp_path, capsys, monkeypatch):

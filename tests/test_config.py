@@ -26,6 +26,7 @@ def test_budgets_are_times(text, value):
         ({"sede": 1}, "unknown option 'sede'", "did you mean 'seed'"),
         ({"want": {"cat": 0}}, "want", "--help"),
         ({"search": True, "storage": "postgresql://me:secret@host/studies"}, "holds a password", "$NAME"),
+        ({"set": {"lm.attribute": ["x"]}}, "unknown setting of lm 'attribute'", "did you mean 'attributes'"),
         ({"share": 0.95}, "share=0.95 is not allowed", "share"),
     ],
 )
@@ -41,6 +42,11 @@ def test_one_name_stands_for_a_list_of_one():
         "learner": ("probe", "cnn"),
     }
     assert config(data="x", generators=["vae", "gan"]).generators == ("vae", "gan")
+
+
+def test_settings_that_are_lists_may_be_parted_by_commas():
+    given = {"lm.attributes": "shorter, as a tweet", "llm.attributes": ["a, b"], "lm.model": "a,b", "llm.paraphrase": True}
+    assert config(data="x", set=given).set == given | {"lm.attributes": ["shorter", "as a tweet"]}
 
 
 @pytest.mark.parametrize("size", [8, 256, 7, 257])

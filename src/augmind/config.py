@@ -48,16 +48,36 @@ def several(names: Any) -> Any:
     return tuple(part.strip() for part in names.split(",") if part.strip()) if isinstance(names, str) else names
 
 
+def by_comma(settings: Any) -> Any:
+    """Settings of plug-ins that are lists of words, given as "a,b", as lists; all else as it is."""
+    if not isinstance(settings, dict):
+        return settings
+    return {k: list(several(v)) if isinstance(v, str | tuple) and takes_words(str(k)) else v for k, v in settings.items()}
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(several)]
+Settings = Annotated[dict[str, Any], BeforeValidator(by_comma)]
+SETTABLE = ("generators", "learners", "screens", "transforms")
+"""Kinds of plug-in that `--set` is about."""
+
+
+def kind_of(name: str) -> str | None:
+    """The kind of the plug-in with this name that `--set` can be about; None where there is none."""
+    return next((k for k in SETTABLE if name in names(k)), None)
+
+
+def takes_words(key: str) -> bool:
+    """Whether the setting "plugin.field" is a list of words."""
+    name, _, field_name = key.partition(".")
+    return (kind := kind_of(name)) is not None and any(f.name == field_name and f.type == list[str] for f in fields(find(kind, name)))
 
 
 def plugin_of(key: str) -> None:
     """Looks for the setting "plugin.field". Raises `UsageError` where there is none such."""
     name, _, field_name = key.partition(".")
-    kinds = ("generators", "learners", "screens", "transforms")
-    kind = next((k for k in kinds if name in names(k)), None)
+    kind = kind_of(name)
     if kind is None:
-        raise unknown("plug-in in --set", name, [n for k in kinds for n in names(k)])
+        raise unknown("plug-in in --set", name, [n for k in SETTABLE for n in names(k)])
     if kind == "transforms" and not find(kind, name).needs:
         raise UsageError(f"--set {key}: transforms like '{name}' are used as they are", help="a search (--search) tries their settings")
     if field_name == "steps":
@@ -101,7 +121,7 @@ class Config(BaseModel):
     test: float | None = Field(None, gt=0, lt=1)
     margin: float = Field(0.0, ge=0, lt=1)
     steps: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    set: dict[str, Any] = Field(default_factory=dict)
+    set: Settings = Field(default_factory=dict)
     search: bool = False
     trials: int | None = Field(None, ge=1, le=10_000)
     sampler: Literal["tpe", "gp", "random"] = "tpe"
@@ -196,7 +216,7 @@ class Plan:
     earlier: tuple[dict[str, Any], ...] = ()
     """Policies that won in earlier runs, tried first."""
     sources: dict[str, str] = field(default_factory=dict)
-    """Hashes of what generators read beside their settings, such as a pretrained model, by generator."""
+    """Hashes of what plug-ins read beside their settings, such as a pretrained model, by plug-in."""
     starts: dict[str, str] = field(default_factory=dict)
     """Saved models that learners begin from, by learner."""
 

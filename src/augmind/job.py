@@ -210,6 +210,8 @@ class Job:
         choice = self.choice("learners", name, self.plan)
         if "backbone" in find("learners", name).__dataclass_fields__ and self.config.backbone != Config.model_fields["backbone"].default:
             choice = Choice(name=name, settings={**choice.settings, "backbone": self.config.backbone})
+        if name in self.plan.sources:
+            choice = Choice(name=name, settings={**choice.settings, "content": self.plan.sources[name]})
         if name in self.plan.starts:
             told = {"labels": self.config.labels} if self.config.labels else {}
             choice = Choice(name=name, settings={**choice.settings, "start": self.plan.starts[name], **told})

@@ -8,7 +8,7 @@ from typing import Any
 from .config import Config, Plan, asked_of, asked_transforms, make_plan
 from .core.errors import MachineError, UsageError, first_line, unknown
 from .core.plugin import Generator, Plugin
-from .core.registry import find, make
+from .core.registry import find, make, names
 from .core.store import atomic_write, write_json
 from .core.types import Choice
 from .donor import chosen_on, donors, seen_before
@@ -16,11 +16,14 @@ from .job import Job
 
 
 def ready(config: Config) -> None:
-    """Refuses a run whose generators or transforms lack something on this machine, before any work. Raises `MachineError`."""
+    """Refuses a run whose generators, transforms or learners lack something on this machine, before any work. Raises `MachineError`."""
     for name in config.generators:
         make("generators", Choice(name=name, settings=asked_of(config).get(name, {}))).ready()
     for name in asked_transforms(config):
         make("transforms", Choice(name=name, settings=asked_of(config)[name])).ready()
+    for name, settings in asked_of(config).items():
+        if name in names("learners"):
+            make("learners", Choice(name=name, settings=settings)).ready()
 
 
 def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
@@ -49,11 +52,10 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         if (name := key.partition(".")[0]) not in parts:
             text = f"--set {key} is about '{name}', which is no part of this run"
             raise UsageError(text, help=f"its parts are {', '.join(parts)}; leave the setting out, or add {name}")
-    for kind, chosen in (("learners", plan.learners), ("screens", plan.screens)):
-        for name in chosen:
-            make(kind, job.choice(kind, name, plan))
+    for name in plan.screens:
+        make("screens", job.choice("screens", name, plan))
     generators: dict[str, Generator] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
-    made: dict[str, Plugin] = {**generators}
+    made: dict[str, Plugin] = {**generators, **{name: make("learners", job.choice("learners", name, plan)) for name in plan.learners}}
     for name in asked_transforms(config):
         made[name] = make("transforms", Choice(name=name, settings=asked_of(config)[name]))
         made[name].require(job.spec)

@@ -50,7 +50,7 @@ def meanings(pairs: list[str] | None) -> dict[str, str] | None:
 
 
 def given(pairs: list[str] | None) -> dict[str, Any] | None:
-    """ "finetune.lora=8" as {"finetune.lora": 8}. Raises `UsageError` for anything else."""
+    """ "finetune.lora=8" as {"finetune.lora": 8}; values are JSON, or words as they are. Raises `UsageError` for anything else."""
     found: dict[str, Any] = {}
     for pair in pairs or []:
         name, mark, text = pair.partition("=")
@@ -58,7 +58,10 @@ def given(pairs: list[str] | None) -> dict[str, Any] | None:
             raise UsageError(f"--set '{pair}' is not PLUGIN.SETTING=VALUE", help="write for example --set finetune.lora=8 vae.beta=0.3")
         try:
             found[name] = json.loads(text)
-        except ValueError:
+        except ValueError as error:
+            if text.lstrip().startswith(("[", "{")):
+                example = f'write {name}=one,another, or with the quotes {name}=\'["one", "another"]\''
+                raise UsageError(f"--set '{pair}' begins like a list and is no JSON", help=example) from error
             found[name] = {"True": True, "False": False}.get(text, text)
     return found or None
 
@@ -155,7 +158,8 @@ class Way:
     """How the classes of --start are called here where names differ: "old=new, old2=new2"."""
     set: Annotated[list[str] | None, Several] = None
     """Settings of plug-ins: finetune.lora=8 finetune.unfreeze=0.5 vae.beta=0.3. Of texts masked.model=MODEL (a masked language model) and
-    backtranslation.model=MODEL backtranslation.back=MODEL (there and back) add a classical arm."""
+    backtranslation.model=MODEL backtranslation.back=MODEL (there and back) add a classical arm; lm.attributes=shorter,angrier names ways to
+    write, lm.paraphrase=true asks for other wordings of real rows. Lists are words by comma, or JSON."""
 
     def options(self) -> dict[str, Any]:
         return asdict(self) | {"balance": listed("--balance", self.balance), "set": given(self.set)}

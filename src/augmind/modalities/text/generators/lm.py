@@ -1,6 +1,7 @@
 """A pretrained language model shown a list of real rows of a class, which writes the next one (few-shot prompting, arXiv:2005.14165)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -14,13 +15,19 @@ from augmind.core.run import Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
-from augmind.modalities.text.fewshot import draws, shown
+from augmind.modalities.text.fewshot import checked, draws, shown
 from augmind.modalities.text.language import Language, language
 from augmind.modalities.text.words import spoken
 from augmind.nn.weights import content, needed
 
 LONGEST = 96
 """Tokens of a row, at most."""
+WORDINGS = (
+    ("My neighbour grows tomatoes on her balcony.", "The woman next door raises tomatoes on her balcony."),
+    ("The train was late again, so we missed the first act.", "Once more the train came late, and we did not see how the play began."),
+    ("Nobody told us that the shop closes at noon.", "We were never told about the shop shutting at midday."),
+)
+"""Texts in two wordings, which show what a paraphrase is."""
 
 
 @dataclass(kw_only=True)
@@ -30,6 +37,10 @@ class Lm(Generator):
     `model` is "smollm2" (`augmind models pull smollm2`), a folder or .gguf file, or a Hub id. `describe` says what classes mean where
     their names do not. Rows stand in a list, one a line, so nothing in them can be taken for an instruction of the program; what a
     list makes the model write is judged by the screens like all else. Rows are at most half as long again as most real ones.
+
+    attributes  ways to write ("shorter", "as a tweet"; arXiv:2306.15895), of which the row's seed picks one; they stand in the prompt as they are
+    paraphrase  a row is another wording, asked for in English, of the one real row of its class that its seed picks. `ngrams`, `novelty` and
+                `duplicates` reject what comes too near to the original
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"tokens"})
@@ -41,7 +52,13 @@ class Lm(Generator):
     prompts: int = tune(6, 1, 64)
     temperature: float = tune(0.9, 0.1, 2.0)
     top_p: float = tune(0.95, 0.1, 1.0)
+    attributes: list[str] = field(default_factory=list)
+    paraphrase: bool = tune(False, options=(False, True))
     describe: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self.name(), self.attributes)
 
     def ready(self) -> None:
         needed(self.model, "language model")
@@ -61,14 +78,25 @@ class Lm(Generator):
         return self
 
     def _lists(self, own: Language, rows: list[str], c: int, run: Run) -> list[Tensor]:
-        """The prompts of a class as token ids."""
-        out, meaning = [], self.describe.get(self.spec_.classes[c], self.spec_.classes[c])
-        for order in draws(len(rows), self.prompts, self.examples, c, run):
-            examples = [own.cut(rows[j], LONGEST) for j in order]
-            while len(ids := own.tokens(listed(examples, meaning))) + self.longest_ > own.room and len(examples) > 1:
-                examples.pop()
-            out.append(ids)
-        return out
+        """The prompts of a class as token ids, each with each attribute."""
+        meaning = self.describe.get(self.spec_.classes[c], self.spec_.classes[c])
+        orders = [[j] for j in range(len(rows))] if self.paraphrase and rows else draws(len(rows), self.prompts, self.examples, c, run)
+        examples = [[own.cut(rows[j], LONGEST) for j in order] for order in orders]
+        return [self._fitting(own, self._asked(texts, meaning, attribute)) for attribute in self.attributes or [""] for texts in examples]
+
+    def _asked(self, texts: list[str], meaning: str, attribute: str) -> Iterator[str]:
+        """What the model may be asked for after these texts, with ever fewer examples."""
+        if self.paraphrase and texts:
+            return (reworded(texts[0], attribute, n) for n in range(len(WORDINGS), -1, -1))
+        return (listed(texts[:n], meaning, attribute) for n in range(max(1, len(texts)), 0, -1))
+
+    def _fitting(self, own: Language, asked: Iterator[str]) -> Tensor:
+        """The first of these prompts that leaves room for a row, else the last."""
+        ids = torch.empty(0, dtype=torch.long)
+        for text in asked:
+            if len(ids := own.tokens(text)) + self.longest_ <= own.room:
+                break
+        return ids
 
     def _language(self) -> Language:
         return language(self.model)
@@ -77,7 +105,7 @@ class Lm(Generator):
         own, texts = self._language(), [""] * len(y)
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, (k, seed) in enumerate(zip(y.tolist(), seeds.tolist(), strict=True)):
-            groups[k, shown(seed, self.prompts)].append(i)
+            groups[k, shown(seed, len(self.lists_[k]))].append(i)
         for (k, prompt), where in groups.items():
             told = {"longest": self.longest_, "temperature": self.temperature, "top_p": self.top_p}
             for i, text in zip(where, own.lines(self.lists_[k][prompt], seeds[where].tolist(), **told), strict=True):
@@ -91,13 +119,26 @@ class Lm(Generator):
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Lm":
         self.require(spec)
         self.spec_, self.longest_ = spec, int(state["longest"])
-        self.lists_ = [[state[f"{k}.{i}"] for i in range(self.prompts)] for k in range(len(spec.classes))]
+        counts = Counter(int(name.partition(".")[0]) for name in state if name != "longest")
+        self.lists_ = [[state[f"{k}.{i}"] for i in range(counts[k])] for k in range(len(spec.classes))]
         return self
 
 
-def listed(rows: list[str], meaning: str) -> str:
+def listed(rows: list[str], meaning: str, attribute: str = "") -> str:
     """A numbered list of rows, a line each, that ends where the next is to be written."""
     told = spoken(meaning)
     head = f"Different texts of the kind: {told}" if any(c.isalpha() for c in told) else "Different texts of one kind"
-    lines = [" ".join(row.split()) for row in rows]
-    return "\n".join([head, *(f"{i}. {line}" for i, line in enumerate(lines, 1)), f"{len(lines) + 1}."])
+    last = f"One more of this kind, {attribute}:\n" if attribute else ""
+    return "\n".join([head, *(f"{i}. {line(row)}" for i, row in enumerate(rows, 1)), f"{last}{len(rows) + 1}."])
+
+
+def reworded(row: str, attribute: str = "", shots: int = len(WORDINGS)) -> str:
+    """A row after `shots` texts in two wordings, which ends where its own other wording is to be written."""
+    before = [f"Text: {a}\nAnother wording: {b}\n" for a, b in WORDINGS[:shots]]
+    how = f", {attribute}" if attribute else ""
+    return "\n".join([*before, f"Text: {line(row)}\nAnother wording{how}:"])
+
+
+def line(row: str) -> str:
+    """A row on one line."""
+    return " ".join(row.split())

@@ -1,4 +1,4 @@
-"""A small convolutional or recurrent network over words, trained from scratch: what the labelled texts alone can teach a network."""
+"""A small convolutional or recurrent network over words, trained from scratch or from word vectors that were learnt elsewhere."""
 
 import zlib
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ from augmind.core.plugin import Learner
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, seeded
 from augmind.core.tune import tune
-from augmind.core.types import Data, Samples, Spec
+from augmind.core.types import Data, Knowledge, Samples, Spec
 from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.vectors import Vectors, content_of, place, word_vectors
 from augmind.modalities.text.words import words
 from augmind.nn.objective import learn
 
@@ -34,6 +35,10 @@ class Textcnn(Learner):
 
     The vector of a word is the mean of those of the word and of its pieces of three to five letters, hashed (arXiv:1607.04606), so words that no row
     had are not strangers. It works on the processor.
+
+    vectors  a file of word vectors (word2vec's or GloVe's text format), or a model whose input embeddings serve as such: what every word begins with,
+             brought to `width`; the hashed vectors begin at zero and learn the difference
+    content  a hash of what `vectors` names
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"tokens"})
@@ -46,6 +51,20 @@ class Textcnn(Learner):
     dropout: float = tune(0.5, 0.0, 0.8)
     lr: float = tune(2e-3, 1e-4, 2e-2, log=True)
     weight_decay: float = tune(1e-2, 1e-4, 1e-1, log=True)
+    vectors: str = ""
+    content: str = ""
+
+    @property
+    def knows(self) -> frozenset[Knowledge]:
+        """Where what it knows comes from."""
+        return frozenset({Knowledge.pretrained if self.vectors else Knowledge.rows})
+
+    def ready(self) -> None:
+        if self.vectors:
+            place(self.vectors)
+
+    def source(self) -> str:
+        return content_of(self.vectors) if self.vectors else ""
 
     def fit(self, feed: Feed, run: Run) -> "Textcnn":
         self.require(feed.spec)
@@ -62,7 +81,8 @@ class Textcnn(Learner):
 
     def _build(self, spec: Spec) -> None:
         self.spec_ = spec
-        self.net_ = Net(spec, self.width, self.cell, self.dropout)
+        known = word_vectors(self.vectors, self.width, self.content) if self.vectors else None
+        self.net_ = Net(spec, self.width, self.cell, self.dropout, known)
 
     def _train(self, feed: Feed, run: Run) -> "Textcnn":
         net, seed = self.net_.train(), run.seed_for("textcnn", "batches")
@@ -95,13 +115,14 @@ class Textcnn(Learner):
 
 
 class Net(nn.Module):
-    """Rows of bytes in, logits out."""
+    """Rows of bytes in, logits out. `known` are word vectors that stay as they are; the network's own are added to them."""
 
-    def __init__(self, spec: Spec, width: int, cell: str, dropout: float) -> None:
+    def __init__(self, spec: Spec, width: int, cell: str, dropout: float, known: Vectors | None = None) -> None:
         super().__init__()
         self.codec = TextCodec(spec)
         self.vectors = nn.EmbeddingBag(BUCKETS, width, mode="mean")
-        nn.init.normal_(self.vectors.weight, std=0.1)
+        nn.init.normal_(self.vectors.weight, std=0.1 if known is None else 0.0)
+        self.known = known
         self.dropout = nn.Dropout(dropout)
         self.filters = nn.ModuleList(nn.Conv1d(width, width, k, padding=k - 1) for k in WIDTHS) if cell == "cnn" else None
         self.lstm = nn.LSTM(width, width, batch_first=True, bidirectional=True) if cell == "lstm" else None
@@ -112,6 +133,8 @@ class Net(nn.Module):
         pieces = [buckets(w) for row in rows for w in row]
         starts = torch.tensor([0, *map(len, pieces)]).cumsum(0)[:-1]
         flat = self.vectors(torch.tensor([i for word in pieces for i in word]), starts)
+        if self.known is not None:
+            flat = flat + self.known([w for row in rows for w in row])
         sizes = torch.tensor([len(row) for row in rows])
         seen = nn.utils.rnn.pad_sequence(list(flat.split(sizes.tolist())), batch_first=True)
         blank = torch.arange(seen.shape[1]) >= sizes[:, None]
