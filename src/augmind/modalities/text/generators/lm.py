@@ -1,6 +1,7 @@
 """A pretrained language model shown a list of real rows of a class, which writes the next one (few-shot prompting, arXiv:2005.14165)."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -14,13 +15,14 @@ from augmind.core.run import Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
-from augmind.modalities.text.fewshot import draws, shown
+from augmind.modalities.text.fewshot import draws, line_of, marks, row_of, shown
 from augmind.modalities.text.language import Language, language
+from augmind.modalities.text.sides import as_row, sides_of
 from augmind.modalities.text.words import spoken
 from augmind.nn.weights import content, needed
 
 LONGEST = 96
-"""Tokens of a row, at most."""
+"""Tokens of a row, or of a side of a pair, at most."""
 
 
 @dataclass(kw_only=True)
@@ -29,7 +31,8 @@ class Lm(Generator):
 
     `model` is "smollm2" (`augmind models pull smollm2`), a folder or .gguf file, or a Hub id. `describe` says what classes mean where
     their names do not. Rows stand in a list, one a line, so nothing in them can be taken for an instruction of the program; what a
-    list makes the model write is judged by the screens like all else. Rows are at most half as long again as most real ones.
+    list makes the model write is judged by the screens like all else. Rows are at most half as long again as most real ones. Pairs stand
+    there with the names of their sides (`fewshot.line_of`); a line that is none of that form becomes a row without a second side.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"tokens"})
@@ -52,9 +55,9 @@ class Lm(Generator):
     def fit(self, data: Data, run: Run) -> "Lm":
         self.require(data.spec)
         self.spec_, self.curves_, own = data.spec, Curves(), self._language()
-        texts = data.codec.decode(data.train.x)
-        sizes = own.length(texts).double()
-        self.longest_ = min(LONGEST, int(1.5 * float(sizes.quantile(0.95))) + 4)
+        texts, names = data.codec.decode(data.train.x), data.spec.parts
+        sizes = own.length([line_of(t, names) for t in texts] if names else texts).double()
+        self.longest_ = min(LONGEST * max(1, len(names)), int(1.5 * float(sizes.quantile(0.95))) + 4)
         self.lists_ = [
             self._lists(own, [t for t, k in zip(texts, data.train.y.tolist(), strict=True) if k == c], c, run) for c in range(data.classes)
         ]
@@ -64,8 +67,8 @@ class Lm(Generator):
         """The prompts of a class as token ids."""
         out, meaning = [], self.describe.get(self.spec_.classes[c], self.spec_.classes[c])
         for order in draws(len(rows), self.prompts, self.examples, c, run):
-            examples = [own.cut(rows[j], LONGEST) for j in order]
-            while len(ids := own.tokens(listed(examples, meaning))) + self.longest_ > own.room and len(examples) > 1:
+            examples = [as_row([own.cut(side, LONGEST) for side in sides_of(rows[j])]) for j in order]
+            while len(ids := own.tokens(listed(examples, meaning, self.spec_.parts))) + self.longest_ > own.room and len(examples) > 1:
                 examples.pop()
             out.append(ids)
         return out
@@ -74,14 +77,14 @@ class Lm(Generator):
         return language(self.model)
 
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> UInt8[Tensor, "n length"]:
-        own, texts = self._language(), [""] * len(y)
+        own, texts, begin = self._language(), [""] * len(y), "".join(marks(self.spec_.parts[:1]))
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, (k, seed) in enumerate(zip(y.tolist(), seeds.tolist(), strict=True)):
             groups[k, shown(seed, self.prompts)].append(i)
         for (k, prompt), where in groups.items():
             told = {"longest": self.longest_, "temperature": self.temperature, "top_p": self.top_p}
             for i, text in zip(where, own.lines(self.lists_[k][prompt], seeds[where].tolist(), **told), strict=True):
-                texts[i] = text
+                texts[i] = row_of(begin + text, self.spec_.parts)
         return TextCodec(self.spec_).encode(texts)
 
     def state(self) -> dict[str, Tensor]:
@@ -95,9 +98,9 @@ class Lm(Generator):
         return self
 
 
-def listed(rows: list[str], meaning: str) -> str:
-    """A numbered list of rows, a line each, that ends where the next is to be written."""
-    told = spoken(meaning)
-    head = f"Different texts of the kind: {told}" if any(c.isalpha() for c in told) else "Different texts of one kind"
-    lines = [" ".join(row.split()) for row in rows]
-    return "\n".join([head, *(f"{i}. {line}" for i, line in enumerate(lines, 1)), f"{len(lines) + 1}."])
+def listed(rows: list[str], meaning: str, names: Sequence[str] = ()) -> str:
+    """A numbered list of rows, a line each, that ends where the next is to be written, of a pair its first side; `names` are those of the sides."""
+    told, what = spoken(meaning), "pairs of texts" if names else "texts"
+    head = f"Different {what} of the kind: {told}" if any(c.isalpha() for c in told) else f"Different {what} of one kind"
+    lines = [line_of(row, names) for row in rows]
+    return "\n".join([head, *(f"{i}. {line}" for i, line in enumerate(lines, 1)), " ".join([f"{len(lines) + 1}.", *marks(names[:1])])])
