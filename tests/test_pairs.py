@@ -1,6 +1,7 @@
 """Pairs of texts: what makes a row a pair and what cannot, what relates the sides, what never crosses from one to the other, the whole job."""
 
 import csv
+import io
 import json
 from dataclasses import replace
 
@@ -54,6 +55,10 @@ def table(path, data, names=NAMES, **more):
         sheet.writeheader()
         sheet.writerows(dict(zip(names, sides_of(row), strict=True)) | {"label": data.spec.classes[k], **more} for row, k in rows)
     return path
+
+
+def read(path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
 # Bytes and back
@@ -330,15 +335,15 @@ def test_pairs_get_the_whole_job_and_come_back_as_two_columns(tmp_path, monkeypa
     rows = run.table()
     assert "form" in rows["rejected_by"] and any(rows["kept"])
     assert "--text 'source,seed text'" in run.record["reproduce"] and "<br>" in run.report.read_text()
-    known = {(r[names[0]], r[names[1]], r["label"]) for r in csv.DictReader(file.open(encoding="utf-8"))}
+    known = {(r[names[0]], r[names[1]], r["label"]) for r in read(file)}
     out = run.export(tmp_path / "csv", to="csv")
-    rows, held = (list(csv.DictReader((out / f"{split}.csv").open(encoding="utf-8"))) for split in ("train", "test"))
+    rows, held = (read(out / f"{split}.csv") for split in ("train", "test"))
     real = {(r[names[0]], r[names[1]], r["label"]) for r in [*rows, *held] if r["synthetic"] == "False"}
     assert real == known and any(r["synthetic"] == "True" and r[names[0]] and r[names[1]] for r in rows)
     assert all(r["row_source"].startswith("nli.csv:") == (r["synthetic"] == "False") for r in rows)
     found = pq.read_table(run.export(tmp_path / "pq", to="parquet") / "train.parquet").to_pylist()
     assert [(r[names[0]], r[names[1]]) for r in found] == [(r[names[0]], r[names[1]]) for r in rows]
-    lines = [json.loads(line) for line in (run.export(tmp_path / "jl", to="jsonl") / "train.jsonl").open()]
+    lines = [json.loads(line) for line in (run.export(tmp_path / "jl", to="jsonl") / "train.jsonl").read_text("utf-8").splitlines()]
     assert [(r[names[0]], r[names[1]]) for r in lines] == [(r[names[0]], r[names[1]]) for r in rows]
     whole = run.export(tmp_path / "files", to="imagefolder")
     for r in pq.read_table(whole / "train" / "metadata.parquet").to_pylist():
@@ -346,7 +351,7 @@ def test_pairs_get_the_whole_job_and_come_back_as_two_columns(tmp_path, monkeypa
     again = augmind.load(tmp_path / "csv" / "train.csv", text=names, label="label")
     assert len(again.samples) == len(rows)
     drawn = run.sample("same", 3, tmp_path / "more")
-    more = list(csv.DictReader((tmp_path / "more" / "train.csv").open(encoding="utf-8")))
+    more = read(tmp_path / "more" / "train.csv")
     assert len(more) == drawn > 0 and all(r[names[0]] and r[names[1]] and r["label"] == "same" for r in more)
     assert run.why(f"llm:{more[0]['seed']}")["label"] == "same"
     assert augmind.load_policy(run.folder).policy.learner.name == "tfidf"

@@ -211,7 +211,7 @@ def texts_of(entries: list[Entry]) -> list[Text | CannotRead | None]:
             continue
         try:
             cells, columns = entry.content.cells, entry.content.columns
-            out.append(read_pair(cells, columns) if len(cells) > 1 else read(cells[0]))
+            out.append(read_pair(cells, columns) if len(columns) > 1 else read(cells[0]))
         except NoText as why:
             out.append(CannotRead(str(why)))
     return out
