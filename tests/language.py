@@ -1,6 +1,7 @@
 """Language models for tests: one of a few thousand weights, made on the spot, and one behind an endpoint."""
 
 import json
+import random
 import threading
 import zlib
 from functools import cache
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 
 from augmind.nn.weights import cache_folder
-from rows import TOPICS
+from rows import MANNERS, TOPICS
 
 
 def tiny_language(folder: Path) -> Path:
@@ -88,7 +89,7 @@ class Answers(BaseHTTPRequestHandler):
         if self.server.script:
             status, told = self.server.script.pop(0)
         else:
-            status, told = 200, said(json.dumps(f"The river number {zlib.crc32(body)} swims."))
+            status, told = 200, said(answer_to(json.loads(body)["messages"][0]["content"], zlib.crc32(body)))
         self._say(status, told)
 
     def _say(self, status: int, told: object) -> None:
@@ -101,6 +102,15 @@ class Answers(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing is printed."""
+
+
+def answer_to(prompt: str, seed: int) -> str:
+    """A sentence as JSON. Where pairs are asked for, one of those shown in other manners, of which every fifth lacks its second side."""
+    if "JSON object" not in prompt:
+        return json.dumps(f"The river number {seed} swims.")
+    rng, rows = random.Random(seed), json.loads(prompt[prompt.index("\n[") : prompt.rindex("]") + 1])
+    told = {name: " ".join(rng.choice(MANNERS) if w in MANNERS else w for w in text.split()) for name, text in rng.choice(rows).items()}
+    return json.dumps(dict(list(told.items())[:1]) if seed % 5 == 0 else told)
 
 
 def said(text: object) -> dict:

@@ -9,6 +9,7 @@ from augmind.core.seeds import stream
 from augmind.core.types import Data, Samples, Spec
 from augmind.data.dataset import Dataset, Row
 from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.sides import as_row
 from augmind.testing import ToyCodec
 
 
@@ -79,3 +80,26 @@ def sentences(n=24, seed=0):
         x = codec.encode(texts)
         parts.append(Samples.real(x, y).with_features(codec.embed(x)))
     return Data(train=parts[0], val=parts[1], spec=spec, codec=codec)
+
+
+def pairs(n=24, seed=0, parts=("premise", "hypothesis")):
+    """A small learnable dataset of pairs of sentences with hashed features, and as many held-out rows: two on one topic, or on two."""
+    spec = Spec(kind="tokens", shape=(128,), classes=("other", "same"), bounded=False, parts=parts)
+    codec, parts_ = TextCodec(spec), []
+    for part in range(2):
+        rng = stream("pairs", 2 * seed + part)
+        y, rows = torch.arange(n) % 2, []
+        for i, same in enumerate(y.tolist()):
+            topic = int(torch.randint(0, len(TOPICS), (), generator=rng))
+            rows.append(as_row([said_of(t, rng, i) for t in (topic, topic if same else (topic + 1) % len(TOPICS))]))
+        x = codec.encode(rows)
+        parts_.append(Samples.real(x, y).with_features(codec.embed(x)))
+    return Data(train=parts_[0], val=parts_[1], spec=spec, codec=codec)
+
+
+def said_of(topic, rng, number):
+    """A sentence on a topic, with manners drawn at random."""
+    nouns, verb = TOPICS[topic][0].split(), TOPICS[topic][1]
+    how = [MANNERS[m] for m in torch.randint(0, len(MANNERS), (2,), generator=rng).tolist()]
+    a, b = torch.randint(0, len(nouns), (2,), generator=rng).tolist()
+    return f"The {how[0]} {nouns[a]} {verb} by the {how[1]} {nouns[b]}, number {number}."

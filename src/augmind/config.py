@@ -95,7 +95,7 @@ class Config(BaseModel):
     data: str
     label: str | None = None
     column: str | None = None
-    text: str | None = None
+    text: str | tuple[str, ...] | None = None
     group: str | None = None
     split: str | None = None
     size: int | None = Field(None, ge=SIDES.start, le=SIDES.stop - 1)

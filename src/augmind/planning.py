@@ -36,8 +36,9 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         for name in named:
             if name not in facts["classes"]:
                 raise unknown(f"class in --{option}", name, facts["classes"])
-    if config.describe and not job.namings:
+    if config.describe and not job.namings and not (job.spec.parts and any(describes(name) for name in config.generators)):
         what = "is about texts" if facts["kind"] != "tokens" else "leaves classes without words of their own that fit into a row"
+        what = "is about single texts, or pairs that a language model writes" if job.spec.parts else what
         text = f"--describe {what}, so it would change nothing"
         raise UsageError(text, help=f"leave it out, or say in letters, of every class, what it means: {', '.join(facts['classes'][:6])}")
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind")
@@ -66,6 +67,11 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     plan = replace(plan, sources=sources, notes=(*plan.notes, *notes, *bills))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
+
+
+def describes(generator: str) -> bool:
+    """Whether a generator is told what classes mean."""
+    return "describe" in find("generators", generator).__dataclass_fields__
 
 
 def begun_from(job: Job, config: Config, plan: Plan) -> Plan:

@@ -76,7 +76,7 @@ class Columns:
     column: str | None = None
     """The column that holds the path or bytes of a picture."""
     text: str | None = None
-    """The column that holds the text of a row."""
+    """The column that holds the text of a row; two by comma, premise,hypothesis, where a row is a pair."""
     group: str | None = None
     """The column of subject, site or recording: its members never cross a split."""
     split: str | None = None

@@ -34,13 +34,14 @@ class Spec:
     """What ONE example looks like: all that a plug-in may ask about the data.
 
     `bounded` examples are stored as uint8 in 0..255 and modelled as float32 in [-1, 1]; the others are float32 throughout, but
-    for tokens, which are whole numbers throughout.
+    for tokens, which are whole numbers throughout. `parts` names the parts of a row that is made of several, such as a pair.
     """
 
     kind: Literal["continuous", "tokens"]
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     bounded: bool = True
+    parts: tuple[str, ...] = ()
 
     def to_model(self, x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n ..."]:
         """Stored rows to what networks see: uint8 0..255 becomes float32 in [-1, 1]. Rows of tokens stay as they are."""
@@ -61,7 +62,7 @@ class Spec:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Spec":
-        return cls(**{**record, "shape": tuple(record["shape"]), "classes": tuple(record["classes"])})
+        return cls(**{**record, **{k: tuple(record.get(k, ())) for k in ("shape", "classes", "parts")}})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +225,7 @@ class Data:
         """The same rows with their features as the values: what generators and learners of feature space model."""
         if self.train.z is None:
             raise ValueError("rows have no features yet; call pipeline.embedded first")
-        spec = dataclasses.replace(self.spec, kind="continuous", shape=(self.train.z.shape[1],), bounded=False)
+        spec = dataclasses.replace(self.spec, kind="continuous", shape=(self.train.z.shape[1],), bounded=False, parts=())
         return dataclasses.replace(self, train=as_features(self.train), val=as_features(self.val), spec=spec)
 
 

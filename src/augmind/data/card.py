@@ -31,6 +31,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
     lines += ["", f"Each row {shaped(spec)} and has one of {len(spec.classes)} classes:"]
     lines += ["", ", ".join(code(c) for c in spec.classes), "", "## Columns", ""]
     lines += [
+        *[f"- {code(name)}: a side of the pair; another column of this name is called row_NAME" for name in spec.parts],
         "- `label`: the class; `synthetic`: whether a generator drew the row; `generator` and `seed`: which one, from which seed",
         "- `source`: the file that a real row came from; `score_*`: what each screen gave a synthetic row, in 0 to 1, higher is better",
         "- `group`, where one was named: what the column says of a real row; of a synthetic row, the group of the nearest real row of its class",
@@ -51,6 +52,8 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
 
 def shaped(spec: Spec) -> str:
     """What one row is, in words."""
+    if spec.parts:
+        return f"is a pair of texts ({' and '.join(map(code, spec.parts))}) of up to {spec.shape[0]} bytes together"
     return f"is a text of up to {spec.shape[0]} bytes" if spec.kind == "tokens" else f"has shape {spec.shape} (channels, height, width)"
 
 

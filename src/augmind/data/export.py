@@ -23,6 +23,7 @@ from torch import Tensor
 from augmind.core.errors import UsageError, unknown
 from augmind.core.store import disk_errors, make_folder, sync, sync_below
 from augmind.core.types import Codec, Spec
+from augmind.modalities.text.sides import sides_of
 
 from .card import card
 
@@ -60,14 +61,25 @@ class Bundle:
             for i, name in enumerate(table.names):
                 yield table.x[i], name, {k: v[i] for k, v in table.columns.items()}
 
-    def files(self, split: str) -> Iterator[tuple[bytes, str, dict[str, Any]]]:
-        """Encoded file, name and columns; encoded in blocks."""
+    def files(self, split: str) -> Iterator[tuple[bytes, str, dict[str, Any], dict[str, str]]]:
+        """Encoded file, name, columns, and texts by column; encoded in blocks."""
         for table in self.splits[split]:
             for start in range(0, len(table.names), BLOCK):
                 part = slice(start, start + BLOCK)
                 blobs = self.codec.files(table.x[part], table.columns["synthetic"][part])
-                for i, blob in enumerate(blobs, start):
-                    yield blob, table.names[i], {k: v[i] for k, v in table.columns.items()}
+                for i, (blob, texts) in enumerate(zip(blobs, self.texts(table.x[part]), strict=True), start):
+                    yield blob, table.names[i], {k: v[i] for k, v in table.columns.items()}, texts
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The columns of texts: the user's own names of the sides of pairs, else "text"; none where rows are no texts."""
+        return (self.spec.parts or ("text",)) if written(self.codec) else ()
+
+    def texts(self, x: Tensor) -> list[dict[str, str]]:
+        """What stands in these columns, row by row."""
+        if not self.named:
+            return [{} for _ in x]
+        return [dict(zip(self.named, sides_of(row) if self.spec.parts else [row], strict=True)) for row in self.codec.decode(x)]
 
 
 def export(bundle: Bundle, out: Path, to: str) -> Path:
@@ -136,6 +148,11 @@ def cell(value: Any) -> Any:
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
+def beside(texts: dict[str, Any], columns: dict[str, Any]) -> dict[str, Any]:
+    """Texts first, then the other columns; one whose name a text has is called row_NAME."""
+    return texts | {f"row_{k}" if k in texts else k: v for k, v in columns.items()}
+
+
 def schema_of(columns: dict[str, Any]) -> dict[str, str]:
     """The Arrow type of every column; scores are floats."""
     kinds = {"synthetic": "bool", "seed": "int64"}
@@ -143,26 +160,30 @@ def schema_of(columns: dict[str, Any]) -> dict[str, str]:
 
 
 def imagefolder(bundle: Bundle, out: Path) -> None:
-    """SPLIT/CLASS/NAME.png with SPLIT/metadata.parquet, as `datasets` and plain folder readers expect, and all columns in `rows.csv`."""
+    """SPLIT/CLASS/NAME.png with SPLIT/metadata.parquet, as `datasets` and plain folder readers expect, and all columns in `rows.csv`; both
+    hold the sides of pairs as well, since the files have them without their line ends."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     folders = folder_names(bundle.spec.classes)
     with (out / "rows.csv").open("w", newline="", encoding="utf-8") as f:
         sheet: Any = None
-        for split in bundle.splits:
+        for split, tables in bundle.splits.items():
             root, records = out / split, list[dict[str, Any]]()
+            kinds = beside(dict.fromkeys(bundle.spec.parts, "string"), schema_of({"file_name": "", **tables[0].columns}))
             root.mkdir(exist_ok=True)
-            for blob, name, columns in bundle.files(split):
+            for blob, name, columns, texts in bundle.files(split):
                 path = Path(folders[columns["label"]]) / f"{name}{bundle.codec.suffix}"
                 (root / path).parent.mkdir(exist_ok=True)
                 (root / path).write_bytes(blob)
-                records.append({"file_name": path.as_posix(), **columns})
+                own = texts if bundle.spec.parts else {}
+                records.append(beside(own, {"file_name": path.as_posix(), **columns}))
+                line = beside(own, {"split": split, "file_name": path.as_posix(), **columns})
                 if sheet is None:
-                    sheet = csv.DictWriter(f, ["split", *records[0]])
+                    sheet = csv.DictWriter(f, list(line))
                     sheet.writeheader()
-                sheet.writerow({"split": split} | {k: cell(v) for k, v in records[-1].items()})
-            schema = pa.schema([(k, pa.type_for_alias(v)) for k, v in schema_of(records[0]).items()])
+                sheet.writerow({k: cell(v) for k, v in line.items()})
+            schema = pa.schema([(k, pa.type_for_alias(v)) for k, v in kinds.items()])
             pq.write_table(pa.Table.from_pylist(records, schema=schema), root / "metadata.parquet")
 
 
@@ -172,13 +193,13 @@ def written(codec: Codec) -> bool:
 
 
 def sentences(bundle: Bundle, split: str) -> Iterator[dict[str, Any]]:
-    """Every row of a split with its text first."""
-    for blob, _, columns in bundle.files(split):
-        yield {"text": blob.decode(), **columns}
+    """Every row of a split with its text, or its pair of them, first."""
+    for _, _, columns, texts in bundle.files(split):
+        yield beside(texts, columns)
 
 
 def csv_table(bundle: Bundle, out: Path) -> None:
-    """SPLIT.csv with the column `text` and all others; no cell is a formula."""
+    """SPLIT.csv with the column `text`, or those of the pairs, and all others; no cell is a formula."""
     for split in bundle.splits:
         with (out / f"{split or 'train'}.csv").open("w", newline="", encoding="utf-8") as f:
             sheet: Any = None
@@ -203,17 +224,17 @@ def parquet(bundle: Bundle, out: Path) -> None:
     import pyarrow.parquet as pq
 
     media = bundle.codec.name
+    content = {media: datasets.Image() if media == "image" else datasets.Value("binary")}
+    content = {name: datasets.Value("string") for name in bundle.named} or content
     for split, tables in bundle.splits.items():
         kinds = {k: v for k, v in schema_of(tables[0].columns).items() if k != "label"}
-        native = datasets.Image() if media == "image" else datasets.Value("string" if written(bundle.codec) else "binary")
-        features = datasets.Features({media: native, "label": datasets.ClassLabel(names=list(bundle.spec.classes))})
-        features |= datasets.Features({k: datasets.Value(v) for k, v in kinds.items()})
+        label = datasets.ClassLabel(names=list(bundle.spec.classes))
+        features = beside(content, {"label": label, **{k: datasets.Value(v) for k, v in kinds.items()}})
         columns: dict[str, list[Any]] = {k: [] for k in features}
-        for blob, name, record in bundle.files(split):
-            columns[media].append(blob.decode() if written(bundle.codec) else {"bytes": blob, "path": f"{name}{bundle.codec.suffix}"})
-            columns["label"].append(bundle.spec.classes.index(record["label"]))
-            for k in kinds:
-                columns[k].append(record[k])
+        for blob, name, record, texts in bundle.files(split):
+            own = texts or {media: {"bytes": blob, "path": f"{name}{bundle.codec.suffix}"}}
+            for k, v in beside(own, {**record, "label": bundle.spec.classes.index(record["label"])}).items():
+                columns[k].append(v)
         schema = datasets.Features(features).arrow_schema
         arrays = [pa.array(v, schema.field(k).type) for k, v in columns.items()]
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), out / f"{split}.parquet")
@@ -226,13 +247,14 @@ def webdataset(bundle: Bundle, out: Path) -> None:
     """
     for split in bundle.splits:
         shard: tarfile.TarFile | None = None
-        for i, (blob, name, columns) in enumerate(bundle.files(split)):
+        for i, (blob, name, columns, texts) in enumerate(bundle.files(split)):
             if i % SHARD_ROWS == 0:
                 if shard:
                     shard.close()
                 shard = tarfile.open(out / f"{split}-{i // SHARD_ROWS:06d}.tar", "w")  # noqa: SIM115
             absent = {k: ABSENT.get(kind, -1) for k, kind in schema_of(columns).items()}
-            record = json.dumps({k: absent[k] if v is None else v for k, v in columns.items()}, ensure_ascii=False).encode()
+            told = {k: absent[k] if v is None else v for k, v in columns.items()}
+            record = json.dumps(beside(texts if bundle.spec.parts else {}, told), ensure_ascii=False).encode()
             index = str(bundle.spec.classes.index(columns["label"])).encode()
             for suffix, data in ((bundle.codec.suffix, blob), (".cls", index), (".json", record)):
                 info = tarfile.TarInfo(name + suffix)
@@ -244,8 +266,11 @@ def webdataset(bundle: Bundle, out: Path) -> None:
 
 
 def npz(bundle: Bundle, out: Path) -> None:
-    """`dataset.npz`: SPLIT_x (n, *shape), SPLIT_y, SPLIT_synthetic, SPLIT_generator, SPLIT_seed, SPLIT_score_..., classes; no pickles."""
-    arrays: dict[str, np.ndarray] = {"classes": np.array(bundle.spec.classes)}
+    """`dataset.npz`: SPLIT_x (n, *shape), SPLIT_y, SPLIT_synthetic, SPLIT_generator, SPLIT_seed, SPLIT_score_..., classes; no pickles.
+
+    Of pairs also `parts`, the names of the sides, between which a row of bytes has 0x1E.
+    """
+    arrays: dict[str, np.ndarray] = {"classes": np.array(bundle.spec.classes)} | ({"parts": np.array(p)} if (p := bundle.spec.parts) else {})
     for split, tables in bundle.splits.items():
         columns = {k: [v for t in tables for v in t.columns[k]] for k in tables[0].columns}
         x = np.concatenate([t.x.numpy() for t in tables])

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from augmind.core.errors import DataError, unknown
+from augmind.core.errors import DataError, UsageError, unknown
 from augmind.modalities.image.decode import CannotRead
 from augmind.modalities.image.workers import File
 
@@ -31,8 +31,8 @@ def fits(path: Path, columns: Columns, root: Path) -> bool:
     """Whether a table has a column of texts, or of pictures of which the first exists, and one of labels."""
     try:
         table = open_table(path)
-        column, _, texts = _roles(table, columns)
-        return bool(table.numbers) and (texts or not isinstance(_fetch(table, column, 0, path.parent, root), CannotRead))
+        contents, _, texts = _roles(table, columns)
+        return bool(table.numbers) and (texts or not isinstance(_fetch(table, contents[0], 0, path.parent, root), CannotRead))
     except DataError:
         return False
 
@@ -57,7 +57,7 @@ def table_entries(path: Path, columns: Columns, *, root: Path, split: str = "") 
 def named_files(path: Path, column: str | None) -> list[Path]:
     """The files that a table names as its pictures, there or not; none if it holds the pictures themselves."""
     table = open_table(path)
-    picture, texts = _content(table, Columns(picture=column))
+    (picture, *_), texts = _content(table, Columns(picture=column))
     if texts:
         return []
     values = table.values(picture) if table.texts(picture) else []
@@ -72,20 +72,23 @@ def _placed(home: Path, value: str) -> Path:
 
 def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path | None, split: str = "") -> Found:
     """The rows of any table; `split` is theirs where no column says otherwise. Without `home`, no picture may be a path."""
-    column, label, texts = _roles(table, columns)
+    contents, label, texts = _roles(table, columns)
+    column = contents[0]
     group = _named(table, columns.group, "group", ()) if columns.group else None
     labels = _labels(table, label)
     splits, split_column = splits_of(table, columns, split)
     groups = ["" if g is None else str(g) for g in table.values(group)] if group else [""] * len(labels)
     entries = [Entry(source=f"{table.name}:{n}", status="corrupt", reason=why) for n, why in table.bad.items()]
     whole = table.texts(column)
-    cells = table.values(column) if texts else []
+    cells = list(zip(*(table.values(c) for c in contents), strict=True)) if texts else []
     for i, number in enumerate(table.numbers):
         row = Entry(source=f"{table.name}:{number}", label=labels[i], split=splits[i], group=groups[i])
         fetch = partial(_fetch, table, column, i, home, root)
-        entries.append(_with(row, Text(cells[i]) if texts else fetch() if whole else fetch))
+        entries.append(_with(row, Text(cells[i], contents) if texts else fetch() if whole else fetch))
     entries.sort(key=lambda e: int(e.source.rpartition(":")[2]))
-    how = f"table {table.name}: {'text' if texts else 'picture'} from column '{column}', label from '{label}'"
+    told = f"{'text' if texts else 'picture'} from column '{column}'"
+    told = f"pairs of texts from columns '{column}' and '{contents[1]}'" if len(contents) > 1 else told
+    how = f"table {table.name}: {told}, label from '{label}'"
     how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
     return Found(entries=entries, how=how + (f", group from '{group}'" if group else ""))
 
@@ -123,21 +126,32 @@ def _fetch(table: Table, column: str, i: int, home: Path | None, root: Path | No
         return CannotRead(f"'{printable(value)[:80]}' is not a usable path: {error}")
 
 
-def _roles(table: Table, columns: Columns) -> tuple[str, str, bool]:
+def _roles(table: Table, columns: Columns) -> tuple[tuple[str, ...], str, bool]:
     """The columns of contents and labels: as the user says, by their usual names, by their type; and whether contents are texts."""
-    column, texts = _content(table, columns)
-    return column, _named(table, columns.label, "label", LABEL_NAMES), texts
+    contents, texts = _content(table, columns)
+    return contents, _named(table, columns.label, "label", LABEL_NAMES), texts
 
 
-def _content(table: Table, columns: Columns) -> tuple[str, bool]:
-    """The column of pictures or, where there is none or the user says so, of texts; and whether it holds texts."""
+def _content(table: Table, columns: Columns) -> tuple[tuple[str, ...], bool]:
+    """The column of pictures or, where there is none or the user says so, of texts, two of pairs; and whether it holds texts."""
     if columns.text is not None:
-        return _named(table, columns.text, "text", ()), True
+        return tuple(_named(table, c, "text", ()) for c in _sides(table, columns.text)), True
     typed = table.pictures()
     known = {c.strip().lower() for c in table.columns}
     if columns.picture is None and not typed and not known & set(PICTURE_NAMES) and known & set(TEXT_NAMES):
-        return _named(table, None, "text", TEXT_NAMES), True
-    return _named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture", PICTURE_NAMES), False
+        return (_named(table, None, "text", TEXT_NAMES),), True
+    return (_named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture", PICTURE_NAMES),), False
+
+
+def _sides(table: Table, text: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that `--text` names: "a,b" are two, unless that is the name of one. Raises `UsageError` for more than two, and for one twice."""
+    if isinstance(text, str):
+        text = (text,) if text in table.columns else tuple(part.strip() for part in text.split(","))
+    if not 1 <= len(text) <= 2:
+        raise UsageError(f"--text {','.join(text)} names {len(text)} columns", help="a row has one text, or two that make a pair")
+    if len(set(text)) < len(text):
+        raise UsageError(f"--text names '{text[0]}' twice", help="name the two columns of a pair")
+    return text
 
 
 def named_column(table: Table, name: str, role: str) -> str:

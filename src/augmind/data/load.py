@@ -18,7 +18,7 @@ from augmind.core.store import digest
 from augmind.core.types import SIDES, Codec, Samples, Spec
 from augmind.modalities.image.decode import CannotRead, Grid, Picture, choose_grid, from_array
 from augmind.modalities.image.workers import Pool
-from augmind.modalities.text.read import NoText, Text, length_for, read
+from augmind.modalities.text.read import NoText, Text, length_for, read, read_pair
 
 from .archive import ENDINGS as ARCHIVES
 from .archive import extract, is_archive
@@ -37,7 +37,7 @@ def load(
     *,
     label: str | None = None,
     column: str | None = None,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     group: str | None = None,
     split: str | None = None,
     size: int | tuple[int, int] | None = None,
@@ -49,7 +49,8 @@ def load(
     source    a folder with a folder a class (perhaps inside train/, val/, test/), a table (CSV, TSV, JSON, JSONL, Parquet,
               Arrow) with paths or bytes, an archive (.zip, .tar, .tar.gz, .tgz) of either, an .npz file, a folder made by
               `datasets.save_to_disk`, or an id of the Hugging Face Hub
-    label, column, text, group, split   columns of a table: of classes, of pictures, of texts, of subjects or sites, of splits
+    label, column, text, group, split   columns of a table: of classes, of pictures, of texts, of subjects or sites, of splits;
+              two columns of texts ("a,b" or ("a", "b")) make every row a pair
     size      side of a square, or (height, width), in 8..256; None: see `choose_grid`
     max_bad   the share of rows that may be unreadable before the whole dataset is refused
     download  whether the network may be used for an id of the Hub
@@ -58,9 +59,9 @@ def load(
     it out of the samples. `x` is uint8: pictures (n, channels, height, width), texts (n, bytes). Raises `DataError` for what cannot be used.
     """
     _check_settings(size, max_bad)
+    columns = Columns(label=label, picture=column, text=text if text is None or isinstance(text, str) else tuple(text), group=group, split=split)
     if column is not None and text is not None:
-        raise UsageError(f"--column {column} names pictures and --text {text} texts", help="give one of them")
-    columns = Columns(label=label, picture=column, text=text, group=group, split=split)
+        raise UsageError(f"--column {column} names pictures and --text {columns.flags()['--text']} texts", help="give one of them")
     with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
         name, found = _open(source, columns, Path(temp), download)
         _check_labels(name, found.entries)
@@ -68,7 +69,7 @@ def load(
     rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(found.entries, answers, strict=True))]
     _check_rows(name, rows, max_bad)
     good = [a for a in answers if isinstance(a, Picture | Text)]
-    return _dataset(name, found, rows, good, asked=size is not None)
+    return _dataset(name, found, rows, good, parts_of(found.entries), asked=size is not None)
 
 
 def _check_settings(size: int | tuple[int, int] | None, max_bad: float) -> None:
@@ -193,6 +194,14 @@ def holds_text(entries: list[Entry]) -> bool:
     return kinds == {True}
 
 
+def parts_of(entries: list[Entry]) -> tuple[str, ...]:
+    """The names of the sides where rows are pairs. Raises `DataError` where tables of one dataset differ in this."""
+    found = {e.content.columns if len(e.content.columns) > 1 else () for e in entries if isinstance(e.content, Cell)}
+    if len(found) > 1:
+        raise DataError("some tables of the dataset hold pairs of texts and others do not", help="keep them in folders of their own")
+    return found.pop() if found else ()
+
+
 def texts_of(entries: list[Entry]) -> list[Text | CannotRead | None]:
     """One answer an entry, None where there is nothing to read."""
     out: list[Text | CannotRead | None] = []
@@ -201,7 +210,8 @@ def texts_of(entries: list[Entry]) -> list[Text | CannotRead | None]:
             out.append(None)
             continue
         try:
-            out.append(read(entry.content.cell))
+            cells, columns = entry.content.cells, entry.content.columns
+            out.append(read_pair(cells, columns) if len(columns) > 1 else read(cells[0]))
         except NoText as why:
             out.append(CannotRead(str(why)))
     return out
@@ -231,13 +241,13 @@ def _unreadable(name: str, bad: list[tuple[str, str]], total: int) -> DataError:
     return DataError(text, help="repair or remove them" + (", or allow more with --max-bad" if len(bad) < total else ""), code="DATA-002")
 
 
-def _stored(answers: Sequence[Picture | Text], classes: tuple[str, ...]) -> tuple[Tensor, Spec, Codec]:
+def _stored(answers: Sequence[Picture | Text], classes: tuple[str, ...], parts: tuple[str, ...]) -> tuple[Tensor, Spec, Codec]:
     """The rows as one tensor, with what they are and what reads them."""
     texts = [a.text for a in answers if isinstance(a, Text)]
     if texts:
         from augmind.modalities.text.codec import TextCodec
 
-        spec = Spec(kind="tokens", shape=(length_for(texts),), classes=classes, bounded=False)
+        spec = Spec(kind="tokens", shape=(length_for(texts),), classes=classes, bounded=False, parts=parts)
         return TextCodec(spec).encode(texts), spec, TextCodec(spec)
     from augmind.modalities.image.codec import ImageCodec
 
@@ -246,10 +256,10 @@ def _stored(answers: Sequence[Picture | Text], classes: tuple[str, ...]) -> tupl
     return x, spec, ImageCodec(spec)
 
 
-def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Picture | Text], asked: bool) -> Dataset:
+def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Picture | Text], parts: tuple[str, ...], asked: bool) -> Dataset:
     """Rows and the contents of those that are "ok", in order, as one dataset."""
     classes = sort_labels({r.label for r in rows if r.status == "ok"})
-    x, spec, codec = _stored(answers, classes)
+    x, spec, codec = _stored(answers, classes, parts)
     digests = (hashlib.blake2b(one.numpy().tobytes(), digest_size=16).hexdigest() for one in x)
     rows = [replace(r, digest=next(digests)) if r.status == "ok" else r for r in rows]
     good = [r for r in rows if r.status == "ok"]

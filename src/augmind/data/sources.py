@@ -26,9 +26,10 @@ JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 
 @dataclass(frozen=True)
 class Text:
-    """What a cell of a column of texts holds, whatever that is."""
+    """What the cells of a row's columns of text hold, whatever that is: of one column, or of the two of a pair."""
 
-    cell: object
+    cells: tuple[object, ...]
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +60,20 @@ class Columns:
 
     label: str | None = None
     picture: str | None = None
-    text: str | None = None
+    text: str | tuple[str, ...] | None = None
     group: str | None = None
     split: str | None = None
 
     def none_for(self, what: str) -> None:
         """Raises `UsageError` if a column is named for a source that has no columns."""
-        flags = {"--label": self.label, "--column": self.picture, "--text": self.text, "--group": self.group, "--split": self.split}
-        for flag, value in flags.items():
+        for flag, value in self.flags().items():
             if value is not None:
                 raise UsageError(f"{flag} {value} names a column, but {what} has none", help="leave it out, or give a table")
+
+    def flags(self) -> dict[str, str | None]:
+        """What was named, by the option of the command line."""
+        text = ",".join(self.text) if isinstance(self.text, tuple) else self.text
+        return {"--label": self.label, "--column": self.picture, "--text": text, "--group": self.group, "--split": self.split}
 
 
 def hidden(name: str) -> bool:

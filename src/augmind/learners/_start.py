@@ -63,4 +63,6 @@ def opened(path: str, learner: str, labels: str, spec: Spec) -> Donor:
     if meta["learner"]["name"] != learner:
         raise UsageError(f"start: '{path}' was learnt by '{meta['learner']['name']}', not by '{learner}'", help="start the same learner from it")
     old = Spec.from_json(meta["spec"])
+    if len(old.parts) != len(spec.parts):
+        raise UsageError(f"start: '{path}' was learnt on rows of {max(1, len(old.parts))} parts, not of {max(1, len(spec.parts))}", help=advice)
     return Donor(path=path, state=state, settings=meta["learner"]["settings"], spec=old, rows=label_map(labels, old.classes, spec.classes))

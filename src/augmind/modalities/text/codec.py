@@ -4,6 +4,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float, Shaped, UInt8
@@ -14,6 +15,7 @@ from augmind.core.types import Backbone, Choice, Classical, Spec
 
 from .figures import distinct, novel, self_bleu
 from .rows import rows_of, texts_of
+from .sides import related, sides_of
 from .words import joined, pieces, script, spoken, words
 
 PREVIEW = 400
@@ -33,6 +35,7 @@ def arm(transform: str, names: Literal["none", "beside"] = "none") -> Classical:
 class TextCodec:
     """Text as UTF-8 bytes in NFC form, padded with zeros to `spec.shape` = (length,). Raises `WrongSpec` for other shapes.
 
+    Where `spec.parts` names two sides, rows are pairs of texts, joined as `sides` says.
     `backbone_name` is "hash" or another backbone of `backbones.select`.
     """
 
@@ -50,6 +53,11 @@ class TextCodec:
     def __post_init__(self) -> None:
         if self.spec.kind != "tokens" or len(self.spec.shape) != 1:
             raise WrongSpec(f"text cannot be {self.spec.kind} rows of shape {self.spec.shape}", help="text is stored as (length,) bytes")
+
+    @property
+    def sides(self) -> int:
+        """Texts in a row: 1, or 2 of pairs."""
+        return max(1, len(self.spec.parts))
 
     @property
     def pretrained(self) -> bool:
@@ -70,30 +78,37 @@ class TextCodec:
         return texts_of(x)
 
     def files(self, x: UInt8[Tensor, "n length"], synthetic: Sequence[bool]) -> list[bytes]:
-        """UTF-8 bytes. Plain text has no room for a mark: tables and names beside it say which rows are synthetic."""
-        return [text.encode() for text in self.decode(x)]
+        """UTF-8 bytes, of a pair one side a line. Plain text has no room for a mark: tables and names beside it say which rows are synthetic."""
+        return [row.encode() if self.sides == 1 else "\n".join(" ".join(s.split()) for s in sides_of(row)).encode() for row in self.decode(x)]
 
     def embed(self, x: UInt8[Tensor, "n length"]) -> Float[Tensor, "n d"]:
         """Features of the backbone; a row's features do not depend on its neighbours."""
         from .backbones.select import shared
 
-        return shared(self.backbone_name)(self.decode(x))
+        return related(shared(self.backbone_name), self.decode(x), self.sides)
 
     def backbone(self, name: str | None = None) -> Backbone:
         """A fresh trainable copy. Raises `WrongSpec` for a backbone that has nothing to train."""
         from .backbones.select import trainable
 
-        return trainable(name or self.backbone_name)
+        return trainable(name or self.backbone_name, self.sides)
 
     def preview(self, x: UInt8[Tensor, "n length"], beside: UInt8[Tensor, "n length"] | None = None) -> list[str]:
-        """Each row as a block of escaped text in the direction of its script, cut where it is long; words that `beside` lacks are marked."""
-        cut = [t if len(t) <= PREVIEW else t[: PREVIEW - 1] + "…" for t in self.decode(x)]
-        told = [html.escape(t) for t in cut] if beside is None else [marked(t, b) for t, b in zip(cut, self.decode(beside), strict=True)]
-        return [f'<span class="text" dir="auto">{t}</span>' for t in told]
+        """Each row as a block of escaped text in the direction of its script, cut where it is long; words that `beside` lacks are marked.
+        The sides of a pair stand one below the other, each with its name."""
+        others: Sequence[str | None] = [None] * len(x) if beside is None else self.decode(beside)
+        return [self._shown(row, other) for row, other in zip(self.decode(x), others, strict=True)]
+
+    def _shown(self, row: str, other: str | None) -> str:
+        sides, near = sides_of(row), [] if other is None else sides_of(other)
+        told = [block(text, beside, PREVIEW // len(sides)) for text, beside in zip_longest(sides, near[: len(sides)])]
+        if len(sides) == 1:
+            return told[0]
+        return "<br>".join(f"<b>{html.escape(name)}</b> {text}" for name, text in zip_longest(self.spec.parts, told, fillvalue=""))
 
     def figures(self, x: UInt8[Tensor, "n length"], real: UInt8[Tensor, "m length"]) -> dict[str, float]:
-        """Distinct-1 and -2, the share of runs of four words that no real row has, and self-BLEU, over as many synthetic as real rows."""
-        texts, known = self.decode(x), self.decode(real)
+        """Distinct-1 and -2, the share of runs of four words that no real row has, and self-BLEU, over as many synthetic as real texts."""
+        texts, known = ([side for row in self.decode(rows) for side in sides_of(row)] for rows in (x, real))
         n = min(len(texts), len(known))
         found = {
             "distinct_1": distinct(texts, 1),
@@ -106,7 +121,9 @@ class TextCodec:
 
     def named(self, meanings: Sequence[str]) -> list[tuple[str, int]]:
         """Up to three sentences a class that say what it means and fit into a row; none at all where a class means nothing in letters,
-        such as "1", or more than fits."""
+        such as "1", or more than fits, and where rows are pairs."""
+        if self.sides > 1:
+            return []
         names = [spoken(m) for m in meanings]
         if any(script(m) == "none" for m in names) or len(set(names)) < len(names):
             return []
@@ -122,6 +139,12 @@ class TextCodec:
 def spaced(texts: list[str], n: int) -> list[str]:
     """`n` of the texts at even distances."""
     return [texts[i * len(texts) // n] for i in range(n)]
+
+
+def block(text: str, beside: str | None, most: int) -> str:
+    """A text of at most so many characters as HTML, with marks where there is one to compare it with."""
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    return f'<span class="text" dir="auto">{html.escape(cut) if beside is None else marked(cut, beside)}</span>'
 
 
 def marked(text: str, other: str) -> str:

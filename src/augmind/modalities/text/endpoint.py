@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -16,6 +17,8 @@ from urllib.request import Request, urlopen
 from augmind.core.errors import MachineError, UsageError, first_line
 from augmind.core.store import atomic_write
 from augmind.nn.weights import cache_folder
+
+from .sides import as_row
 
 AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 """Answers after which a request is made again."""
@@ -35,7 +38,8 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """`url` ends before "/chat/completions"; `key` names the environment variable that holds the key, which is sent there and written nowhere."""
+    """`url` ends before "/chat/completions"; `key` names the environment variable that holds the key, which is sent there and written nowhere.
+    With `sides` a reply is a JSON object of texts by these names, which become one row."""
 
     url: str
     model: str
@@ -43,6 +47,7 @@ class Endpoint:
     tries: int = 5
     seconds: float = 120.0
     together: int = 8
+    sides: tuple[str, ...] = ()
 
     def ready(self) -> None:
         """Raises `UsageError` for an address or name that can be none, `MachineError` where nobody answers there."""
@@ -84,7 +89,8 @@ class Endpoint:
         if (known := kept(file)) is not None:
             return Reply(known, 0, 0)
         answer = self._patiently(text)
-        said, (read, written) = content(answer), used(answer, prompt)
+        said = content(answer, self.sides)
+        read, written = used(answer, prompt, said)
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(file, json.dumps({"asked": body, "said": said, "read": read, "written": written}, ensure_ascii=False).encode())
         return Reply(said, read, written)
@@ -137,17 +143,18 @@ def tokens(text: str) -> int:
     return -(-len(text.encode()) // 4)
 
 
-def used(answer: Any, prompt: str) -> tuple[int, int]:
+def used(answer: Any, prompt: str, said: str) -> tuple[int, int]:
     """(read, written) tokens as the answer tells, else about."""
     told = answer.get("usage") if isinstance(answer, dict) else None
     found = [told.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(told, dict) else [None, None]
-    about = (tokens(prompt), tokens(content(answer)))
+    about = (tokens(prompt), tokens(said))
     read, written = (n if isinstance(n, int) and n >= 0 else m for n, m in zip(found, about, strict=True))
     return read, written
 
 
-def content(answer: Any) -> str:
-    """The text of an answer: a JSON string, or the first line of anything else; "" for an answer of another form."""
+def content(answer: Any, sides: Sequence[str] = ()) -> str:
+    """The text of an answer: a JSON string, or the first line of anything else; "" for an answer of another form. With `sides` the row of a JSON
+    object that has them all."""
     try:
         said = answer["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError):
@@ -155,7 +162,9 @@ def content(answer: Any) -> str:
     if not isinstance(said, str) or not (lines := said.strip().removeprefix("```json").strip("`").strip().splitlines()):
         return ""
     try:
-        found = json.loads(lines[0])
+        found, _ = json.JSONDecoder().raw_decode(" ".join(lines)) if sides else (json.loads(lines[0]), 0)
     except ValueError:
         return lines[0].strip()
+    if sides and isinstance(found, dict) and all(isinstance(found.get(name), str) for name in sides):
+        return as_row([" ".join(found[name].split()) for name in sides])
     return " ".join(found.split()) if isinstance(found, str) else ""

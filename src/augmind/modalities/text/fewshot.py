@@ -1,6 +1,7 @@
 """What language models are shown of the real rows, in which ways they are to write, and which of its prompts a row's seed stands for."""
 
 import json
+from collections.abc import Sequence
 
 import torch
 
@@ -8,8 +9,12 @@ from augmind.core.errors import UsageError
 from augmind.core.run import Run
 from augmind.core.seeds import stream
 
+from .sides import as_row, sides_of
+
 WIDEST = 200
 """Characters of an attribute, at most."""
+BAR = "|"
+"""Stands between the sides of a pair on a line; in a text it becomes a stroke."""
 
 
 def draws(rows: int, prompts: int, examples: int, c: int, run: Run) -> list[list[int]]:
@@ -28,3 +33,27 @@ def checked(name: str, attributes: list[str]) -> None:
         return
     way = f"give a list of lines of at most {WIDEST} characters: --set {name}.attributes='{json.dumps(['shorter', 'as a tweet'])}'"
     raise UsageError(f"{name}: attributes={attributes!r} is not allowed", help=way)
+
+
+def line_of(row: str, names: Sequence[str]) -> str:
+    """A row on one line: "text", or "premise: text | hypothesis: text" of a pair with sides of these names."""
+    if not names:
+        return " ".join(row.split())
+    return f" {BAR} ".join(f"{name} {one_line(side)}" for name, side in zip(marks(names), sides_of(row), strict=False))
+
+
+def row_of(line: str, names: Sequence[str]) -> str:
+    """Inverse of `line_of`. Anything but a pair in its form is one text, which is no pair."""
+    sides, begins = [part.strip() for part in line.split(BAR)], marks(names)
+    if not names or len(sides) != len(begins) or not all(s.startswith(b) and len(s) > len(b) for s, b in zip(sides, begins, strict=True)):
+        return as_row([line])
+    return as_row([side.removeprefix(mark).strip() for side, mark in zip(sides, begins, strict=True)])
+
+
+def marks(names: Sequence[str]) -> list[str]:
+    """What the sides of a pair begin with on a line."""
+    return [f"{one_line(name)}:" for name in names]
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.replace(BAR, "/").split())

@@ -1,16 +1,18 @@
-"""One cell of a table as a row of text, or why it is none."""
+"""One cell of a table, or two of a pair, as a row of text, or why it is none."""
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .personal import personal
+from .sides import as_row
 from .tongue import language_of
 from .words import script, words
 
 MOST = 8192
-"""Bytes of UTF-8 up to which a row is taken."""
+"""Bytes of UTF-8 up to which a cell is taken."""
 STEP = 16
 """Rows are stored in a multiple of so many bytes."""
 MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|&(?:[a-z]{2,8}|#\d{1,6});")
@@ -50,6 +52,24 @@ def read(value: Any) -> Text:
     if found := personal(text):
         facts["personal"] = sorted({kind for kind, _ in found})
     return Text(text=text, facts=facts)
+
+
+def read_pair(values: Sequence[Any], names: Sequence[str]) -> Text:
+    """The cells of a pair as one row, each read on its own. Raises `NoText` with the name of the side that is none."""
+    found = list[Text]()
+    for value, name in zip(values, names, strict=True):
+        try:
+            found.append(read(value))
+        except NoText as why:
+            raise NoText(f"{name}: {why}") from why
+    facts: dict[str, Any] = {key: sum(t.facts[key] for t in found) for key in ("words", "characters")}
+    facts["script"] = " and ".join(dict.fromkeys(t.facts["script"] for t in found))
+    if len(said := [t.facts["language"] for t in found if "language" in t.facts]) == len(found):
+        facts["language"] = " and ".join(dict.fromkeys(said))
+    facts |= {key: n for key in ("controls", "markup") if (n := sum(t.facts.get(key, 0) for t in found))}
+    if personal_ := sorted({kind for t in found for kind in t.facts.get("personal", ())}):
+        facts["personal"] = personal_
+    return Text(text=as_row([t.text for t in found]), facts=facts)
 
 
 def clean(value: str) -> tuple[str, int]:

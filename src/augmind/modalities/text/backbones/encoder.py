@@ -5,6 +5,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from augmind.modalities.text.rows import texts_of
+from augmind.modalities.text.sides import RELATED, related
 from augmind.modalities.text.transformer import opened
 
 TOKENS = 256
@@ -14,18 +15,19 @@ BLOCK = 32
 
 class Encoder:
     """Texts in, (n, width) features out; `features` takes stored rows and can be trained through. `name` as in `nn.weights`; safetensors
-    alone are read, and no code of a model is run."""
+    alone are read, and no code of a model is run. With two `sides`, stored rows are pairs, whose sides are read one by one."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, sides: int = 1) -> None:
+        self.name, self.sides = name, sides
         from transformers import AutoModel
 
         self.tokenizer, self.module = opened(name, AutoModel, "backbone")
-        self.width = int(self.module.config.hidden_size)
+        self.hidden = int(self.module.config.hidden_size)
+        self.width = self.hidden * (RELATED if sides > 1 else 1)
 
     def __call__(self, texts: list[str]) -> Float[Tensor, "n d"]:
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        out = torch.zeros(len(texts), self.width)
+        out = torch.zeros(len(texts), self.hidden)
         for start in range(0, len(order), BLOCK):
             rows = order[start : start + BLOCK]
             with torch.inference_mode():
@@ -34,7 +36,7 @@ class Encoder:
 
     def features(self, x: UInt8[Tensor, "n length"]) -> Float[Tensor, "n d"]:
         """Differentiable features of stored rows, in the network's present mode."""
-        return self._read(texts_of(x))
+        return related(self._read, texts_of(x), self.sides)
 
     def _read(self, texts: list[str]) -> Float[Tensor, "n d"]:
         tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt").to(self.module.device)

@@ -36,15 +36,16 @@ def shared(name: str) -> Reader:
     return encoder
 
 
-def trainable(name: str) -> Encoder:
-    """A fresh copy of an encoder, for training. Raises `WrongSpec` for a backbone that has nothing to train, else as `shared`."""
+def trainable(name: str, sides: int = 1) -> Encoder:
+    """A fresh copy of an encoder, for training on rows of so many sides. Raises `WrongSpec` for a backbone that has nothing to train,
+    else as `shared`."""
     if name in (Hashed.name, Multilingual.name):
         raise WrongSpec(f"the backbone '{name}' has nothing to train", help="name an encoder: --backbone minilm, a folder or a Hub id")
-    return opened(name)
+    return opened(name, sides)
 
 
-def opened(name: str) -> Encoder:
+def opened(name: str, sides: int = 1) -> Encoder:
     if name != "minilm" and "/" not in name and not Path(name).is_dir():
         known = [Hashed.name, "minilm", Multilingual.name, "a Hub id such as intfloat/multilingual-e5-small", "a folder"]
         raise unknown("backbone of text", name, known)
-    return Encoder(name)
+    return Encoder(name, sides)

@@ -1,7 +1,7 @@
 """A pretrained language model shown a list of real rows of a class, which writes the next one (few-shot prompting, arXiv:2005.14165)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,13 +15,14 @@ from augmind.core.run import Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
-from augmind.modalities.text.fewshot import checked, draws, shown
+from augmind.modalities.text.fewshot import checked, draws, line_of, marks, row_of, shown
 from augmind.modalities.text.language import Language, language
+from augmind.modalities.text.sides import as_row, sides_of
 from augmind.modalities.text.words import spoken
 from augmind.nn.weights import content, needed
 
 LONGEST = 96
-"""Tokens of a row, at most."""
+"""Tokens of a row, or of a side of a pair, at most."""
 WORDINGS = (
     ("My neighbour grows tomatoes on her balcony.", "The woman next door raises tomatoes on her balcony."),
     ("The train was late again, so we missed the first act.", "Once more the train came late, and we did not see how the play began."),
@@ -36,7 +37,8 @@ class Lm(Generator):
 
     `model` is "smollm2" (`augmind models pull smollm2`), a folder or .gguf file, or a Hub id. `describe` says what classes mean where
     their names do not. Rows stand in a list, one a line, so nothing in them can be taken for an instruction of the program; what a
-    list makes the model write is judged by the screens like all else. Rows are at most half as long again as most real ones.
+    list makes the model write is judged by the screens like all else. Rows are at most half as long again as most real ones. Pairs stand
+    there with the names of their sides (`fewshot.line_of`); a line that is none of that form becomes a row without a second side.
 
     attributes  ways to write ("shorter", "as a tweet"; arXiv:2306.15895), of which the row's seed picks one; they stand in the prompt as they are
     paraphrase  a row is another wording, asked for in English, of the one real row of its class that its seed picks. `ngrams`, `novelty` and
@@ -53,7 +55,7 @@ class Lm(Generator):
     temperature: float = tune(0.9, 0.1, 2.0)
     top_p: float = tune(0.95, 0.1, 1.0)
     attributes: list[str] = field(default_factory=list)
-    paraphrase: bool = tune(False, options=(False, True))
+    paraphrase: bool = False
     describe: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,9 +71,9 @@ class Lm(Generator):
     def fit(self, data: Data, run: Run) -> "Lm":
         self.require(data.spec)
         self.spec_, self.curves_, own = data.spec, Curves(), self._language()
-        texts = data.codec.decode(data.train.x)
-        sizes = own.length(texts).double()
-        self.longest_ = min(LONGEST, int(1.5 * float(sizes.quantile(0.95))) + 4)
+        texts, names = data.codec.decode(data.train.x), data.spec.parts
+        sizes = own.length([line_of(t, names) for t in texts] if names else texts).double()
+        self.longest_ = min(LONGEST * max(1, len(names)), int(1.5 * float(sizes.quantile(0.95))) + 4)
         self.lists_ = [
             self._lists(own, [t for t, k in zip(texts, data.train.y.tolist(), strict=True) if k == c], c, run) for c in range(data.classes)
         ]
@@ -81,14 +83,16 @@ class Lm(Generator):
         """The prompts of a class as token ids, each with each attribute."""
         meaning = self.describe.get(self.spec_.classes[c], self.spec_.classes[c])
         orders = [[j] for j in range(len(rows))] if self.paraphrase and rows else draws(len(rows), self.prompts, self.examples, c, run)
-        examples = [[own.cut(rows[j], LONGEST) for j in order] for order in orders]
-        return [self._fitting(own, self._asked(texts, meaning, attribute)) for attribute in self.attributes or [""] for texts in examples]
+        cut = [as_row([own.cut(side, LONGEST) for side in sides_of(row)]) for row in rows]
+        examples = [[cut[j] for j in order] for order in orders]
+        return [self._fitting(own, self._asked(told, meaning, attribute)) for attribute in self.attributes or [""] for told in examples]
 
-    def _asked(self, texts: list[str], meaning: str, attribute: str) -> Iterator[str]:
-        """What the model may be asked for after these texts, with ever fewer examples."""
-        if self.paraphrase and texts:
-            return (reworded(texts[0], attribute, n) for n in range(len(WORDINGS), -1, -1))
-        return (listed(texts[:n], meaning, attribute) for n in range(max(1, len(texts)), 0, -1))
+    def _asked(self, rows: list[str], meaning: str, attribute: str) -> Iterator[str]:
+        """What the model may be asked for after these rows, with ever fewer examples."""
+        names = self.spec_.parts
+        if self.paraphrase and rows:
+            return (reworded(rows[0], attribute, names, n) for n in range(len(WORDINGS), -1, -1))
+        return (listed(rows[:n], meaning, attribute, names) for n in range(max(1, len(rows)), 0, -1))
 
     def _fitting(self, own: Language, asked: Iterator[str]) -> Tensor:
         """The first of these prompts that leaves room for a row, else the last."""
@@ -102,14 +106,14 @@ class Lm(Generator):
         return language(self.model)
 
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> UInt8[Tensor, "n length"]:
-        own, texts = self._language(), [""] * len(y)
+        own, texts, begin = self._language(), [""] * len(y), "".join(marks(self.spec_.parts[:1]))
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, (k, seed) in enumerate(zip(y.tolist(), seeds.tolist(), strict=True)):
             groups[k, shown(seed, len(self.lists_[k]))].append(i)
         for (k, prompt), where in groups.items():
             told = {"longest": self.longest_, "temperature": self.temperature, "top_p": self.top_p}
             for i, text in zip(where, own.lines(self.lists_[k][prompt], seeds[where].tolist(), **told), strict=True):
-                texts[i] = text
+                texts[i] = row_of(begin + text, self.spec_.parts)
         return TextCodec(self.spec_).encode(texts)
 
     def state(self) -> dict[str, Tensor]:
@@ -124,21 +128,21 @@ class Lm(Generator):
         return self
 
 
-def listed(rows: list[str], meaning: str, attribute: str = "") -> str:
-    """A numbered list of rows, a line each, that ends where the next is to be written."""
-    told = spoken(meaning)
-    head = f"Different texts of the kind: {told}" if any(c.isalpha() for c in told) else "Different texts of one kind"
+def listed(rows: list[str], meaning: str, attribute: str = "", names: Sequence[str] = ()) -> str:
+    """A numbered list of rows, a line each, that ends where the next is to be written, of a pair its first side; `names` are those of the sides."""
+    told, what = spoken(meaning), "pairs of texts" if names else "texts"
+    head = f"Different {what} of the kind: {told}" if any(c.isalpha() for c in told) else f"Different {what} of one kind"
     last = f"One more of this kind, {attribute}:\n" if attribute else ""
-    return "\n".join([head, *(f"{i}. {line(row)}" for i, row in enumerate(rows, 1)), f"{last}{len(rows) + 1}."])
+    begun = " ".join([f"{len(rows) + 1}.", *marks(names[:1])])
+    return "\n".join([head, *(f"{i}. {line_of(row, names)}" for i, row in enumerate(rows, 1)), last + begun])
 
 
-def reworded(row: str, attribute: str = "", shots: int = len(WORDINGS)) -> str:
-    """A row after `shots` texts in two wordings, which ends where its own other wording is to be written."""
-    before = [f"Text: {a}\nAnother wording: {b}\n" for a, b in WORDINGS[:shots]]
+def reworded(row: str, attribute: str = "", names: Sequence[str] = (), shots: int = len(WORDINGS)) -> str:
+    """A row after `shots` rows in two wordings, which ends where its own other wording is to be written. The second side of a pair among the shots
+    is the text of the next one."""
+    turns = [(WORDINGS[i:] + WORDINGS[:i])[: max(1, len(names))] for i in range(shots)]
+    told = [[line_of(as_row([texts[k] for texts in turn]), names) for k in range(2)] for turn in turns]
+    before = [f"Text: {a}\nAnother wording: {b}\n" for a, b in told]
     how = f", {attribute}" if attribute else ""
-    return "\n".join([*before, f"Text: {line(row)}\nAnother wording{how}:"])
-
-
-def line(row: str) -> str:
-    """A row on one line."""
-    return " ".join(row.split())
+    begun = " ".join([f"Another wording{how}:", *marks(names[:1])])
+    return "\n".join([*before, f"Text: {line_of(row, names)}", begun])

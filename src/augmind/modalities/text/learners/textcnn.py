@@ -17,6 +17,7 @@ from augmind.core.seeds import in_chunks, seeded
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Samples, Spec
 from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.sides import RELATED, related
 from augmind.modalities.text.vectors import Vectors, content_of, place, word_vectors
 from augmind.modalities.text.words import words
 from augmind.nn.objective import learn
@@ -34,7 +35,7 @@ class Textcnn(Learner):
     LSTM with the maximum over places; dropout, a linear head. AdamW for `steps` batches, the rate rises for a tenth and falls as a cosine.
 
     The vector of a word is the mean of those of the word and of its pieces of three to five letters, hashed (arXiv:1607.04606), so words that no row
-    had are not strangers. It works on the processor.
+    had are not strangers. The sides of a pair are read by one network and then compared (`sides.related`). It works on the processor.
 
     vectors  a file of word vectors (word2vec's or GloVe's text format), or a model whose input embeddings serve as such: what every word begins with,
              brought to `width`; the hashed vectors begin at zero and learn the difference
@@ -126,10 +127,14 @@ class Net(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.filters = nn.ModuleList(nn.Conv1d(width, width, k, padding=k - 1) for k in WIDTHS) if cell == "cnn" else None
         self.lstm = nn.LSTM(width, width, batch_first=True, bidirectional=True) if cell == "lstm" else None
-        self.head = nn.Linear(width * (len(WIDTHS) if cell == "cnn" else 2), len(spec.classes))
+        found = width * (len(WIDTHS) if cell == "cnn" else 2)
+        self.head = nn.Linear(found * (RELATED if self.codec.sides > 1 else 1), len(spec.classes))
 
     def forward(self, x: UInt8[Tensor, "b length"]) -> Float[Tensor, "b k"]:
-        rows = [words(text.lower())[:LONGEST] or [""] for text in self.codec.decode(x)]
+        return self.head(self.dropout(related(self._features, self.codec.decode(x), self.codec.sides)))
+
+    def _features(self, texts: list[str]) -> Float[Tensor, "n f"]:
+        rows = [words(text.lower())[:LONGEST] or [""] for text in texts]
         pieces = [buckets(w) for row in rows for w in row]
         starts = torch.tensor([0, *map(len, pieces)]).cumsum(0)[:-1]
         flat = self.vectors(torch.tensor([i for word in pieces for i in word]), starts)
@@ -138,7 +143,7 @@ class Net(nn.Module):
         sizes = torch.tensor([len(row) for row in rows])
         seen = nn.utils.rnn.pad_sequence(list(flat.split(sizes.tolist())), batch_first=True)
         blank = torch.arange(seen.shape[1]) >= sizes[:, None]
-        return self.head(self.dropout(self._read(self.dropout(seen), blank)))
+        return self._read(self.dropout(seen), blank)
 
     def _read(self, seen: Float[Tensor, "b t w"], blank: Tensor) -> Float[Tensor, "b f"]:
         """The maximum over the words of each row; places after its end count for nothing."""

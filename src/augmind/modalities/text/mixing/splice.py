@@ -11,6 +11,7 @@ from torch import Tensor
 from augmind.core.plugin import Transform
 from augmind.core.seeds import stable_seed
 from augmind.core.tune import tune
+from augmind.core.types import Spec
 from augmind.modalities.text.rows import rows_of, texts_of
 from augmind.modalities.text.words import word
 
@@ -30,6 +31,10 @@ class Splice(Transform):
     axes: ClassVar[tuple[int, ...]] = (1,)
 
     probability: float = tune(0.5, 0.1, 1.0)
+
+    @classmethod
+    def refuses(cls, spec: Spec) -> str:
+        return super().refuses(spec) or (f"'{cls.name()}' takes single texts, not pairs, whose sides belong together" if spec.parts else "")
 
     def apply(self, x: UInt8[Tensor, "b length"], y: Float[Tensor, "b k"], seed: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng(stable_seed("splice", seed))

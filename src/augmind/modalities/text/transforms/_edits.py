@@ -8,8 +8,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from augmind.core.seeds import stable_seed
-from augmind.core.types import Spec
-from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.rows import rows_of, texts_of
+from augmind.modalities.text.sides import at_one_side
 from augmind.modalities.text.synonyms import synonyms
 from augmind.modalities.text.words import joined, pieces
 
@@ -23,10 +23,9 @@ STOP = frozenset(FUNCTION_WORDS.split())
 
 
 def edited(x: UInt8[Tensor, "n length"], seed: int, name: str, edit: Callable[[str, Rng], str]) -> UInt8[Tensor, "n length"]:
-    """Every row's text after `edit`, whose draws are a function of the name, the seed and the row's place."""
-    codec = TextCodec(Spec(kind="tokens", shape=tuple(x.shape[1:]), classes=(), bounded=False))
+    """Every row's text, or one side of its pair, after `edit`, whose draws are a function of the name, the seed and the row's place."""
     rng = np.random.default_rng(stable_seed(name, seed))
-    return codec.encode([edit(text, rng) for text in codec.decode(x)]) if len(x) else torch.clone(x)
+    return rows_of([at_one_side(row, rng, lambda text: edit(text, rng)) for row in texts_of(x)], x.shape[1]) if len(x) else torch.clone(x)
 
 
 def by_words(text: str, rng: Rng, edits: tuple[Edit, ...], part: float, cut: Callable[[str], tuple[list[str], list[str]]] = pieces) -> str:

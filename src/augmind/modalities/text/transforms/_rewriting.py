@@ -1,4 +1,4 @@
-"""Transforms that have a model rewrite a text: every text has a few rewritings, each made once a process."""
+"""Transforms that have a model rewrite a text, or one side of a pair: every text has a few rewritings, each made once a process."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from augmind.core.seeds import stable_seed
 from augmind.core.store import digest
 from augmind.core.tune import tune
 from augmind.modalities.text.rows import rows_of, texts_of
+from augmind.modalities.text.sides import at_one_side
 from augmind.nn.weights import content, needed
 
 MOST = 200_000
@@ -53,9 +54,11 @@ class Rewriting(Transform):
         return digest([content(needed(name, f"model of '{self.name()}'")) for name in self.models().values()])
 
     def apply(self, x: UInt8[Tensor, "b length"], y: Float[Tensor, "b k"], seed: int) -> tuple[Tensor, Tensor]:
-        picks = np.random.default_rng(stable_seed(self.name(), seed)).integers(self.variants, size=len(x)).tolist()
+        rng = np.random.default_rng(stable_seed(self.name(), seed))
+        picks = rng.integers(self.variants, size=len(x)).tolist()
         own = digest(self.name(), self.settings())
-        return rows_of([self._made(own, text, k) for text, k in zip(texts_of(x), picks, strict=True)], x.shape[1]), y
+        rows = [at_one_side(row, rng, lambda text, k=k: self._made(own, text, k)) for row, k in zip(texts_of(x), picks, strict=True)]
+        return rows_of(rows, x.shape[1]), y
 
     def _made(self, own: str, text: str, k: int) -> str:
         """Rewriting k of a text; the text itself where nothing comes of it. `own` stands for this transform and its settings."""
