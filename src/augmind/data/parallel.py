@@ -123,8 +123,9 @@ def pair_of(origin: str, split: str, text: Any, target: Any) -> Pair:
             reason = f"the {'translation' if name == 'target' else 'text'}: {why}"
             return Pair(id=0, origin=origin, split=split, status="corrupt", reason=reason)
     if plain(sides["text"]) == plain(sides["target"]):
-        return Pair(id=0, origin=origin, split=split, **sides, status="copy", reason="the text is the same as its translation")
-    return Pair(id=0, origin=origin, split=split, **sides)
+        reason = "the text is the same as its translation"
+        return Pair(id=0, origin=origin, split=split, text=sides["text"], target=sides["target"], status="copy", reason=reason)
+    return Pair(id=0, origin=origin, split=split, text=sides["text"], target=sides["target"])
 
 
 def refuse_unreadable(name: str, rows: Sequence[Pair], max_bad: float) -> None:

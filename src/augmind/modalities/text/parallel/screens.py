@@ -76,11 +76,12 @@ class Screens:
         """`units`: pairs of one number share a side, and are seen by a model together or not at all."""
         parts = inner_folds(torch.zeros(len(texts), dtype=torch.long), torch.tensor(list(units)), FOLDS, seed)
         fold, models, held = [0] * len(texts), list[Alignment](), [0.0] * len(texts)
-        for k, (inside, outside) in enumerate(parts):
-            models.append(aligned([texts[i] for i in inside.tolist()], [targets[i] for i in inside.tolist()]))
-            for i in outside.tolist():
-                fold[i], held[i] = k, models[k].score(texts[i], targets[i])
         pairs = list(zip(texts, targets, strict=True))
+        for k, (inside, outside) in enumerate(parts):
+            known = [pairs[int(i)] for i in inside]
+            models.append(aligned([text for text, _ in known], [target for _, target in known]))
+            for i in map(int, outside):
+                fold[i], held[i] = k, models[k].score(*pairs[i])
         low, high = np.quantile([ratio(*pair) for pair in pairs], [EDGE, 1 - EDGE]).tolist()
         copied = max(COPIED, float(np.quantile([common(*pair) for pair in pairs], 1 - EDGE)))
         seen = {(plain(a), plain(b)) for a, b in pairs}
