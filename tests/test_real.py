@@ -1,4 +1,7 @@
-"""The models that people use, where they are on this machine: `AUGMIND_REAL_MODELS=1 pytest tests/test_real.py` after `augmind models pull` of minilm and smollm2."""
+"""The models that people use, where they are on this machine: `AUGMIND_REAL_MODELS=1 pytest tests/test_real.py`.
+
+They come by `augmind models pull minilm` and `augmind models pull smollm2`.
+"""
 
 import os
 
