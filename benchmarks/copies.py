@@ -3,7 +3,7 @@
     python -m benchmarks.copies --data FOLDER
 
 FOLDER holds `text/sst2/train.csv` and `text/subj/train.csv` with a column `text`. Of 10,000 rows a tenth are copies, edited in one of
-eight ways. "Other rows" are those without a planted copy that are paired with another: the two sets share sentences, so most are right.
+seven ways. "Other rows" are those without a planted copy that are paired with another: the two sets share sentences, so most are right.
 """
 
 import argparse

@@ -24,5 +24,6 @@ hook = install_import_hook("augmind", "beartype.beartype")
 def own_cache(tmp_path_factory) -> Iterator[None]:
     """Models that this machine has fetched are none of the tests' business: their cache is empty."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUGMIND_OWN_CACHE", os.environ.get("AUGMIND_CACHE", ""))
         patch.setenv("AUGMIND_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

@@ -55,6 +55,7 @@ def test_what_may_pass_is_asked_again_and_what_may_not_is_not():
     [
         (said('"a \\u00e9 b"'), "a é b"), (said("plain words\nand more"), "plain words"), (said('```json\n"x"\n```'), "x"),
         (said("[1, 2]"), ""), (said(None), ""), ({}, ""), ([], ""), (None, ""), (said('"two\\nlines"'), "two lines"),
+        (said('"cut off in the mid'), ""), (said("<think>"), ""), ({"choices": [{"message": {"content": "cut"}, "finish_reason": "length"}]}, ""),
     ],
 )  # fmt: skip
 def test_a_reply_of_any_form_is_a_line_of_text_or_none(answer, text):

@@ -1,13 +1,15 @@
 """Learners and transfers: they learn, they answer the closed-form questions, and they can be put away and taken out again."""
 
 import dataclasses
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
-from augmind.core.errors import UsageError
+from augmind.core.errors import DataError, UsageError
 from augmind.core.feed import Feed, Schedule
 from augmind.core.registry import make
 from augmind.core.run import Run
@@ -113,6 +115,31 @@ def test_the_probe_finds_the_optimum_of_sklearn(n, d):
     ours = head(z).softmax(1).detach().numpy()
     assert np.abs(ours - oracle.predict_proba(standard)).max() < 1e-3
     assert np.abs(head.linear.weight.detach().numpy() - oracle.coef_).max() < 2e-3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_are_refused(value):
+    z, y, w = problem(30, 4)
+    z[3, 1] = value
+    with pytest.raises(DataError, match="features are not finite"):
+        fit_head(Head.over(z, 3), z, y, w, 0.1)
+
+
+def test_a_setting_of_another_type_is_refused_in_one_sentence():
+    """Without the types that these tests check."""
+    code = """
+from augmind.core.errors import UsageError
+from augmind.core.registry import make
+from augmind.core.types import Choice
+for kind, name, given in (("learners", "textcnn", {"vectors": 5}), ("generators", "lm", {"paraphrase": "no"}), ("generators", "llm", {"price_read": "x"})):
+    try:
+        make(kind, Choice(name=name, settings=given))
+    except UsageError as error:
+        print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    wrong = ("textcnn: vectors=5", "lm: paraphrase='no'", "llm: price_read='x'")
+    assert said == [f"{what} is not allowed" for what in wrong]
 
 
 def test_weighting_rows_equals_repeating_them():

@@ -5,7 +5,7 @@ import torch
 
 from augmind.core.types import Spec
 from augmind.data.clean import clean
-from augmind.data.minhash import alike, folded, jaccard
+from augmind.data.minhash import alike, folded, jaccard, shingles
 from augmind.data.neighbours import components
 from augmind.data.split import split
 from augmind.modalities.text.codec import TextCodec
@@ -31,12 +31,12 @@ def test_pairs_are_those_of_the_definition():
             own[k] = f"w{rng.integers(400)}"
         rows.append(" ".join(own))
     told = {(i, j): s for i, j, s in alike(rows)}
-    every = {(i, j): jaccard(folded(rows[i]), folded(rows[j])) for i in range(240) for j in range(i + 1, 240)}
+    every = {(i, j): jaccard(*(shingles(folded(rows[k])) for k in (i, j))) for i in range(240) for j in range(i + 1, 240)}
     true = {pair for pair, s in every.items() if s >= 0.6}
     assert len(true) > 60 and set(told) <= true and len(told) >= 0.98 * len(true)
     assert all(abs(s - every[pair]) < 1e-5 for pair, s in told.items())
     assert list(told.values()) == sorted(told.values(), reverse=True) and alike(rows) == alike(rows)
-    assert jaccard(folded("a b c"), folded("A b, d")) == 3 / 7
+    assert jaccard(*(shingles(folded(t)) for t in ("a b c", "A b, d"))) == 3 / 7
 
 
 def test_case_signs_and_spaces_make_no_difference():

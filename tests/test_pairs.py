@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import augmind
 from augmind.cli import main
+from augmind.cli.options import given as settings
 from augmind.core.errors import DataError, UsageError
 from augmind.core.feed import Feed
 from augmind.core.registry import make
@@ -329,11 +331,15 @@ def test_pairs_get_the_whole_job_and_come_back_as_two_columns(tmp_path, monkeypa
         "learner": "tfidf",
         "generators": "llm",
     }
-    run = augmind.expand(file, tmp_path / "run", set={"llm.url": answering(), "llm.model": "m"}, describe={"same": "on one topic"}, **options)
+    asked = {"llm.url": answering(), "llm.model": "m", "llm.attributes": ["short", "as a note"]}
+    run = augmind.expand(file, tmp_path / "run", set=asked, describe={"same": "on one topic"}, **options)
     arms = {a["arm"]: a["metrics"]["balanced_accuracy"]["mean"] for a in run.record["arms"]}
-    assert arms["real"] > 0.7 and all("class names" not in name for c in run.record["choices"] for name in c["scores"])
+    assert arms["real"] > 0.7 and not any("class names" in name or "splice" in name for c in run.record["choices"] for name in c["scores"])
     rows = run.table()
     assert "form" in rows["rejected_by"] and any(rows["kept"])
+    said = shlex.split(run.record["reproduce"])
+    back = settings(said[said.index("--set") + 1 : said.index("--set") + 4])
+    assert back == asked
     assert "--text 'source,seed text'" in run.record["reproduce"] and "<br>" in run.report.read_text()
     known = {(r[names[0]], r[names[1]], r["label"]) for r in read(file)}
     out = run.export(tmp_path / "csv", to="csv")

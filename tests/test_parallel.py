@@ -99,6 +99,7 @@ def test_sentences_of_test_rows_are_taken_out_of_a_monolingual_pool(tmp_path):
         ({"set": {"translator.depth": 9}}, UsageError, "translator.depth=9"),
         ({"set": {"vae.beta": 1}}, UsageError, "unknown setting of a translation"),
         ({"set": {"backtranslation.model": "someone/absent"}}, MachineError, "not on this machine"),
+        ({"ratio": 0}, UsageError, "ratio"),
         ({"unlabelled": "absent.txt"}, DataError, "no file 'absent.txt'"),
     ],
 )
@@ -332,6 +333,9 @@ def test_arms_see_the_same_real_rows_at_every_step(run):
     real = stages.candidates(job.train)
     plain, mixed = (stages.mixture(job.vocabulary, real, new, 8, 0.5, 3)(5) for new in ([], [Candidate(text="zz", target="ZZ")]))
     assert [a.shape[0] for a in (*plain, *mixed)] == [8] * 4
+    for share in (0.01, 0.99):
+        batches = stages.mixture(job.vocabulary, real, [Candidate(text="zz", target="ZZ")], 8, share, 3)(5)
+        assert job.vocabulary.texts(batches[1]).count("ZZ") == (1 if share < 0.5 else 7)
     assert job.vocabulary.texts(plain[0])[:4] == job.vocabulary.texts(mixed[0])[:4] and job.vocabulary.texts(mixed[1])[4:] == ["ZZ"] * 4
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.environ.get("AUGMIND_REAL_MODELS") != "1", re
 @pytest.fixture(autouse=True)
 def own_models(monkeypatch):
     """The cache of models that this person has, not the empty one of the other tests."""
-    monkeypatch.delenv("AUGMIND_CACHE")
+    monkeypatch.setenv("AUGMIND_CACHE", os.environ["AUGMIND_OWN_CACHE"])
 
 
 def here(name: str) -> str:

@@ -128,6 +128,11 @@ def test_with_vectors_a_network_knows_words_that_no_row_had(tmp_path):
     save_tensors(tmp_path / "state.safetensors", made.state())
     again = Textcnn(**made.settings()).restore(data, load_tensors(tmp_path / "state.safetensors"))
     assert torch.allclose(again.predict(others), made.predict(others), atol=1e-6)
+    planned = Textcnn(**{**made.settings(), "content": made.source()})
+    told(tmp_path, seed=1)
+    vectors.word_vectors.cache_clear()
+    with pytest.raises(UsageError, match="is not what it was when this run was planned"):
+        planned.restore(data, load_tensors(tmp_path / "state.safetensors")).predict(others)
     assert made.knows == {Knowledge.pretrained} and Textcnn().knows == {Knowledge.rows} and Textcnn().source() == ""
 
 
@@ -146,4 +151,7 @@ def test_a_run_says_where_word_vectors_come_from_and_learns_anew_when_they_chang
     assert other.intact().plan.sources["textcnn"] != first
     with pytest.raises(UsageError, match="there is no file"):
         augmind.expand(tmp_path / "d.csv", tmp_path / "t", **options | {"set": {"textcnn.vectors": "no.vec"}})
-    assert not (tmp_path / "t").exists()
+    (tmp_path / "no.vec").write_text("no vectors\n")
+    with pytest.raises(UsageError, match="holds 1 numbers"):
+        augmind.expand(tmp_path / "d.csv", tmp_path / "t", **options | {"set": {"textcnn.vectors": str(tmp_path / "no.vec")}}, dry_run=True)
+    assert not (tmp_path / "t" / "stages").exists() or not any((tmp_path / "t" / "stages").glob("features*"))

@@ -163,6 +163,7 @@ class Finished:
         if self.of_pairs:
             from .parallel import handover
 
+            self.intact()
             return handover.export(self.folder, Path(out), to, rows)
         return export(handed_over(self.intact(), rows), Path(out), to)
 

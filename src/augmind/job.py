@@ -140,10 +140,15 @@ class Job:
 
     @property
     def classical(self) -> tuple[Classical, ...]:
-        """The candidate classical arms of this data."""
-        first, *rest = (c for c in self.codec.classical if c.names == "none" or self.namings)
+        """The candidate classical arms of this data: those whose parts take such rows."""
+        first, *rest = (c for c in self.codec.classical if (c.names == "none" or self.namings) and not self._refused(c))
         own = [Classical(name=name, transform=self.transform(name)) for name in asked_transforms(self.config)]
         return (first, *own, *rest)
+
+    def _refused(self, arm: Classical) -> bool:
+        """Whether a part of this arm cannot take such rows."""
+        own = (("transforms", arm.transform.name), ("mixing", arm.mixing.name))
+        return any(name != "none" and find(kind, name).refuses(self.spec) for kind, name in own)
 
     @property
     def folds(self) -> tuple[str, ...]:

@@ -317,7 +317,7 @@ def spelled(c: BaseModel, data: str, folder: Path) -> str:
         if value is True:
             parts.append(flag)
         elif isinstance(value, dict):
-            parts += [flag, *(quoted(f"{k}={v}") for k, v in value.items())]
+            parts += [flag, *(quoted(f"{k}={json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v}") for k, v in value.items())]
         elif name == "warm":
             parts += [flag, *map(quoted, value)]
         elif isinstance(value, tuple):

@@ -76,7 +76,7 @@ class Columns:
     column: str | None = None
     """The column that holds the path or bytes of a picture."""
     text: str | None = None
-    """The column that holds the text of a row; two by comma, premise,hypothesis, where a row is a pair."""
+    """The column that holds the text of a row; two by comma, premise,hypothesis, where a row is a pair (--group premise keeps a premise together)."""
     group: str | None = None
     """The column of subject, site or recording: its members never cross a split."""
     split: str | None = None
@@ -151,7 +151,7 @@ class Way:
     balance: str | None = None
     """What the synthetic rows even out, by comma: class, group (needs --group); otherwise every class gets as many."""
     share: float | None = None
-    """Part of every training batch that is synthetic (default 0.25)."""
+    """Part of every training batch that is synthetic (default 0.25; with --target 0.5)."""
     start: str | None = None
     """A finished run, or a model.safetensors of one, whose learner (cnn, finetune) every training begins from."""
     labels: str | None = None

@@ -93,7 +93,7 @@ def expand(
         augmind expand photos/ --out runs/photos --preset quick
         augmind expand photos/ --want spoons=500 forks=200 --budget 20m
         augmind expand scans.csv --label diagnosis --group patient --learner probe,finetune
-        augmind expand nli.csv --text premise,hypothesis --label label
+        augmind expand nli.csv --text premise,hypothesis --label label --group premise
         augmind expand photos/ --search --trials 60
         augmind expand pairs.csv --text en --target de
 

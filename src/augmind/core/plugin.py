@@ -24,6 +24,15 @@ Space = Literal["rows", "features"]
 """Whether a plug-in works on the rows themselves or on their features (`Codec.embed`)."""
 
 
+PLAIN: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    str: ((str,), 'text (a number as text in double quotes: "5")'),
+    float: ((float, int), "a number"),
+    int: ((int,), "a whole number"),
+}
+"""Types of fields that are held against what they are given, with their names."""
+
+
 @dataclass(kw_only=True)
 class Plugin(ABC):
     """Base of all plug-ins. `kinds` and `axes` say which `Spec` it can take (`axes`: lengths of `Spec.shape`)."""
@@ -36,6 +45,11 @@ class Plugin(ABC):
             value = getattr(self, name)
             if not allowed.allows(value):
                 raise UsageError(f"{self.name()}: {name}={value!r} is not allowed", help=f"{name} may be {allowed}")
+        for field in dataclasses.fields(self):
+            kinds, told = PLAIN.get(field.type, ((object,), ""))
+            value = getattr(self, field.name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and field.type in (int, float)):
+                raise UsageError(f"{self.name()}: {field.name}={value!r} is not allowed", help=f"{field.name} may be {told}")
 
     @classmethod
     def name(cls) -> str:

@@ -1,7 +1,9 @@
 """Which texts have nearly the same words, whatever their case, signs and spaces: MinHash and buckets, in seconds for 100,000 rows."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -18,6 +20,8 @@ AHEAD = 3
 SURE = 0.15
 """By how much the estimate of 128 values may lie below `JACCARD` (three and a half standard errors) for a pair to be counted out exactly."""
 BLOCK = 4096
+REMEMBERED = 4096
+"""Rows whose words and pairs of words are kept while pairs are counted out."""
 
 Words = tuple[str, ...]
 
@@ -36,19 +40,22 @@ def alike(texts: Sequence[str], least: float = JACCARD) -> list[tuple[int, int, 
     documents, first = [folded(t) for t in texts], {}
     same = [(first.setdefault(d, i), i, 1.0) for i, d in enumerate(documents) if d]
     rows = list(first.values())
-    near = [(rows[a], rows[b], jaccard(documents[rows[a]], documents[rows[b]])) for a, b in candidates([documents[i] for i in rows], least).tolist()]
+    told = lru_cache(REMEMBERED)(lambda i: shingles(documents[i]))
+    pairs = candidates([documents[i] for i in rows], least).tolist()
+    near = [(rows[a], rows[b], jaccard(told(rows[a]), told(rows[b]))) for a, b in pairs]
     found = [(i, j, s) for i, j, s in same if i != j] + [(min(i, j), max(i, j), min(s, 1 - 1e-6)) for i, j, s in near if s >= least]
     return sorted(found, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
 
-def shingles(document: Words) -> set[str | tuple[str, str]]:
-    return {*document, *pairwise(document)}
+def shingles(document: Words) -> frozenset[str | tuple[str, str]]:
+    """The words and pairs of words of a text."""
+    return frozenset((*document, *pairwise(document)))
 
 
-def jaccard(a: Words, b: Words) -> float:
-    """Share of the words and pairs of words of both that both have, 0..1."""
-    one, two = shingles(a), shingles(b)
-    return len(one & two) / len(one | two)
+def jaccard(a: frozenset[Any], b: frozenset[Any]) -> float:
+    """Share of what either has that both have, 0..1."""
+    both = len(a & b)
+    return both / (len(a) + len(b) - both)
 
 
 def candidates(documents: list[Words], least: float) -> Int[np.ndarray, "n 2"]:

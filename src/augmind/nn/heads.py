@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, one_hot
 
+from augmind.core.errors import DataError
 from augmind.core.folds import inner_folds
 from augmind.core.seeds import seeded
 
@@ -116,7 +117,7 @@ def minimum(
     steps: int = 200,
 ) -> Float[Tensor, "s k"]:
     """Weights and, in the last row, bias at the minimum, by L-BFGS (Liu and Nocedal 1989; SciPy's, which spends far less beside the
-    arithmetic than that of torch where rows are few)."""
+    arithmetic than that of torch where rows are few). Raises `DataError` for features that are not finite."""
     rows, wanted, share = u.double().numpy(), target.double().numpy(), (w.double() / len(w)).numpy()[:, None]
     prior = 0.0 if log_prior is None else log_prior.double().numpy()
     shape = (rows.shape[1] + 1, wanted.shape[1])
@@ -133,6 +134,8 @@ def minimum(
 
     begun = np.zeros(shape) if start is None else start.double().numpy()
     found = scipy.optimize.minimize(loss, begun.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": steps, "gtol": 1e-5, "ftol": 1e-9})
+    if not np.isfinite(found.fun):
+        raise DataError("features are not finite, so no linear head can be fitted to them", help="look at the backbone: its weights may be damaged")
     return torch.from_numpy(found.x.reshape(shape)).to(u.dtype)
 
 

@@ -66,7 +66,7 @@ class Wish(BaseModel):
 
 def wish(**options: Any) -> Wish:
     """A checked wish. Raises `UsageError` in one sentence for a wrong option, and for those that are about classes."""
-    given = {k: v for k, v in options.items() if v not in (None, False, (), {})}
+    given = {k: v for k, v in options.items() if v is not None and v is not False and v not in ((), {})}
     for name in given:
         if name not in Wish.model_fields and name in Config.model_fields:
             way = f"leave it out; options beside --target: {', '.join(sorted(Wish.model_fields.keys() - {'data'}))}"

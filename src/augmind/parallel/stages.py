@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from augmind.core.errors import DataError
 from augmind.core.seeds import row_seeds, stable_seed, stream
 from augmind.core.store import load_tensors, read_json, read_table, save_tensors, write_json, write_table
 from augmind.data.parallel import Pair, load, monolingual, part_of, sealed
@@ -15,7 +16,7 @@ from augmind.modalities.text.parallel.decode import translated
 from augmind.modalities.text.parallel.score import Scores
 from augmind.modalities.text.parallel.screens import Candidate, Judged, Screens
 from augmind.modalities.text.parallel.translator import Batches, Translator, trained
-from augmind.modalities.text.parallel.vocabulary import PAD, Vocabulary
+from augmind.modalities.text.parallel.vocabulary import MOST, PAD, Vocabulary
 from augmind.modalities.text.words import plain
 
 from .config import MODEL
@@ -40,10 +41,17 @@ def prepare(folder: str) -> dict[str, Any]:
         write_pairs(path / "sealed.parquet", test)
         write_pairs(path / "aside.parquet", [r for r in corpus.rows if r.status != "ok"])
         write_table(path / "monolingual.parquet", {"target": pool})
+        if len({r.unit for r in train}) < 2:
+            raise DataError("all training pairs share a text or a translation, so nothing can be tried on some of them", help="give more pairs")
         texts = [side for r in train for side in (r.text, r.target)] + pool
-        Vocabulary.learnt(texts, c.setting("translator.tokens")).write(path / "vocabulary.json")
+        vocabulary = Vocabulary.learnt(texts, c.setting("translator.tokens"))
+        vocabulary.write(path / "vocabulary.json")
+        findings = [vars(f) for f in corpus.findings]
+        if cut := vocabulary.cut([side for r in (*train, *test) for side in (r.text, r.target)]):
+            text = f"{cut:,} texts and translations have more than {MOST - 1} tokens and are learnt and translated up to there; give sentences"
+            findings.append({"code": "AM153", "level": "warning", "text": text, "about": {"texts": cut}})
         facts = {"name": corpus.name, "mode": split.mode, "sealed": split.hash, "rows": len(train), "test_rows": len(test)}
-        facts |= {"aside": len(corpus.rows) - len(corpus.good), "monolingual": len(pool), "findings": [vars(f) for f in corpus.findings]}
+        facts |= {"aside": len(corpus.rows) - len(corpus.good), "monolingual": len(pool), "findings": findings}
         write_json(path / "corpus.json", facts)
 
     return read_json(job.store.stage("prepare", job.prepare_inputs, work) / "corpus.json")
@@ -55,7 +63,7 @@ def prepare(folder: str) -> dict[str, Any]:
 def mixture(vocabulary: Vocabulary, real: Sequence[Candidate], synthetic: Sequence[Candidate], batch: int, share: float, seed: int) -> Batches:
     """Batches of real pairs, of which `share` is replaced by synthetic ones; the real ones at a step are the same for all arms."""
     pools = [(vocabulary.ids([p.text for p in pool]), vocabulary.ids([p.target for p in pool])) for pool in (real, synthetic) if pool]
-    new = round(share * batch) if synthetic else 0
+    new = min(batch - 1, max(1, round(share * batch))) if synthetic else 0
 
     def batches(t: int) -> tuple[torch.Tensor, torch.Tensor]:
         picks = [torch.randint(len(pools[0][0]), (batch,), generator=stream("real", seed, t))[: batch - new]]

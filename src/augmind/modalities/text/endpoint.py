@@ -153,18 +153,18 @@ def used(answer: Any, prompt: str, said: str) -> tuple[int, int]:
 
 
 def content(answer: Any, sides: Sequence[str] = ()) -> str:
-    """The text of an answer: a JSON string, or the first line of anything else; "" for an answer of another form. With `sides` the row of a JSON
-    object that has them all."""
+    """The text of an answer: a JSON string, or the first line of anything else; "" for an answer of another form or one that was cut off. With
+    `sides` the row of a JSON object that has them all."""
     try:
-        said = answer["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError):
+        said, cut = answer["choices"][0]["message"]["content"], answer["choices"][0].get("finish_reason") == "length"
+    except (KeyError, IndexError, TypeError, AttributeError):
         return ""
-    if not isinstance(said, str) or not (lines := said.strip().removeprefix("```json").strip("`").strip().splitlines()):
+    if cut or not isinstance(said, str) or not (lines := said.strip().removeprefix("```json").strip("`").strip().splitlines()):
         return ""
     try:
         found, _ = json.JSONDecoder().raw_decode(" ".join(lines)) if sides else (json.loads(lines[0]), 0)
     except ValueError:
-        return lines[0].strip()
+        return "" if lines[0].strip().startswith(('"', "{", "<think>")) else lines[0].strip()
     if sides and isinstance(found, dict) and all(isinstance(found.get(name), str) for name in sides):
         return as_row([" ".join(found[name].split()) for name in sides])
     return " ".join(found.split()) if isinstance(found, str) else ""

@@ -64,9 +64,11 @@ def content_of(name: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def word_vectors(name: str, width: int, _content: str = "") -> Vectors:
-    """Word vectors of a file or model brought to a width, opened once a process for each hash of what is read."""
+def word_vectors(name: str, width: int, expected: str = "") -> Vectors:
+    """Word vectors of a file or model brought to a width, opened once a process. Raises `UsageError` where they have another hash than `expected`."""
     found = place(name)
+    if expected and content_of(name) != expected:
+        raise UsageError(f"'{name}' is not what it was when this run was planned", help="put the old file back, or begin a new run")
     table, pieces = of_file(found) if found.is_file() else of_model(name)
     return Vectors(narrowed(table, width), pieces)
 
@@ -114,6 +116,8 @@ def entries(path: Path) -> Iterator[tuple[str, list[float]]]:
     """Each word with its numbers, `MOST_WORDS` at most; a first line of two whole numbers, as word2vec writes it, is none. Raises `UsageError`."""
     width, found = 0, 0
     for at, line in enumerate(lines(path), 1):
+        if not line.strip():
+            continue
         fields = line.rstrip().replace("\t", " ").rsplit(" ", width or -1)
         if at == 1 and len(fields) == 2 and all(f.isdecimal() for f in fields):
             continue
@@ -137,7 +141,7 @@ def lines(path: Path) -> Iterator[str]:
             while line := file.readline(LONGEST + 1):
                 if len(line) > LONGEST:
                     raise damaged(path, f"a line is longer than {LONGEST:,} bytes")
-                yield line.decode("utf-8")
+                yield line.decode("utf-8").removeprefix("\ufeff")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise damaged(path, first_line(error)) from error
 

@@ -18,6 +18,8 @@ from augmind.core.types import Data, Spec
 from augmind.modalities.text.backbones.select import shared
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.language import drawn
+from augmind.modalities.text.read import clean
+from augmind.modalities.text.sides import as_row, sides_of
 from augmind.modalities.text.subwords import Subwords
 from augmind.nn.ema import ema
 from augmind.nn.flow import between, heun, logit_normal
@@ -190,7 +192,8 @@ class TextVae(Generator):
             return net.write(z, y, lambda logits, t: drawn(logits, chance[:, t], self.temperature, self.top_p))
 
         ids = in_chunks(lambda *row: write(*(part.to(device) for part in row)).cpu(), z, y, chance, size=TOGETHER)
-        return [text.replace("\ufffd", "").strip() for text in self.words_.texts([[i for i in own if i != net.end] for own in ids.tolist()])]
+        texts = self.words_.texts([[i for i in own if i != net.end] for own in ids.tolist()])
+        return [as_row([clean(side.replace("\ufffd", ""))[0] for side in (sides_of(t) if self.spec_.parts else [t])]) for t in texts]
 
     @torch.no_grad()
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> UInt8[Tensor, "n length"]:

@@ -65,7 +65,11 @@ class Textcnn(Learner):
             place(self.vectors)
 
     def source(self) -> str:
-        return content_of(self.vectors) if self.vectors else ""
+        if not self.vectors:
+            return ""
+        found = content_of(self.vectors)
+        word_vectors(self.vectors, self.width, found)
+        return found
 
     def fit(self, feed: Feed, run: Run) -> "Textcnn":
         self.require(feed.spec)

@@ -54,6 +54,10 @@ class Vocabulary:
             row[: len(ids) + 1] = torch.tensor([*ids, END])
         return out
 
+    def cut(self, texts: Sequence[str]) -> int:
+        """How many of these have more tokens than are read."""
+        return sum(len(e.ids) >= MOST for e in self.tokenizer.encode_batch(list(texts), add_special_tokens=False))
+
     def texts(self, ids: Int[Tensor, "n length"]) -> list[str]:
         """What the tokens before each row's end say."""
         rows = [row[: row.index(END)] if END in row else row for row in ids.tolist()]
