@@ -34,8 +34,8 @@ def open_folder(wish: Wish, out: Path) -> Job:
     record = {"config": wish.model_dump(mode="json", exclude={"jobs"}), "data": data, "augmind": __version__}
     record["stamp"] = digest(stamp(wish.data), stamp(wish.unlabelled) if wish.unlabelled else "")
     record["config"]["data"], path = data, out / "config.json"
-    if wish.unlabelled:
-        record["config"]["unlabelled"] = str(Path(wish.unlabelled).expanduser().resolve())
+    if wish.unlabelled and (pool := Path(wish.unlabelled).expanduser()).exists():
+        record["config"]["unlabelled"] = str(pool.resolve())
     if path.is_file():
         old = recorded(out)
         begun = worked_on(ClassJob(out))
