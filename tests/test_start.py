@@ -7,7 +7,7 @@ import augmind
 from augmind.core.errors import UsageError
 from runs import TINY, digit_rows, folder
 
-CNN = {**TINY, "learner": ("cnn",), "generators": (), "seeds": 1}
+CNN = {**TINY, "learner": ("cnn",), "generators": (), "seeds": 1, "steps": {"cnn": 16}}
 
 
 @pytest.fixture(scope="module")
