@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -55,6 +55,7 @@ def by_comma(settings: Any) -> Any:
     return {k: list(several(v)) if isinstance(v, str | tuple) and takes_words(str(k)) else v for k, v in settings.items()}
 
 
+M = TypeVar("M", bound=BaseModel)
 Names = Annotated[tuple[str, ...], BeforeValidator(several)]
 Settings = Annotated[dict[str, Any], BeforeValidator(by_comma)]
 SETTABLE = ("generators", "learners", "screens", "transforms")
@@ -135,18 +136,23 @@ class Config(BaseModel):
         return PRESETS[self.preset]
 
 
+def validated(model: type[M], given: dict[str, Any]) -> M:
+    """The options as `model` reads them. Raises `UsageError` in one sentence for the first that is not allowed."""
+    try:
+        return model(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{where}={first.get('input')!r} is not allowed: {first['msg'].lower()}", help=f"see --help for '{where}'") from error
+
+
 def config(**options: Any) -> Config:
     """A checked configuration. Raises `UsageError` in one sentence for a wrong option."""
     given = {k: v for k, v in options.items() if v is not None}
     for name in given:
         if name not in Config.model_fields:
             raise unknown("option", name, Config.model_fields)
-    try:
-        made = Config(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where}={first.get('input')!r} is not allowed: {first['msg'].lower()}", help=f"see --help for '{where}'") from error
+    made = validated(Config, given)
     for name in ("trials", "sampler", "storage", "warm"):
         if not made.search and getattr(made, name) != Config.model_fields[name].default:
             raise UsageError(f"--{name} is about a search, and none was asked for", help="add --search, or leave it out")

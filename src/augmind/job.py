@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import json
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,28 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import Config, Plan, asked_of, asked_transforms, plan_of, recorded
+from .config import Config, Plan, asked_of, asked_transforms, plan_of
 from .core.errors import AugmindError
 from .core.folds import inner_folds
 from .core.plugin import Generator, Learner
 from .core.registry import find
 from .core.run import Finding, Run
 from .core.seeds import stable_seed
-from .core.store import Store, load_tensors, read_json, read_table, write_table
+from .core.store import load_tensors, read_json, read_table, write_table
 from .core.types import Choice, Classical, Codec, Data, Knowledge, Samples, Spec
 from .data.dataset import Dataset, Row
 from .data.split import Split
+from .opened import Opened
 
 
 @dataclass(frozen=True)
-class Job:
-    """Everything below is derived from files of the run folder, so any process may open one at any time."""
-
-    folder: Path
-
-    @cached_property
-    def record(self) -> dict[str, Any]:
-        return recorded(self.folder)
+class Job(Opened):
+    """A run of classes opened for work."""
 
     @cached_property
     def config(self) -> Config:
@@ -43,20 +37,8 @@ class Job:
     def plan(self) -> Plan:
         return plan_of(self.folder)
 
-    @cached_property
-    def store(self) -> Store:
-        return Store(self.folder)
-
     def run(self, label: str, stage: Path | None = None, seconds: float | None = None) -> Run:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return Run(
-            folder=self.folder,
-            seed=self.config.seed,
-            label=label,
-            device=device,
-            checkpoints=self.store.checkpoints(stage) if stage else None,
-            deadline=time.monotonic() + seconds if seconds else None,
-        )
+        return self.handle(label, stage, self.config.seed, seconds)
 
     # Stages and what they are made from
 

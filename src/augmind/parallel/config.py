@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from augmind.config import Config
+from augmind.config import Config, validated
 from augmind.core.errors import UsageError, unknown
 from augmind.core.store import damaged_file, read_json
 from augmind.modalities.text.parallel.augment import NOISES
@@ -76,12 +76,7 @@ def wish(**options: Any) -> Wish:
     if "text" not in given:
         text = f"--target {given.get('target')} names the column of translations, and none is named for the texts"
         raise UsageError(text, help="add --text COLUMN")
-    try:
-        made = Wish(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where}={first.get('input')!r} is not allowed: {first['msg'].lower()}", help=f"see --help for '{where}'") from error
+    made = validated(Wish, given)
     if made.text == made.target:
         raise UsageError(
             f"--text and --target both name the column '{made.text}'", help="name the column of the texts and that of their translations"

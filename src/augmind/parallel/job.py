@@ -6,15 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from augmind.config import recorded
 from augmind.core.errors import AugmindError
 from augmind.core.run import Run
-from augmind.core.store import Store, read_json, read_table, write_table
+from augmind.core.store import read_json, read_table, write_table
 from augmind.data.parallel import Pair
 from augmind.modalities.text.parallel.translator import Shape
 from augmind.modalities.text.parallel.vocabulary import Vocabulary
+from augmind.opened import Opened
 
 from .config import Plan, Wish, plan_of
 
@@ -22,14 +20,8 @@ COLUMNS = ("id", "origin", "text", "target", "split", "status", "reason", "unit"
 
 
 @dataclass(frozen=True)
-class Job:
-    """Everything below is derived from files of the run folder, so any process may open one at any time."""
-
-    folder: Path
-
-    @cached_property
-    def record(self) -> dict[str, Any]:
-        return recorded(self.folder)
+class Job(Opened):
+    """A run of translations opened for work."""
 
     @cached_property
     def wish(self) -> Wish:
@@ -39,14 +31,8 @@ class Job:
     def plan(self) -> Plan:
         return plan_of(self.folder)
 
-    @cached_property
-    def store(self) -> Store:
-        return Store(self.folder)
-
     def run(self, label: str, stage: Path | None = None, seed: int = 0) -> Run:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        checkpoints = self.store.checkpoints(stage) if stage else None
-        return Run(folder=self.folder, seed=seed, label=label, device=device, checkpoints=checkpoints)
+        return self.handle(label, stage, seed)
 
     @property
     def prepare_inputs(self) -> dict[str, Any]:
