@@ -132,38 +132,56 @@ def test_without_sacrebleu_a_run_ends_before_any_work(tmp_path, monkeypatch):
 # Screens
 
 
-def screens(pairs):
-    return Screens.learnt([a for a, _ in pairs], [b for _, b in pairs], list(range(len(pairs))), 0)
+@pytest.fixture
+def screens(tmp_path):
+    return lambda pairs: Screens.learnt([a for a, _ in pairs], [b for _, b in pairs], list(range(len(pairs))), 0, tmp_path)
 
 
-def test_planted_faults_are_rejected_and_true_pairs_pass():
+def judged(judges, text, target):
+    return judges.judge([Candidate(text=text, target=target)])[0]
+
+
+def test_planted_faults_are_rejected_and_true_pairs_pass(screens):
     known, fresh = planted.sentences(200), planted.sentences(300)[200:]
     judges = screens(known)
-    true = [judges.judge(Candidate(text=a, target=b)).rejected_by for a, b in fresh]
-    assert sum(not r for r in true) >= 85
-    wrong = [judges.judge(Candidate(text=a, target=fresh[(i + 37) % 100][1])) for i, (a, _) in enumerate(fresh)]
+    true = judges.judge([Candidate(text=a, target=b) for a, b in fresh])
+    assert sum(not j.rejected_by for j in true) >= 85
+    wrong = judges.judge([Candidate(text=a, target=fresh[(i + 37) % 100][1]) for i, (a, _) in enumerate(fresh)])
     assert sum(j.rejected_by in ("alignment", "lengths") for j in wrong) >= 95
-    assert {judges.judge(Candidate(text=b, target=b.lower())).rejected_by for _, b in fresh} == {"copy"}
-    assert judges.judge(Candidate(text=fresh[0][0], target=" ".join(b for _, b in fresh[:5]))).rejected_by == "lengths"
-    assert judges.judge(Candidate(text=known[3][0].upper(), target=known[3][1])).rejected_by == "duplicates"
-    assert judges.judge(Candidate(text=" ", target="X")).rejected_by == "empty"
+    assert {j.rejected_by for j in judges.judge([Candidate(text=b, target=b.lower()) for _, b in fresh])} == {"copy"}
+    assert judged(judges, fresh[0][0], " ".join(b for _, b in fresh[:5])).rejected_by == "lengths"
+    assert judged(judges, known[3][0].upper(), known[3][1]).rejected_by == "duplicates"
+    assert judged(judges, " ", "X").rejected_by == "empty"
 
 
-def test_scores_lie_within_bounds_and_below_the_cut_exactly_where_alignment_fails():
+def test_a_pair_passes_once(screens):
+    judges, (text, target) = screens(planted.sentences(200)), planted.sentences(201)[200]
+    twice = judges.judge([Candidate(text=text, target=target), Candidate(text=text.upper(), target=target)])
+    assert [j.rejected_by for j in twice] == ["", "duplicates"]
+    assert judged(judges, text, target).rejected_by == "duplicates"
+
+
+def test_screens_opened_again_say_the_same(screens, tmp_path):
+    known, fresh = planted.sentences(80), [Candidate(text=a, target=b, row=i - 1) for i, (a, b) in enumerate(planted.sentences(120)[80:])]
+    first, (texts, targets) = screens(known), zip(*known, strict=True)
+    again = Screens.opened(texts, targets, tmp_path)
+    assert again.cuts() == first.cuts() and again.window == first.window
+    assert again.judge(fresh) == first.judge(fresh)
+
+
+def test_scores_lie_within_bounds_and_below_the_cut_exactly_where_alignment_fails(screens):
     judges = screens(planted.sentences(120))
     pairs = planted.sentences(160)[120:]
-    for i, (a, _) in enumerate(pairs):
-        told = judges.judge(Candidate(text=a, target=pairs[i // 2][1]))
+    for told in judges.judge([Candidate(text=a, target=pairs[i // 2][1]) for i, (a, _) in enumerate(pairs)]):
         assert all(0 <= s <= 1 for s in told.scores.values())
         if told.rejected_by in ("", "alignment"):
             assert (told.rejected_by == "alignment") == (told.scores["alignment"] < judges.cuts()["alignment"])
 
 
-def test_a_real_pair_is_scored_by_a_model_that_has_not_seen_it():
+def test_a_real_pair_is_scored_by_a_model_that_has_not_seen_it(screens):
     pairs = [*planted.sentences(60), ("zzz qqq", "XXX WWW")]
-    judges = screens(pairs)
-    own = judges.alignment(Candidate(text="zzz qqq", target="XXX WWW", row=60))
-    assert own < 0 < judges.alignment(Candidate(text="zzz qqq", target="XXX WWW"))
+    own, strange = screens(pairs).alignments([Candidate(text="zzz qqq", target="XXX WWW", row=row) for row in (60, -1)])
+    assert own < 0 < strange
 
 
 # The translator
@@ -381,6 +399,8 @@ def test_exports_carry_where_each_pair_came_from(run, tmp_path, capsys):
     for call in (lambda: run.table(), lambda: run.searches, lambda: run.sample("x", 1, tmp_path / "s")):
         with pytest.raises(UsageError, match="run of translations"):
             call()
+    with pytest.raises(UsageError, match="no transform of rows"):
+        augmind.load_policy(run.folder)
     with pytest.raises(SystemExit):
         main(["compare", str(run.folder)])
     main(["report", str(run.folder)])

@@ -64,6 +64,9 @@ def parsed(record: Any, where: str) -> Policy:
     wrong = UsageError(f"{where} is not a policy of augmind", help="give a finished run folder or its policy.json")
     if not isinstance(record, dict):
         raise wrong
+    if record.get("task") == "translation":
+        text = f"{where} says how to make pairs of texts and translations, which is no transform of rows"
+        raise UsageError(text, help="augmind export writes the pairs that it made")
     try:
         return Policy.from_json(record)
     except (KeyError, TypeError) as error:

@@ -19,6 +19,7 @@ from augmind.core.types import SIDES, Codec, Samples, Spec
 from augmind.modalities.image.decode import CannotRead, Grid, Picture, choose_grid, from_array
 from augmind.modalities.image.workers import Pool
 from augmind.modalities.text.read import NoText, Text, length_for, read, read_pair
+from augmind.modalities.text.sides import sides_of
 
 from .archive import ENDINGS as ARCHIVES
 from .archive import extract, is_archive
@@ -27,7 +28,7 @@ from .dataset import Dataset, Row
 from .folders import scan
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
 from .listing import TABLES, table_entries
-from .remarks import remarks
+from .remarks import remarks, shared_sides
 from .sources import LAYOUT, Columns, Entry, Found, printable
 from .sources import Text as Cell
 
@@ -264,6 +265,8 @@ def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Picture
     rows = [replace(r, digest=next(digests)) if r.status == "ok" else r for r in rows]
     good = [r for r in rows if r.status == "ok"]
     groups = sorted({r.group for r in good})
+    findings = remarks(found, rows, spec, asked)
+    findings += shared_sides(good, [sides_of(a.text) for a in answers if isinstance(a, Text)], parts)
     samples = Samples.real(
         x,
         _codes([r.label for r in good], classes),
@@ -277,7 +280,7 @@ def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Picture
         codec=codec,
         rows=tuple(rows),
         fingerprint=digest([(r.source, r.label, r.split, r.digest) for r in rows]),
-        findings=tuple(remarks(found, rows, spec, asked)),
+        findings=tuple(findings),
     )
 
 

@@ -1,10 +1,12 @@
-"""What a person should know about how a dataset was read: coded findings AM101 to AM109, AM118, AM119 and AM126 to AM129."""
+"""What a person should know about how a dataset was read: coded findings AM101 to AM109, AM118, AM119, AM126 to AM129 and AM135."""
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import median
 
 from augmind.core.run import Finding
 from augmind.core.types import Spec
+from augmind.modalities.text.words import plain
 
 from .dataset import Row
 from .sources import Found
@@ -110,6 +112,21 @@ def _languages(good: list[Row]) -> list[Finding]:
     first = next(r for r in told if r.about["language"] == several[1])
     about = {"languages": dict(counts), "rows": [r.id for r in told if r.about["language"] != several[0]]}
     return [Finding("AM129", "info", f"{text}; the first in '{several[1]}' is {first.source}", about)]
+
+
+def shared_sides(good: list[Row], pairs: Sequence[Sequence[str]], parts: Sequence[str]) -> list[Finding]:
+    """AM135: rows of pairs that have a whole side in common with others, where no group keeps these together."""
+    if not parts or any(r.group for r in good):
+        return []
+    repeated = dict[str, list[int]]()
+    for at, name in enumerate(parts):
+        counts = Counter(plain(sides[at]) for sides in pairs)
+        repeated[name] = [r.id for r, sides in zip(good, pairs, strict=True) if counts[plain(sides[at])] > 1]
+    name = max(repeated, key=lambda name: len(repeated[name]))
+    if len(rows := repeated[name]) < max(3, MIXED * len(good)):
+        return []
+    text = f"{len(rows):,} of {len(good):,} pairs have their '{name}' in common with another, so test rows may share it with training rows; "
+    return [Finding("AM135", "warning", f"{text}--group {name} keeps them together", {"side": name, "rows": rows})]
 
 
 def _dark(good: list[Row]) -> list[Finding]:

@@ -68,14 +68,16 @@ def work(job: Job, since: float | None) -> list[Item]:
     """Everything after the plan, with what each piece waits for."""
     root, plan = {"folder": str(job.folder)}, job.plan
     at = "augmind.parallel.stages:"
-    out = [Item(name=f"try {noise}", function=f"{at}attempt", args={**root, "noise": noise}) for noise in NOISES]
+    out = [Item(name="screens", function=f"{at}calibrate", args=root)]
+    out += [Item(name=f"try {noise}", function=f"{at}attempt", args={**root, "noise": noise}) for noise in NOISES]
     tried = tuple(i.name for i in out)
     for seed in range(plan.seeds):
         own = {**root, "seed": seed}
         turned = () if plan.source else (f"reverse {seed}",)
+        before = ("screens", *turned)
         out += [Item(name=name, function=f"{at}reverse", args=own) for name in turned]
         out.append(Item(name=f"make noise {seed}", function=f"{at}make", args={**own, "maker": "noise"}, after=tried))
-        out.append(Item(name=f"make backtranslation {seed}", function=f"{at}make", args={**own, "maker": "backtranslation"}, after=turned))
+        out.append(Item(name=f"make backtranslation {seed}", function=f"{at}make", args={**own, "maker": "backtranslation"}, after=before))
         for arm in ARMS:
             after = tuple(f"make {maker} {seed}" for maker in MAKERS[arm])
             out.append(Item(name=f"learn {arm} {seed}", function=f"{at}learn", args={**own, "arm": arm}, after=after))

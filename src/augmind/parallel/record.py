@@ -28,6 +28,7 @@ def conclude(folder: str, since: float | None = None) -> None:
     job = Job(Path(folder))
     record = build(job, since)
     write_json(job.folder / "report.json", record)
+    write_json(job.folder / "policy.json", record["verdict"]["policy"])
     write_table(job.folder / "corpus.parquet", enlarged(job))
     atomic_write(job.folder / "report.html", render(record).encode())
 

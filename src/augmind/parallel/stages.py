@@ -169,9 +169,24 @@ def reverse(folder: str, seed: int) -> None:
     job.store.stage("reverse", reverse_inputs(job, seed), work)
 
 
+def screens_inputs(job: Job) -> dict[str, Any]:
+    return {"seed": job.wish.seed, "from": job.prepared.name}
+
+
+def calibrate(folder: str) -> None:
+    """The screens, learnt once from the real training pairs for all that are made."""
+    job = Job(Path(folder))
+
+    def work(path: Path) -> None:
+        rows, folds = job.train, stable_seed(job.wish.seed, "screens") % 2**31
+        Screens.learnt([r.text for r in rows], [r.target for r in rows], [r.unit for r in rows], folds, path)
+
+    job.store.stage("screens", screens_inputs(job), work)
+
+
 def make_inputs(job: Job, maker: str, seed: int) -> dict[str, Any]:
     c = job.wish
-    base = {"maker": maker, "n": job.plan.synthetic, "seed": [c.seed, seed]}
+    base = {"maker": maker, "n": job.plan.synthetic, "seed": [c.seed, seed], "screens": screens_inputs(job)}
     if maker == "backtranslation":
         how = {key: c.setting(f"backtranslation.{key}") for key in ("temperature", "top_p", "model")}
         return base | how | {"source": job.plan.source, "reverse": None if job.plan.source else reverse_inputs(job, seed), "from": job.prepared.name}
@@ -187,9 +202,9 @@ def make(folder: str, maker: str, seed: int) -> dict[str, Any]:
         base = stable_seed(job.wish.seed, maker, seed)
         name = chosen_noise(job) if maker == "noise" else maker
         new = noise_pairs(job.train, name, job.plan.synthetic, base) if maker == "noise" else back_pairs(job, seed, base)
-        rows, folds = job.train, stable_seed(job.wish.seed, "screens") % 2**31
-        screens = Screens.learnt([r.text for r in rows], [r.target for r in rows], [r.unit for r in rows], folds)
-        judged = [screens.judge(pair) for pair, _ in new]
+        rows = job.train
+        screens = Screens.opened([r.text for r in rows], [r.target for r in rows], job.store.path("screens", screens_inputs(job)))
+        judged = screens.judge([pair for pair, _ in new])
         cuts = screens.cuts()
         write_table(path / "table.parquet", columns_of(rows, name, new, judged, list(cuts)))
         reasons = {key: sum(j.rejected_by == key for j in judged) for key in cuts}

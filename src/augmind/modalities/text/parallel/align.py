@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from augmind.core.store import read_json, read_table, write_json, write_table
 from augmind.modalities.text.words import words
 
 ROUNDS = 8
+FAINT = 1e-3
+"""Words that another makes less likely than this part of how frequent they are anyway are as good as impossible beside it: half of the table."""
 BACKGROUND = 0.1
 """Part of the probability of a word that comes from how frequent it is, whatever it translates."""
 
@@ -61,7 +65,8 @@ def learnt(texts: Sequence[str], others: Sequence[str]) -> Model1:
     for _ in range(ROUNDS):
         p = maximised(p, link, at, head)
     total = sum(counts.values())
-    return Model1(dict(zip(names, p.tolist(), strict=True)), {word: n / total for word, n in counts.items()})
+    chance = {word: n / total for word, n in counts.items()}
+    return Model1({link: q for link, q in zip(names, p.tolist(), strict=True) if q >= FAINT * chance[link[1]]}, chance)
 
 
 def maximised(p: Float[np.ndarray, " k"], link: np.ndarray, at: np.ndarray, head: np.ndarray) -> Float[np.ndarray, " k"]:
@@ -82,6 +87,39 @@ class Alignment:
     def score(self, text: str, target: str) -> float:
         """Mean of both directions; about 0 for texts that have nothing to do with each other, higher for translations."""
         return (self.there.score(text, target) + self.back.score(target, text)) / 2
+
+    def write(self, folder: Path) -> None:
+        """The tables of both directions, for `opened`."""
+        for name, model in (("there", self.there), ("back", self.back)):
+            given, said = zip(*model.table, strict=True)
+            write_table(folder / f"{name}.parquet", {"given": given, "word": said, "p": list(model.table.values())})
+            write_json(folder / f"{name}.json", model.chance)
+
+
+@dataclass(frozen=True)
+class Filed(Sequence[Alignment]):
+    """Models that were written into `model-0`, `model-1` ... of a folder; each is read when it is asked for, and not kept."""
+
+    folder: Path
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, k: int) -> Alignment:
+        if not 0 <= k < self.count:
+            raise IndexError(k)
+        return opened(self.folder / f"model-{k}")
+
+
+def opened(folder: Path) -> Alignment:
+    """The model that was written into this folder."""
+    found = []
+    for name in ("there", "back"):
+        table = read_table(folder / f"{name}.parquet")
+        links = zip(table["given"], table["word"], strict=True)
+        found.append(Model1(dict(zip(links, table["p"], strict=True)), read_json(folder / f"{name}.json")))
+    return Alignment(*found)
 
 
 def aligned(texts: Sequence[str], targets: Sequence[str]) -> Alignment:

@@ -7,14 +7,16 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from augmind.core.folds import inner_folds
+from augmind.core.store import read_json, write_json
 from augmind.modalities.text.words import plain
 
-from .align import Alignment, aligned, spoken
+from .align import Alignment, Filed, aligned, spoken
 
 FOLDS = 5
 EDGE = 0.005
@@ -68,37 +70,56 @@ class Screens:
     copied: float
     cut: float
     fold: list[int]
-    models: list[Alignment]
+    models: Sequence[Alignment]
     seen: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
-    def learnt(cls, texts: Sequence[str], targets: Sequence[str], units: Sequence[int], seed: int) -> "Screens":
-        """`units`: pairs of one number share a side, and are seen by a model together or not at all."""
+    def learnt(cls, texts: Sequence[str], targets: Sequence[str], units: Sequence[int], seed: int, folder: Path) -> "Screens":
+        """Screens whose parts are written into a folder, for `opened`. `units`: pairs of one number share a side, and are seen by a model together
+        or not at all."""
         parts = inner_folds(torch.zeros(len(texts), dtype=torch.long), torch.tensor(list(units)), FOLDS, seed)
-        fold, models, held = [0] * len(texts), list[Alignment](), [0.0] * len(texts)
+        fold, held = [0] * len(texts), [0.0] * len(texts)
         pairs = list(zip(texts, targets, strict=True))
         for k, (inside, outside) in enumerate(parts):
             known = [pairs[int(i)] for i in inside]
-            models.append(aligned([text for text, _ in known], [target for _, target in known]))
+            model = aligned([text for text, _ in known], [target for _, target in known])
+            model.write(folder / f"model-{k}")
             for i in map(int, outside):
-                fold[i], held[i] = k, models[k].score(*pairs[i])
+                fold[i], held[i] = k, model.score(*pairs[i])
         low, high = np.quantile([ratio(*pair) for pair in pairs], [EDGE, 1 - EDGE]).tolist()
         copied = max(COPIED, float(np.quantile([common(*pair) for pair in pairs], 1 - EDGE)))
-        seen = {(plain(a), plain(b)) for a, b in pairs}
-        return cls((low, high), copied, float(np.quantile(held, LOST)), fold, models, seen)
+        facts = {"window": [low, high], "copied": copied, "cut": float(np.quantile(held, LOST)), "fold": fold, "models": len(parts)}
+        write_json(folder / "screens.json", facts)
+        return cls.opened(texts, targets, folder)
+
+    @classmethod
+    def opened(cls, texts: Sequence[str], targets: Sequence[str], folder: Path) -> "Screens":
+        """Those that were learnt from these pairs, of whose models one at a time is in memory."""
+        facts = read_json(folder / "screens.json")
+        low, high = facts["window"]
+        seen = {(plain(a), plain(b)) for a, b in zip(texts, targets, strict=True)}
+        return cls((low, high), facts["copied"], facts["cut"], facts["fold"], Filed(folder, facts["models"]), seen)
 
     def cuts(self) -> dict[str, float]:
         """The least score that passes, by screen."""
         return {"empty": 1.0, "lengths": 1.0, "copy": 1 - self.copied, "alignment": squashed(self.cut), "duplicates": 1.0}
 
-    def alignment(self, pair: Candidate) -> float:
-        """Of a model that has not seen the real pair that this one was made of; the mean of all models where it was made of none."""
-        if pair.row >= 0:
-            return self.models[self.fold[pair.row]].score(pair.text, pair.target)
-        return float(np.mean([m.score(pair.text, pair.target) for m in self.models]))
+    def alignments(self, pairs: Sequence[Candidate]) -> list[float]:
+        """Of a model that has not seen the real pair that one was made of; the mean of all models where it was made of none."""
+        found = [0.0] * len(pairs)
+        for k, model in enumerate(self.models):
+            for i, pair in enumerate(pairs):
+                if pair.row < 0:
+                    found[i] += model.score(pair.text, pair.target) / len(self.models)
+                elif self.fold[pair.row] == k:
+                    found[i] = model.score(pair.text, pair.target)
+        return found
 
-    def judge(self, pair: Candidate) -> Judged:
-        """Scores of a pair; one that passes is remembered, so that the same pair does not pass again."""
+    def judge(self, pairs: Sequence[Candidate]) -> list[Judged]:
+        """What is said of pairs, one after the other: one that passes is remembered, so that the same pair does not pass again."""
+        return [self._judged(pair, alignment) for pair, alignment in zip(pairs, self.alignments(pairs), strict=True)]
+
+    def _judged(self, pair: Candidate, alignment: float) -> Judged:
         own = plain(pair.text), plain(pair.target)
         if not all(own):
             return Judged(scores={"empty": 0.0}, rejected_by="empty")
@@ -106,7 +127,7 @@ class Screens:
             "empty": 1.0,
             "lengths": float(self.window[0] <= ratio(pair.text, pair.target) <= self.window[1]),
             "copy": 0.0 if own[0] == own[1] else 1 - common(pair.text, pair.target),
-            "alignment": squashed(self.alignment(pair)),
+            "alignment": squashed(alignment),
             "duplicates": float(own not in self.seen),
         }
         failed = {
