@@ -65,10 +65,12 @@ def tiny_translator(folder: Path) -> Path:
 
 @cache
 def tiny_rewriters() -> dict[str, dict[str, str]]:
-    """Settings of transforms that need models: tiny ones, made once a process."""
+    """Settings of transforms and screens that need models: tiny ones, made once a process."""
     root = cache_folder().parent / "rewriters"
-    there = str(tiny_translator(root / "there"))
-    return {"masked": {"model": str(tiny_encoder(root / "masked", masked=True))}, "backtranslation": {"model": there, "back": there}}
+    there, reader = str(tiny_translator(root / "there")), str(tiny_language(root / "reader"))
+    masked = str(tiny_encoder(root / "masked", masked=True))
+    rewriters = {"masked": {"model": masked}, "backtranslation": {"model": there, "back": there}}
+    return rewriters | {"fluency": {"model": reader}, "labeller": {"model": reader}}
 
 
 def pulled() -> None:
@@ -105,7 +107,12 @@ class Answers(BaseHTTPRequestHandler):
 
 
 def answer_to(prompt: str, seed: int) -> str:
-    """A sentence as JSON. Where pairs are asked for, one of those shown in other manners, of which every fifth lacks its second side."""
+    """A sentence as JSON. Where a kind is asked for, the number of its topic; where pairs are, one of those shown in other manners, of which every
+    fifth lacks its second side."""
+    if "Of which kind" in prompt:
+        text = prompt.rsplit("\n", 1)[1]
+        hits = [sum(word in text for word in nouns.split()) for nouns, _ in TOPICS]
+        return str(hits.index(max(hits)) + 1)
     if "JSON object" not in prompt:
         return json.dumps(f"The river number {seed} swims.")
     rng, rows = random.Random(seed), json.loads(prompt[prompt.index("\n[") : prompt.rindex("]") + 1])

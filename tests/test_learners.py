@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from augmind.core.errors import DataError, UsageError
-from augmind.core.feed import Feed, Schedule
+from augmind.core.feed import ROUNDS, Feed, Schedule
 from augmind.core.registry import make
 from augmind.core.run import Run
-from augmind.core.seeds import row_seeds, stream
+from augmind.core.seeds import row_seeds, stable_seed, stream
 from augmind.core.types import Choice, Data, Samples, Spec
 from augmind.modalities.image.codec import ImageCodec
 from augmind.nn.heads import PENALTIES, Head, choose_penalty, cross_entropy, fit_head
@@ -274,6 +274,22 @@ def test_a_learner_that_is_fitted_at_once_has_no_schedule(tmp_path):
     with pytest.raises(UsageError, match="probe") as caught:
         make("transfers", Choice(name="schedule")).train(learner("probe"), feed(data, synthetic=synthetic(data)), Run(folder=tmp_path))
     assert "mix" in caught.value.help
+
+
+def test_features_are_mixed_with_their_labels():
+    data = toy_data().features()
+    plain, mixing = feed(data), make("mixing", Choice(name="mixup", settings={"probability": 1.0}))
+    rows, weight = dataclasses.replace(plain, mixing=mixing).features_table()
+    given, even = plain.features_table()
+    head = torch.randn(given.x.shape[1], len(data.spec.classes), generator=stream("head"))
+    soft, losses = torch.nn.functional.one_hot(given.y, len(data.spec.classes)).float(), []
+    for i in range(ROUNDS):
+        x, y = mixing.apply(given.x, soft, stable_seed("mixing", i))
+        losses.append((even * -(y * (x @ head).log_softmax(1)).sum(1)).sum())
+    own = -(rows.x @ head).log_softmax(1).gather(1, rows.y[:, None])[:, 0]
+    assert (weight * own).sum() == pytest.approx(float(sum(losses)) / ROUNDS, rel=1e-4)
+    assert weight.sum() == pytest.approx(float(even.sum()), rel=1e-5) and len(rows) > ROUNDS * len(given)
+    assert torch.equal(rows.x, rows.z) and given.x.shape == plain.real.x.shape
 
 
 def test_finetuning_starts_from_the_probe_and_can_continue(tmp_path):

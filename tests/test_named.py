@@ -1,6 +1,9 @@
 """Class names as rows, and the linear baseline of words: what is said of a class, where it stands in a training, what is fitted."""
 
+import json
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,8 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import augmind
+from augmind.cli.options import meanings
+from augmind.config import config
 from augmind.core.errors import UsageError
 from augmind.core.feed import Feed
 from augmind.core.registry import find, make
@@ -17,6 +22,7 @@ from augmind.modalities.text.backbones.hashed import grams
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.learners.textcnn import Textcnn, buckets
 from augmind.modalities.text.learners.tfidf import Tfidf, counted, fitted
+from augmind.record import spelled
 from rows import sentences
 
 NONE = make("transforms", Choice(name="none"))
@@ -98,7 +104,8 @@ def test_a_run_uses_what_the_classes_are_said_to_mean(tmp_path):
     options = {"text": "text", "label": "label", "split": "split", "preset": "quick", "seeds": 1, "jobs": 1, "generators": "feature"}
     run = augmind.expand(tmp_path / "d.csv", tmp_path / "r", **options, describe=told)
     (scores,) = (c["scores"] for c in run.record["choices"] if c["learner"] == "probe")
-    assert {"none", "class names", "eda", "class names+eda", "typos", "class names alone"} == set(scores) and scores["class names alone"] > 0.9
+    assert {"none", "class names", "eda", "class names+eda", "typos", "mixup", "class names alone"} == set(scores)
+    assert scores["class names alone"] > 0.9
     chosen = [c["learner"] for c in run.record["choices"] if c["classical"] == "class names alone"]
     assert [f["about"]["learners"] for f in run.record["findings"] if f["code"] == "AM607"] == ([chosen] if chosen else [])
     with pytest.raises(UsageError, match="unknown class in --describe 'x'"):
@@ -106,7 +113,22 @@ def test_a_run_uses_what_the_classes_are_said_to_mean(tmp_path):
     with pytest.raises(UsageError, match="--describe leaves classes without words"):
         augmind.expand(tmp_path / "d.csv", tmp_path / "u", **options, describe={"0": "good"})
     silent = augmind.expand(tmp_path / "d.csv", tmp_path / "t", **options, dry_run=True)
-    assert not [c for c in augmind.api.Finished(silent.folder).intact().classical if c.names != "none"]
+    arms = {space: augmind.api.Finished(silent.folder).intact().classical(space) for space in ("rows", "features")}
+    assert not [c for own in arms.values() for c in own if c.names != "none"]
+    assert [[c.mixing.name for c in own if c.mixing.name != "none"] for own in arms.values()] == [["splice"], ["mixup"]]
+
+
+def test_class_names_with_an_equals_sign_are_described_in_quotes():
+    pairs = ['a=b"c', "plain", '"x"']
+    told = [f"{json.dumps(name)}=words of = {i}" for i, name in enumerate(pairs)]
+    assert meanings(told) == {name: f"words of = {i}" for i, name in enumerate(pairs)}
+    assert meanings(["0=a bad review"]) == {"0": "a bad review"} and meanings(None) is None
+    made = config(data="d", describe={"a=b": "one thing", "c": "another = thing"})
+    words = shlex.split(spelled(made, "d", Path("r")))
+    assert meanings(words[words.index("--describe") + 1 :][:2]) == made.describe
+    for wrong in ("a", "=b", "a=", "a= ", '"a=b"='):
+        with pytest.raises(UsageError, match="is not CLASS=WORDS"):
+            meanings([wrong])
 
 
 # The network of words

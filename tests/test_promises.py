@@ -295,7 +295,9 @@ def test_screen_scores_rows_between_zero_and_one(kind: str, name: str, tmp_path)
 @each("screens")
 def test_screen_lets_most_rows_of_the_real_distribution_pass(kind: str, name: str, tmp_path):
     data = suited(kind, name, rows=60)
-    screen = make(kind, Choice(name=name)).fit(data, Run(folder=tmp_path))
+    if name == "labeller":
+        pytest.skip("a model without knowledge labels at random; its tests have one that knows")
+    screen = small(kind, name).fit(data, Run(folder=tmp_path))
     assert (screen.score(imagined(data, 60)) >= screen.cut).float().mean() > 0.5
 
 

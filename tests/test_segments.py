@@ -13,6 +13,7 @@ from augmind.core.errors import MachineError, UsageError
 from augmind.core.registry import make
 from augmind.core.types import Choice, Spec
 from augmind.modalities.text.codec import TextCodec
+from augmind.modalities.text.nearby import nearby
 from augmind.modalities.text.segments import cutter, segments
 from augmind.modalities.text.words import joined, pieces
 
@@ -53,6 +54,25 @@ def test_whole_words_are_swapped_and_left_out():
         assert all((word in text) == any(c in text for c in word) for word in ("这家", "味道", "下次", "还会"))
     moved = sum(sorted(t) == sorted(REVIEW) for t in own.decode(first))
     assert 10 < moved < 50 and (first != x).any(1).all()
+
+
+def test_words_become_near_ones_of_a_file_of_vectors(tmp_path):
+    file = tmp_path / "words.vec"
+    file.write_text("5 2\n味道 1 0.1\n口味 1 0.2\n口感 1 0\n很好 0 1\n遥远 -1 0\n", encoding="utf-8")
+    near = nearby(str(file))
+    assert set(near("味道")) == {"口味", "口感"} and near("很好") == near("没有") == ()
+    own = TextCodec(Spec(kind="tokens", shape=(64,), classes=(), bounded=False))
+    x, y = own.encode([REVIEW] * 90), torch.eye(2)[torch.arange(90) % 2]
+    plain, more = ({"by": "jieba", "part": 0.1} | told for told in ({}, {"vectors": str(file)}))
+    texts = own.decode(make("transforms", Choice(name="segmented", settings=more)).apply(x, y, 1)[0])
+    new = [t for t in texts if "口味" in t or "口感" in t]
+    assert 15 < len(new) < 50 and set(new) == {REVIEW.replace("味道", w) for w in ("口味", "口感")}
+    assert not any("口" in t for t in own.decode(make("transforms", Choice(name="segmented", settings=plain)).apply(x, y, 1)[0]))
+    sources = {make("transforms", Choice(name="segmented", settings=s)).source() for s in (plain, more)}
+    file.write_text("味道 1 0.1\n口感 1 0\n", encoding="utf-8")
+    assert len(sources | {make("transforms", Choice(name="segmented", settings=more)).source()}) == 3
+    with pytest.raises(UsageError, match="no file"):
+        make("transforms", Choice(name="segmented", settings=more | {"vectors": str(tmp_path / "none.vec")})).ready()
 
 
 def test_a_run_that_asks_for_it_where_it_cannot_be_had_ends_before_any_work(tmp_path, monkeypatch):

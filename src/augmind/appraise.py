@@ -82,7 +82,7 @@ def calibrate(folder: str) -> None:
 
 
 def calibrate_inputs(job: Job) -> dict[str, Any]:
-    return {"features": job.features_stage.name, "screens": list(job.plan.screens), "seed": job.config.seed}
+    return {"features": job.features_stage.name, "screens": job.screens, "seed": job.config.seed}
 
 
 def quality_of(job: Job, generator: str) -> dict[str, Any]:

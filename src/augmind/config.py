@@ -302,7 +302,7 @@ def make_plan(
         shape=shape,
         learners=learners,
         generators=generators,
-        screens=(*own, *SCREENS, *(("mix",) if "group" in config.balance else ())),
+        screens=(*own, *SCREENS, *(asked_screens(config) if whole else ()), *(("mix",) if "group" in config.balance else ())),
         steps={**preset.steps, **config.steps},
         settings=settings_of(preset, config, {"mix": {"ratio": ratio}} if "group" in config.balance else {}),
         inner_folds=preset.inner_folds,
@@ -354,6 +354,11 @@ def trains_backbone(learner: str) -> bool:
 def asked_transforms(config: Config) -> tuple[str, ...]:
     """Transforms that take part since a setting of theirs was given."""
     return tuple(n for n in asked_of(config) if n in names("transforms"))
+
+
+def asked_screens(config: Config) -> tuple[str, ...]:
+    """Screens that take part since a setting of theirs was given; they come last, for they read the rows with a model."""
+    return tuple(n for n in asked_of(config) if n in names("screens") and find("screens", n).needs)
 
 
 def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from .config import Config, Plan, asked_of, asked_transforms, plan_of
 from .core.errors import AugmindError
 from .core.folds import inner_folds
-from .core.plugin import Generator, Learner
+from .core.plugin import Generator, Learner, Space
 from .core.registry import find
 from .core.run import Finding, Run
 from .core.seeds import stable_seed
@@ -120,17 +120,25 @@ class Job(Opened):
         key = -1 - torch.arange(len(stored["y"]))
         return Samples.real(stored["x"], stored["y"], key, unit=key, z=stored["z"])
 
-    @property
-    def classical(self) -> tuple[Classical, ...]:
-        """The candidate classical arms of this data: those whose parts take such rows."""
-        first, *rest = (c for c in self.codec.classical if (c.names == "none" or self.namings) and not self._refused(c))
+    def classical(self, space: Space) -> tuple[Classical, ...]:
+        """The candidate classical arms of this data for learners of rows or of features: those whose parts take these."""
+        first, *rest = (c for c in self.codec.classical if (c.names == "none" or self.namings) and not self._refused(c, space))
         own = [Classical(name=name, transform=self.transform(name)) for name in asked_transforms(self.config)]
         return (first, *own, *rest)
 
-    def _refused(self, arm: Classical) -> bool:
-        """Whether a part of this arm cannot take such rows."""
-        own = (("transforms", arm.transform.name), ("mixing", arm.mixing.name))
-        return any(name != "none" and find(kind, name).refuses(self.spec) for kind, name in own)
+    def _refused(self, arm: Classical, space: Space) -> bool:
+        """Whether a part of this arm cannot take such rows. Features are mixed where rows themselves cannot be."""
+        if arm.transform.name != "none" and find("transforms", arm.transform.name).refuses(self.spec):
+            return True
+        if arm.mixing.name == "none":
+            return False
+        mixing, vectors = find("mixing", arm.mixing.name), dataclasses.replace(self.spec, kind="continuous", shape=(1,), bounded=False, parts=())
+        return bool(mixing.refuses(self.spec)) if space == "rows" else not mixing.refuses(self.spec) or bool(mixing.refuses(vectors))
+
+    @property
+    def screens(self) -> list[str]:
+        """The planned screens; one that reads a model with a hash of that."""
+        return [f"{name} {source}" if (source := self.plan.sources.get(name)) else name for name in self.plan.screens]
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -211,6 +219,8 @@ class Job(Opened):
             settings["steps"] = plan.steps[name]
         if self.config.describe and "describe" in find(kind, name).__dataclass_fields__:
             settings["describe"] = self.config.describe
+        if kind == "screens" and name in plan.sources:
+            settings["content"] = plan.sources[name]
         return Choice(name=name, settings=settings)
 
     def knowledge(self, plugin: type[Generator] | type[Learner]) -> Knowledge:

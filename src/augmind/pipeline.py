@@ -196,7 +196,7 @@ def draw_inputs(job: Job, fold: str, generator: str) -> dict[str, Any]:
     inputs = {"train": job.store.path(f"train-{generator}", train_inputs(job, fold, generator)).name, "features": job.features_stage.name}
     return inputs | {
         "want": wanted(job, fold, generator).tolist(),
-        "screens": list(job.plan.screens),
+        "screens": job.screens,
         "rounds": job.plan.rounds,
         "parts": parts(job, fold),
     }

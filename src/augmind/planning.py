@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .config import Config, Plan, asked_of, asked_transforms, make_plan
+from .config import Config, Plan, asked_of, asked_screens, asked_transforms, make_plan
 from .core.errors import MachineError, UsageError, first_line, unknown
 from .core.plugin import Generator, Plugin
 from .core.registry import find, make, names
@@ -21,6 +21,8 @@ def ready(config: Config) -> None:
         make("generators", Choice(name=name, settings=asked_of(config).get(name, {}))).ready()
     for name in asked_transforms(config):
         make("transforms", Choice(name=name, settings=asked_of(config)[name])).ready()
+    for name in asked_screens(config):
+        make("screens", Choice(name=name, settings=asked_of(config)[name])).ready()
     for name, settings in asked_of(config).items():
         if name in names("learners"):
             make("learners", Choice(name=name, settings=settings)).ready()
@@ -53,13 +55,16 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         if (name := key.partition(".")[0]) not in parts:
             text = f"--set {key} is about '{name}', which is no part of this run"
             raise UsageError(text, help=f"its parts are {', '.join(parts)}; leave the setting out, or add {name}")
-    for name in plan.screens:
-        make("screens", job.choice("screens", name, plan))
+    screens: dict[str, Plugin] = {name: make("screens", job.choice("screens", name, plan)) for name in plan.screens}
     generators: dict[str, Generator] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
     made: dict[str, Plugin] = {**generators, **{name: make("learners", job.choice("learners", name, plan)) for name in plan.learners}}
     for name in asked_transforms(config):
         made[name] = make("transforms", Choice(name=name, settings=asked_of(config)[name]))
         made[name].require(job.spec)
+    for name in asked_screens(config):
+        if name in screens:
+            made[name] = screens[name]
+            made[name].require(job.spec)
     sources = {name: source for name, p in made.items() if (source := p.source())}
     notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, p in made.items() if (place := p.sent_to()))
     rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators.values())))

@@ -317,7 +317,8 @@ def spelled(c: BaseModel, data: str, folder: Path) -> str:
         if value is True:
             parts.append(flag)
         elif isinstance(value, dict):
-            parts += [flag, *(quoted(f"{k}={json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v}") for k, v in value.items())]
+            said = {k: json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v for k, v in value.items()}
+            parts += [flag, *(quoted(f"{key_of(name, k)}={v}") for k, v in said.items())]
         elif name == "warm":
             parts += [flag, *map(quoted, value)]
         elif isinstance(value, tuple):
@@ -325,6 +326,11 @@ def spelled(c: BaseModel, data: str, folder: Path) -> str:
         else:
             parts += [flag, quoted(str(value))]
     return " ".join(parts)
+
+
+def key_of(flag: str, key: str) -> str:
+    """A key of KEY=VALUE on the command line; class names that hold the sign are in quotes."""
+    return json.dumps(key, ensure_ascii=False) if flag == "describe" and ("=" in key or key.startswith('"')) else key
 
 
 def quoted(text: str) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .core.feed import Feed
-from .core.plugin import Learner, Transfer
+from .core.plugin import Learner, Space, Transfer
 from .core.registry import find, make, names
 from .core.run import Run
 from .core.seeds import stable_seed
@@ -23,7 +23,7 @@ BALANCES = ("weights", "oversample", "logit_adjustment")
 """Treatments of imbalance; a learner that takes all rows at once sees no difference between the first two."""
 
 
-def space_of(learner: str) -> str:
+def space_of(learner: str) -> Space:
     return find("learners", learner).space
 
 
@@ -78,9 +78,9 @@ def view_rows(job: Job, rows: Samples, transform: str) -> Samples | None:
 def candidates(job: Job, learner: str) -> list[Classical]:
     """Classical arms that this learner can take; the quick preset, and balanced with a costly learner, try a short list."""
     if space_of(learner) == "features":
-        return [c for c in job.classical if c.mixing.name == "none"]
+        return list(job.classical("features"))
     short = job.config.preset == "quick" or (job.config.preset == "balanced" and find("learners", learner).knowledge is not Knowledge.rows)
-    return list(job.classical)[: INNER_ARMS if short else None]
+    return list(job.classical("rows"))[: INNER_ARMS if short else None]
 
 
 def needed_views(job: Job) -> list[str]:

@@ -1,6 +1,7 @@
 """Options that several verbs share: said once, documented once."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
@@ -42,10 +43,15 @@ def numbers(flag: str, pairs: list[str] | None) -> dict[str, int] | None:
 
 
 def meanings(pairs: list[str] | None) -> dict[str, str] | None:
-    """ "0=a bad review" as {"0": "a bad review"}. Raises `UsageError` for anything else."""
-    found = {name: text.strip() for name, _, text in (pair.partition("=") for pair in pairs or [])}
-    if wrong := next((name for name, text in found.items() if not name or not text), None):
-        raise UsageError(f"--describe '{wrong}' is not CLASS=WORDS", help='write for example --describe 0="a bad review" 1="a good review"')
+    """ "0=a bad review" as {"0": "a bad review"}; a name with "=" in it stands in quotes: '"a=b"=words'. Raises `UsageError` for anything else."""
+    found: dict[str, str] = {}
+    for pair in pairs or []:
+        quote = re.match(r'("(?:[^"\\]|\\["\\])+")=', pair)
+        name, words = (json.loads(quote[1], strict=False), pair[quote.end() :]) if quote else (pair.partition("=")[0], pair.partition("=")[2])
+        if not name or not words.strip():
+            way = 'write for example --describe 0="a bad review" 1="a good review", and for a class a=b --describe \'"a=b"=words\''
+            raise UsageError(f"--describe '{pair}' is not CLASS=WORDS", help=way)
+        found[name] = words.strip()
     return found or None
 
 
@@ -159,7 +165,8 @@ class Way:
     set: Annotated[list[str] | None, Several] = None
     """Settings of plug-ins: finetune.lora=8 finetune.unfreeze=0.5 vae.beta=0.3. Of texts masked.model=MODEL (a masked language model) and
     backtranslation.model=MODEL backtranslation.back=MODEL (there and back) add a classical arm; lm.attributes=shorter,angrier names ways to
-    write, lm.paraphrase=true asks for other wordings of real rows. Lists are words by comma, or JSON."""
+    write, lm.paraphrase=true asks for other wordings of real rows; fluency.model=MODEL and labeller.model=MODEL (with labeller.url=URL one behind an
+    endpoint) have a language model judge synthetic rows. Lists are words by comma, or JSON."""
 
     def options(self) -> dict[str, Any]:
         return asdict(self) | {"balance": listed("--balance", self.balance), "set": given(self.set)}

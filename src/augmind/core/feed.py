@@ -3,7 +3,7 @@
 Batch t is a pure function of (feed, seed, t), so a resumed training needs to remember nothing but t.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Literal
@@ -15,7 +15,10 @@ from torch.nn.functional import one_hot
 
 from .plugin import Transform
 from .seeds import stable_seed, stream
-from .types import Codec, Samples, Spec
+from .types import Codec, Samples, Spec, as_features
+
+ROUNDS = 4
+"""How many times over a table of features is mixed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +207,23 @@ class Feed:
             each = each * (w.sum() * self.share / (1 - self.share) / each.sum())
             rows, w = rows + self.synthetic, torch.cat([w, each])
         return rows, w * (len(w) / w.sum())
+
+    def features_table(self) -> tuple[Samples, Tensor]:
+        """`table` of rows whose values are their features, mixed `ROUNDS` times where something mixes them.
+
+        A row of two labels stands there twice, each label with its part of the weight, which is the cross-entropy with a soft label.
+        """
+        rows, w = self.table()
+        rows = as_features(rows)
+        if self.mixing.name() == "none":
+            return rows, w
+        soft, found = one_hot(rows.y, len(self.spec.classes)).float(), list[tuple[Tensor, ...]]()
+        for i in range(ROUNDS):
+            x, y = self.mixing.apply(rows.x, soft, stable_seed("mixing", i))
+            at, label = y.nonzero(as_tuple=True)
+            found.append((at, label, x[at], w[at] * y[at, label] / ROUNDS))
+        at, label, x, weight = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return replace(rows.take(at), x=x, z=x, y=label), weight
 
 
 @lru_cache

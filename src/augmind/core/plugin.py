@@ -141,6 +141,8 @@ class Screen(Plugin):
     axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
     reason: ClassVar[str]
     """What is wrong with a rejected row, in words a person reads: "looks like another class"."""
+    needs: ClassVar[str] = ""
+    """A setting without which it can say nothing: it takes part in a run where that is given."""
     calibrated: ClassVar[bool] = True
     """Whether it says something of real rows too, so that its false alarms can be counted."""
 

@@ -34,13 +34,13 @@ class Probe(Learner):
 
     def fit(self, feed: Feed, run: Run) -> "Probe":
         self.require(feed.spec)
-        real, (rows, w) = as_features(feed.real), feed.table()
+        real, (rows, w) = as_features(feed.real), feed.features_table()
         head = Head.over(real.x, len(feed.spec.classes))
         self.penalty_ = self.penalty or choose_penalty(
             head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], feed.log_prior, len(feed.spec.classes), run.seed_for("probe")
         )
         weight = feed.consistency.weight if feed.consistency else 0.0
-        self.head_ = fit_head(head, as_features(rows).x, rows.y, w, self.penalty_, feed.log_prior, differences(feed), weight).eval()
+        self.head_ = fit_head(head, rows.x, rows.y, w, self.penalty_, feed.log_prior, differences(feed), weight).eval()
         return self
 
     def predict(self, samples: Samples) -> Float[Tensor, "n k"]:

@@ -30,7 +30,8 @@ class Space:
     """The choices that one learner has on one dataset.
 
     `generators` are keys of the plan (a generator's name, or "name~1" for its other settings); `ratio` is that of the plan. A
-    learner of feature space gets transforms with their own defaults, whose copies are embedded once, and no mixing.
+    learner of feature space gets transforms with their own defaults, whose copies are embedded once, and the mixings
+    of its classical arms.
     """
 
     learner: Choice
@@ -51,7 +52,7 @@ class Space:
     def options(self, field: str) -> tuple[str, ...]:
         """Plug-ins that this data and learner can take, the one that does nothing first."""
         if field == "mixing" and not self.by_steps:
-            return ("none",)
+            return tuple(dict.fromkeys(["none", *(c.mixing.name for c in self.classical)]))
         kind, learner = KINDS[field], find("learners", self.learner.name)
         fit = [n for n in names(kind) if not find(kind, n).refuses(self.spec)]
         fit = [n for n in fit if (find(kind, n).suits(learner) if field == "transfer" else not find(kind, n).needs)]

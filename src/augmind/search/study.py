@@ -68,7 +68,7 @@ def space(job: Job, learner: str) -> Space:
     return Space(
         learner=job.learner(learner),
         spec=job.spec,
-        classical=tuple(c for c in job.classical if c.names != "alone" and not find("transforms", c.transform.name).needs),
+        classical=tuple(c for c in job.classical(space_of(learner)) if c.names != "alone" and not find("transforms", c.transform.name).needs),
         names=bool(job.namings),
         generators={k: job.generator(k) for k in keys},
         screens=job.plan.screens,

@@ -47,6 +47,7 @@ class TextCodec:
     classical: ClassVar[tuple[Classical, ...]] = (
         *(arm("none"), arm("none", "beside"), arm("eda"), arm("eda", "beside"), arm("typos")),
         Classical(name="splice", mixing=Choice(name="splice")),
+        Classical(name="mixup", mixing=Choice(name="mixup")),
         Classical(name="class names alone", names="alone"),
     )
 

@@ -153,8 +153,8 @@ def used(answer: Any, prompt: str, said: str) -> tuple[int, int]:
 
 
 def content(answer: Any, sides: Sequence[str] = ()) -> str:
-    """The text of an answer: a JSON string, or the first line of anything else; "" for an answer of another form or one that was cut off. With
-    `sides` the row of a JSON object that has them all."""
+    """The text of an answer: a JSON string or whole number, or the first line of anything else; "" for an answer of another form or one that
+    was cut off. With `sides` the row of a JSON object that has them all."""
     try:
         said, cut = answer["choices"][0]["message"]["content"], answer["choices"][0].get("finish_reason") == "length"
     except (KeyError, IndexError, TypeError, AttributeError):
@@ -167,4 +167,6 @@ def content(answer: Any, sides: Sequence[str] = ()) -> str:
         return "" if lines[0].strip().startswith(('"', "{", "<think>")) else lines[0].strip()
     if sides and isinstance(found, dict) and all(isinstance(found.get(name), str) for name in sides):
         return as_row([" ".join(found[name].split()) for name in sides])
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
     return " ".join(found.split()) if isinstance(found, str) else ""

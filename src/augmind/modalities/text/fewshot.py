@@ -10,9 +10,14 @@ from augmind.core.run import Run
 from augmind.core.seeds import stream
 
 from .sides import as_row, sides_of
+from .words import spoken
 
 WIDEST = 200
 """Characters of an attribute, at most."""
+LONGEST = 1000
+"""Characters of a row, or of a side of a pair, that an endpoint is shown."""
+Shown = str | dict[str, str]
+"""A text, or the sides of a pair by their names, as a model behind an endpoint sees it."""
 BAR = "|"
 """Stands between the sides of a pair on a line; in a text it becomes a stroke."""
 
@@ -40,6 +45,20 @@ def line_of(row: str, names: Sequence[str]) -> str:
     if not names:
         return " ".join(row.split())
     return f" {BAR} ".join(f"{name} {one_line(side)}" for name, side in zip(marks(names), sides_of(row), strict=False))
+
+
+def listed(rows: list[str], meaning: str, attribute: str = "", names: Sequence[str] = ()) -> str:
+    """A numbered list of rows, a line each, that ends where the next is to be written, of a pair its first side; `names` are those of the sides."""
+    told, what = spoken(meaning), "pairs of texts" if names else "texts"
+    head = f"Different {what} of the kind: {told}" if any(c.isalpha() for c in told) else f"Different {what} of one kind"
+    last = f"One more of this kind, {attribute}:\n" if attribute else ""
+    begun = " ".join([f"{len(rows) + 1}.", *marks(names[:1])])
+    return "\n".join([head, *(f"{i}. {line_of(row, names)}" for i, row in enumerate(rows, 1)), last + begun])
+
+
+def as_json(row: str, names: Sequence[str]) -> Shown:
+    """A row as an endpoint is shown it."""
+    return {name: side[:LONGEST] for name, side in zip(names, sides_of(row), strict=False)} if names else row[:LONGEST]
 
 
 def row_of(line: str, names: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """A causal language model that continues prompts: the prompt is read once, rows that are finished leave the batch."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,32 @@ class Language:
             chance = torch.stack([torch.rand(longest, generator=stream(s, "token")) for s in own])
             out += self._written(first, prompt, chance, temperature, top_p)
         return [self.tokenizer.decode(ids, skip_special_tokens=True).partition("\n")[0].strip() for ids in out]
+
+    @torch.inference_mode()
+    def chances(self, prompt: Int[Tensor, " t"], lines: Sequence[str], longest: int) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"]]:
+        """Log probability of each line after the prompt, its end included, and its tokens; of a long one the first `longest` tokens count."""
+        ids = [self.tokenizer(f" {line}\n", add_special_tokens=False).input_ids[:longest] for line in lines]
+        sizes = torch.tensor([len(own) for own in ids], dtype=torch.long)
+        total, first = torch.zeros(len(ids)), self.model(prompt[None], use_cache=True, logits_to_keep=1)
+        order = sizes.argsort(stable=True)
+        for rows in order.split(TOGETHER):
+            width = int(sizes[rows].max())
+            x = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in rows.tolist()])
+            log_p = self._log_p(first, len(prompt), x).gather(2, x[..., None])[..., 0]
+            total[rows] = (log_p * (torch.arange(width) < sizes[rows][:, None])).sum(1)
+        return total, sizes
+
+    def _log_p(self, first: Any, before: int, x: Int[Tensor, "n t"]) -> Float[Tensor, "n t v"]:
+        """Log probabilities of the tokens at every place of rows that come after a prompt of `before` tokens, of which `first` is what was made."""
+        from copy import deepcopy
+
+        past = deepcopy(first.past_key_values)
+        past.batch_repeat_interleave(len(x))
+        where = (before + torch.arange(x.shape[1] - 1)).expand(len(x), -1)
+        logits = first.logits[:, -1:].expand(len(x), -1, -1)
+        if x.shape[1] > 1:
+            logits = torch.cat([logits, self.model(x[:, :-1], past_key_values=past, position_ids=where, use_cache=True).logits], 1)
+        return logits.float().log_softmax(2)
 
     def _written(self, first: Any, prompt: Tensor, chance: Float[Tensor, "n t"], temperature: float, top_p: float) -> list[list[int]]:
         """Token ids of each row up to and with the one that ends its line."""

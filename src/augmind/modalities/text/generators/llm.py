@@ -18,15 +18,11 @@ from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.endpoint import Endpoint, tokens
-from augmind.modalities.text.fewshot import checked, draws, shown
+from augmind.modalities.text.fewshot import LONGEST, Shown, as_json, checked, draws, shown
 from augmind.modalities.text.sides import sides_of
 from augmind.modalities.text.words import spoken
 
-LONGEST = 1000
-"""Characters of a row, or of a side of a pair, that are shown."""
 LIKE_THEM = "in the same language, style and length, but about something else"
-Shown = str | dict[str, str]
-"""A text, or the sides of a pair by their names, as the model sees it."""
 
 
 @dataclass(kw_only=True)
@@ -126,11 +122,6 @@ class Llm(Generator):
         if len(self.lists_) != len(spec.classes):
             raise UsageError(f"'llm' was fitted to {len(self.lists_)} classes, not {len(spec.classes)}", help="fit it again")
         return self
-
-
-def as_json(row: str, names: Sequence[str]) -> Shown:
-    """A row as it is shown."""
-    return {name: side[:LONGEST] for name, side in zip(names, sides_of(row), strict=False)} if names else row[:LONGEST]
 
 
 def form_of(names: Sequence[str]) -> str:

@@ -15,10 +15,9 @@ from augmind.core.run import Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
-from augmind.modalities.text.fewshot import checked, draws, line_of, marks, row_of, shown
+from augmind.modalities.text.fewshot import checked, draws, line_of, listed, marks, row_of, shown
 from augmind.modalities.text.language import Language, language
 from augmind.modalities.text.sides import as_row, sides_of
-from augmind.modalities.text.words import spoken
 from augmind.nn.weights import content, needed
 
 LONGEST = 96
@@ -126,15 +125,6 @@ class Lm(Generator):
         counts = Counter(int(name.partition(".")[0]) for name in state if name != "longest")
         self.lists_ = [[state[f"{k}.{i}"] for i in range(counts[k])] for k in range(len(spec.classes))]
         return self
-
-
-def listed(rows: list[str], meaning: str, attribute: str = "", names: Sequence[str] = ()) -> str:
-    """A numbered list of rows, a line each, that ends where the next is to be written, of a pair its first side; `names` are those of the sides."""
-    told, what = spoken(meaning), "pairs of texts" if names else "texts"
-    head = f"Different {what} of the kind: {told}" if any(c.isalpha() for c in told) else f"Different {what} of one kind"
-    last = f"One more of this kind, {attribute}:\n" if attribute else ""
-    begun = " ".join([f"{len(rows) + 1}.", *marks(names[:1])])
-    return "\n".join([head, *(f"{i}. {line_of(row, names)}" for i, row in enumerate(rows, 1)), last + begun])
 
 
 def reworded(row: str, attribute: str = "", names: Sequence[str] = (), shots: int = len(WORDINGS)) -> str:

@@ -1,6 +1,6 @@
 """Which words translate which: IBM model 1 (Brown et al. 1993, Computational Linguistics 19), learnt from pairs by expectation maximisation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +97,8 @@ class Alignment:
 
 
 @dataclass(frozen=True)
-class Filed(Sequence[Alignment]):
-    """Models that were written into `model-0`, `model-1` ... of a folder; each is read when it is asked for, and not kept."""
+class Filed:
+    """Models that were written into `model-0`, `model-1` ... of a folder; each is read when its turn comes, and not kept."""
 
     folder: Path
     count: int
@@ -106,10 +106,8 @@ class Filed(Sequence[Alignment]):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, k: int) -> Alignment:
-        if not 0 <= k < self.count:
-            raise IndexError(k)
-        return opened(self.folder / f"model-{k}")
+    def __iter__(self) -> Iterator[Alignment]:
+        return (opened(self.folder / f"model-{k}") for k in range(self.count))
 
 
 def opened(folder: Path) -> Alignment:

@@ -16,7 +16,7 @@ from augmind.core.folds import inner_folds
 from augmind.core.store import read_json, write_json
 from augmind.modalities.text.words import plain
 
-from .align import Alignment, Filed, aligned, spoken
+from .align import Filed, aligned, spoken
 
 FOLDS = 5
 EDGE = 0.005
@@ -70,7 +70,7 @@ class Screens:
     copied: float
     cut: float
     fold: list[int]
-    models: Sequence[Alignment]
+    models: Filed
     seen: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod

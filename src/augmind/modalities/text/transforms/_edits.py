@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from augmind.core.seeds import stable_seed
+from augmind.modalities.text.nearby import Nearby
 from augmind.modalities.text.rows import rows_of, texts_of
 from augmind.modalities.text.sides import at_one_side
 from augmind.modalities.text.synonyms import synonyms
@@ -37,11 +38,11 @@ def by_words(text: str, rng: Rng, edits: tuple[Edit, ...], part: float, cut: Cal
     return joined(*edit(list(found), list(gaps), max(1, round(part * len(found))), rng))
 
 
-def replaced(found: list[str], gaps: list[str], n: int, rng: Rng) -> tuple[list[str], list[str]]:
-    """Synonyms in place of `n` words, all their occurrences, that have any and are no function words."""
-    able = sorted({w for w in found if w.lower() not in STOP and synonyms(w)})
+def replaced(found: list[str], gaps: list[str], n: int, rng: Rng, near: Nearby = synonyms) -> tuple[list[str], list[str]]:
+    """Synonyms, or words that are `near`, in place of `n` words, all their occurrences, that have any and are no function words."""
+    able = sorted({w for w in found if w.lower() not in STOP and near(w)})
     for k in rng.permutation(len(able))[:n]:
-        others = synonyms(able[k])
+        others = near(able[k])
         new = others[int(rng.integers(len(others)))]
         found = [new if w == able[k] else w for w in found]
     return found, gaps
