@@ -1,7 +1,7 @@
 """Texts with few rows: what rows written by a language model add, beside an oracle with five times more real rows.
 
     python -m benchmarks.sentences --data FOLDER [--sets sst2 subj emotion waimai] [--per 10 20] [--seeds 5]
-                                   [--ratio 2] [--share 0.25]
+                                   [--ratio 2] [--share 0.25] [--trainings 3]
 
 FOLDER holds `text/sst2`, `text/subj`, `text/tweeteval_emotion`, `text/zh_waimai` (train.csv and test.csv with text and label). Each
 cell is `augmind expand --preset quick --generators lm` with the learners `probe` (all-MiniLM-L6-v2; hashed features for Chinese) and
@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ratio", type=float, default=2.0, help="synthetic rows per real row")
     parser.add_argument("--share", type=float, default=0.25, help="part of every batch that is synthetic")
+    parser.add_argument("--trainings", type=int, default=3, help="trainings a cell, each with rows of its own")
     parser.add_argument("--out", type=Path, default=Path(".bench/sentences"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -88,7 +89,10 @@ def main() -> None:
     for name in args.sets:
         for per in args.per:
             folder = args.data / "text" / SETS[name][0]
-            cells = [run_cell(folder, name, per, seed, args.out, {"ratio": args.ratio, "share": args.share}) for seed in range(args.seeds)]
+            cells = [
+                run_cell(folder, name, per, seed, args.out, {"ratio": args.ratio, "share": args.share, "seeds": args.trainings})
+                for seed in range(args.seeds)
+            ]
             for learner in LEARNERS:
                 new = rows_of(name, per, learner, cells)
                 lines += new

@@ -62,8 +62,16 @@ def test_a_reply_of_any_form_is_a_line_of_text_or_none(answer, text):
     assert content(answer) == text
 
 
-def test_junk_for_an_answer_is_a_row_without_text():
-    assert replies(server((200, "<html>")), "one") == [""]
+def test_an_answer_without_a_message_is_asked_for_again_and_never_kept():
+    junk = [(200, "<html>"), (200, {"error": "busy"}), (200, {"choices": []})]
+    at = server(*junk, (200, said("yes")))
+    assert replies(at, "one") == ["yes"] and len(at.asked) == 4
+    at = server(*junk)
+    with pytest.raises(MachineError, match="failed 3 times: its answer is no chat completion"):
+        replies(at, "one", tries=3)
+    at.script.append((200, said("better now")))
+    assert replies(at, "one", tries=3) == ["better now"]
+    assert replies(server((200, said(None))), "one") == [""]
 
 
 @pytest.mark.parametrize("url", ["ftp://x/v1", "localhost:11434", "http://me:pw@host/v1", "file:///etc/passwd"])

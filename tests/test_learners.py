@@ -277,19 +277,29 @@ def test_a_learner_that_is_fitted_at_once_has_no_schedule(tmp_path):
 
 
 def test_features_are_mixed_with_their_labels():
-    data = toy_data().features()
-    plain, mixing = feed(data), make("mixing", Choice(name="mixup", settings={"probability": 1.0}))
-    rows, weight = dataclasses.replace(plain, mixing=mixing).features_table()
-    given, even = plain.features_table()
+    data, mixing = toy_data().features(), make("mixing", Choice(name="mixup", settings={"probability": 1.0}))
+    plain = feed(data)
+    rows, weight = dataclasses.replace(plain, mixing=mixing).features_table(3)
+    given, even = plain.features_table(3)
     head = torch.randn(given.x.shape[1], len(data.spec.classes), generator=stream("head"))
     soft, losses = torch.nn.functional.one_hot(given.y, len(data.spec.classes)).float(), []
     for i in range(ROUNDS):
-        x, y = mixing.apply(given.x, soft, stable_seed("mixing", i))
+        x, y = mixing.apply(given.x, soft, stable_seed(3, "mixing", i))
         losses.append((even * -(y * (x @ head).log_softmax(1)).sum(1)).sum())
     own = -(rows.x @ head).log_softmax(1).gather(1, rows.y[:, None])[:, 0]
     assert (weight * own).sum() == pytest.approx(float(sum(losses)) / ROUNDS, rel=1e-4)
     assert weight.sum() == pytest.approx(float(even.sum()), rel=1e-5) and len(rows) > ROUNDS * len(given)
     assert torch.equal(rows.x, rows.z) and given.x.shape == plain.real.x.shape
+    assert not torch.equal(rows.x, dataclasses.replace(plain, mixing=mixing).features_table(4)[0].x)
+
+
+@pytest.mark.parametrize("balance", ["weights", "oversample"])
+def test_mixed_features_keep_the_treatment_of_imbalance(balance):
+    y = (torch.arange(1000) >= 900).long()
+    real = Samples.real(torch.randn(1000, 4, generator=stream("rows")), y).with_features(torch.randn(1000, 4, generator=stream("rows")))
+    data = Data(train=real, val=real.take([]), spec=Spec(kind="continuous", shape=(4,), classes=("a", "b"), bounded=False), codec=toy_data().codec)
+    rows, weight = feed(data, balance, mixing="mixup").features_table(0)
+    assert weight[rows.y == 0].sum() / weight.sum() == pytest.approx(0.5, abs=0.05)
 
 
 def test_finetuning_starts_from_the_probe_and_can_continue(tmp_path):

@@ -225,3 +225,47 @@ def test_unknown_plugins_and_impossible_rows_are_refused():
         augmind.load_policy(record(), classes=3)(X, Y[:3])
     with pytest.raises(UsageError, match="mode 'P'"):
         policy(Image.new("P", (8, 8)))
+
+
+# Texts
+
+
+TEXTS = ["The river is wide and the boats are slow today.", "A loud engine drives down the road again.", "Fresh bread is good."] * 4
+
+
+def of_texts(transform="none", mixing="none"):
+    return augmind.load_policy(record(transform, mixing) | {"rows": "texts"}, seed=2, classes=3)
+
+
+def test_a_policy_of_texts_takes_strings_lists_and_pairs():
+    policy = of_texts("eda")
+    new, labels = policy(TEXTS, torch.arange(12) % 3)
+    assert len(new) == 12 and sum(a != b for a, b in zip(new, TEXTS, strict=True)) > 8 and all(isinstance(t, str) for t in new)
+    assert labels.tolist() == [0, 1, 2] * 4 and isinstance(policy(TEXTS[0]), str) and policy([]) == []
+    sides = [tuple(TEXTS[i : i + 2]) for i in range(6)]
+    pairs = policy(sides)
+    assert all(
+        isinstance(p, tuple) and len(p) == 2 and sum(a != b for a, b in zip(p, q, strict=True)) <= 1 for p, q in zip(pairs, sides, strict=True)
+    )
+    assert of_texts("eda")(TEXTS) == of_texts("eda")(TEXTS)
+    for wrong in (torch.zeros(2, 3), [1, 2], 5):
+        with pytest.raises(UsageError, match="is of texts and takes strings"):
+            policy(wrong)
+
+
+def test_texts_are_spliced_with_their_labels_and_features_are_mixed_apart():
+    x, y = of_texts(mixing="splice")(TEXTS, torch.arange(12) % 3)
+    assert y.shape == (12, 3) and torch.equal(y.argmax(1), torch.arange(12) % 3) and len(x) == 12
+    policy = of_texts("typos", "mixup")
+    new, labels = policy(TEXTS, torch.arange(12) % 3)
+    assert new != TEXTS and labels.tolist() == [0, 1, 2] * 4
+    assert any("policy.mix(z, y)" in part for part in policy.left_out) and not any("policy.mix" in part for part in of_texts("typos").left_out)
+    z, soft = policy.mix(torch.randn(12, 5), torch.arange(12) % 3)
+    assert z.shape == (12, 5) and soft.shape == (12, 3) and (soft.max(1).values < 1).any()
+
+
+def test_a_loader_of_texts_collates_with_the_policy():
+    rows = [(t, i % 3) for i, t in enumerate(TEXTS)]
+    (x, y), *_ = DataLoader(rows, batch_size=12, collate_fn=of_texts("eda").collate)
+    assert len(x) == 12 and list(x) != TEXTS and y.tolist() == [0, 1, 2] * 4
+    assert len(next(iter(DataLoader(TEXTS, batch_size=12, collate_fn=of_texts("eda").collate)))) == 12

@@ -22,9 +22,10 @@ from .core.plugin import Transform
 from .core.registry import make
 from .core.seeds import stable_seed
 from .core.types import Policy, Spec
-from .data.natives import is_native, to_native, to_row
+from .data.natives import is_native, to_bytes, to_native, to_row, to_texts
 
 BYTE = 255.0
+TEXTS = Spec(kind="tokens", shape=(1,), classes=(), bounded=False)
 ABOVE_ONE = 2.0
 """Floats with no value above this are taken as 0..1, others as 0..255."""
 SLACK = 0.25
@@ -37,7 +38,7 @@ def load_policy(path: str | Path | dict[str, Any], *, seed: int = 0, classes: in
     `classes` is how many classes there are, for soft labels; a run folder knows it. Raises `UsageError` for anything else.
     """
     if isinstance(path, dict):
-        return PolicyTransform(parsed(path, "the dict"), seed=seed, classes=classes)
+        return PolicyTransform(parsed(path, "the dict"), seed=seed, classes=classes, texts=of_texts(path))
     if not isinstance(path, str | Path):
         raise UsageError(f"a policy is read from a path or a dict, not from {type(path).__name__}", help="give a run folder or its policy.json")
     file = Path(path) / "policy.json" if Path(path).is_dir() else Path(path)
@@ -45,10 +46,15 @@ def load_policy(path: str | Path | dict[str, Any], *, seed: int = 0, classes: in
         unfinished = (file.parent / "config.json").is_file()
         known = f"finish the run first: augmind resume {file.parent}" if unfinished else "give a finished run folder or its policy.json"
         raise UsageError(f"'{path}' holds no policy", help=known)
-    plan = file.with_name("plan.json")
+    plan, record = file.with_name("plan.json"), read(file)
     if classes is None and plan.is_file():
         classes = int(read(plan)["classes"])
-    return PolicyTransform(parsed(read(file), f"'{file}'"), seed=seed, classes=classes)
+    return PolicyTransform(parsed(record, f"'{file}'"), seed=seed, classes=classes, texts=of_texts(record))
+
+
+def of_texts(record: Any) -> bool:
+    """Whether this is the policy of a run on texts."""
+    return isinstance(record, dict) and record.get("rows") == "texts"
 
 
 def read(file: Path) -> Any:
@@ -100,11 +106,14 @@ class PolicyTransform:
     depends on the worker's seed, which the loader draws for each epoch from its `generator` (torch's global one by default),
     so neither workers nor epochs repeat each other; a loader with a seeded generator repeats the whole training.
 
+    Of a policy of `texts` rows are strings, or pairs (tuples) of them: one, a list, or what a loader makes of them. Where it mixes features,
+    `policy.mix(z, y)` does that, and `policy(x)` does not.
+
     What a policy says beyond that is not done here; `left_out` lists it.
     """
 
-    def __init__(self, policy: Policy, *, seed: int = 0, classes: int | None = None) -> None:
-        self.policy, self.seed, self.classes, self.calls = policy, seed, classes, 0
+    def __init__(self, policy: Policy, *, seed: int = 0, classes: int | None = None, texts: bool = False) -> None:
+        self.policy, self.seed, self.classes, self.texts, self.calls = policy, seed, classes, texts, 0
         self.transform: Transform = make("transforms", policy.classical.transform)
         self.mixing: Transform = make("mixing", policy.classical.mixing)
 
@@ -117,6 +126,11 @@ class PolicyTransform:
         return self.policy.classical.mixing.name != "none"
 
     @property
+    def mixes_features(self) -> bool:
+        """Whether what is mixed are features, as texts themselves cannot be."""
+        return self.mixes and self.texts and bool(self.mixing.refuses(TEXTS))
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """What of the policy has to come from elsewhere, in words."""
         p = self.policy
@@ -124,6 +138,8 @@ class PolicyTransform:
         if p.generators:
             names = ", ".join(g.name for g in p.generators)
             out.append(f"the synthetic rows ({names}; {p.share:.0%} of every batch), which `augmind export` writes")
+        if self.mixes_features:
+            out.append(f"the mixing of features ({p.classical.mixing}), which policy.mix(z, y) does")
         if p.transfer.name != "mix":
             out.append(f"the transfer of synthetic rows ({p.transfer})")
         if p.classical.names != "none":
@@ -139,8 +155,10 @@ class PolicyTransform:
 
     def __call__(self, x: Any, y: Any = None) -> Any:
         """Rows, or (rows, labels) where labels are given; see the class. Raises `UsageError` for rows and labels of other kinds."""
-        draw, labels = self._draw(), y if self.mixes else None
-        if isinstance(x, Tensor) and x.ndim in (2, 4):
+        draw, labels = self._draw(), y if self.mixes and not self.mixes_features else None
+        if self.texts:
+            rows, soft = self._texts(x, labels, draw)
+        elif isinstance(x, Tensor) and x.ndim in (2, 4):
             rows, soft = self._batch(x, labels, draw)
         elif isinstance(x, list | tuple):
             rows, soft = self._rows(x, labels, draw)
@@ -162,9 +180,9 @@ class PolicyTransform:
     def collate(self, rows: Sequence[Any]) -> Any:
         """A `collate_fn`: torch's own, then this policy on the first two columns (rows and labels), or on the only one."""
         batch = default_collate(list(rows))
-        if isinstance(batch, Tensor):
+        if isinstance(batch, Tensor) or (self.texts and all(isinstance(row, str) for row in batch)):
             return self(batch)
-        if not isinstance(batch, list | tuple) or len(batch) < 2 or not isinstance(batch[0], Tensor):
+        if not isinstance(batch, list | tuple) or len(batch) < 2 or not isinstance(batch[0], list | tuple if self.texts else Tensor):
             text = f"the dataset gives {type(batch).__name__}, not rows or (row, label, ...)"
             raise UsageError(text, help="collate it in a function of your own that calls policy(x, y)")
         changed = (*self(batch[0], batch[1]), *batch[2:])
@@ -193,6 +211,23 @@ class PolicyTransform:
             text = f"labels {int(y.min())} to {int(y.max())} do not fit {self.classes} classes"
             raise UsageError(text, help=f"number the classes from 0 to {self.classes - 1}, or give load_policy(path, classes=...)")
         return one_hot(y.long(), self.classes).float()
+
+    def _texts(self, x: Any, y: Any, draw: int) -> tuple[Any, Tensor | None]:
+        """Texts transformed and, where there are labels, mixed, with their soft labels."""
+        one = isinstance(x, str)
+        rows: list[Any] = [x] if one else list(x) if isinstance(x, list | tuple) else [None]
+        if not all(isinstance(side, str) for row in rows for side in (row if isinstance(row, tuple) else (row,))):
+            raise UsageError(f"this policy is of texts and takes strings, not {type(x).__name__}", help="give a string, a list of them, or of pairs")
+        labels = None if y is None else self._labels(torch.as_tensor(y)[None] if one else y, len(rows))
+        if not rows or (not self.transforms and labels is None):
+            return x, None
+        none = torch.zeros(len(rows), 1)
+        out, soft = self.transform.apply(to_bytes(rows), none if labels is None else labels, stable_seed(draw, "transform"))
+        if labels is not None:
+            out, soft = self.mixing.apply(out, soft, stable_seed(draw, "mixing"))
+        told = to_texts(out, rows)
+        soft = None if labels is None else soft
+        return (told[0], None if soft is None else soft[0]) if one else (told, soft)
 
     def _batch(self, x: Shaped[Tensor, "n ..."], y: Any, draw: int) -> tuple[Tensor, Tensor | None]:
         """A batch transformed and, where there are labels, mixed, with its soft labels."""

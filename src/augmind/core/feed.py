@@ -208,20 +208,20 @@ class Feed:
             rows, w = rows + self.synthetic, torch.cat([w, each])
         return rows, w * (len(w) / w.sum())
 
-    def features_table(self) -> tuple[Samples, Tensor]:
+    def features_table(self, seed: int) -> tuple[Samples, Tensor]:
         """`table` of rows whose values are their features, mixed `ROUNDS` times where something mixes them.
 
-        A row of two labels stands there twice, each label with its part of the weight, which is the cross-entropy with a soft label.
+        A row of two labels stands there twice, which is the cross-entropy with a soft label; each label brings the weight of the row it comes from.
         """
         rows, w = self.table()
         rows = as_features(rows)
         if self.mixing.name() == "none":
             return rows, w
-        soft, found = one_hot(rows.y, len(self.spec.classes)).float(), list[tuple[Tensor, ...]]()
+        weighed, found = one_hot(rows.y, len(self.spec.classes)) * w[:, None], list[tuple[Tensor, ...]]()
         for i in range(ROUNDS):
-            x, y = self.mixing.apply(rows.x, soft, stable_seed("mixing", i))
+            x, y = self.mixing.apply(rows.x, weighed, stable_seed(seed, "mixing", i))
             at, label = y.nonzero(as_tuple=True)
-            found.append((at, label, x[at], w[at] * y[at, label] / ROUNDS))
+            found.append((at, label, x[at], y[at, label] / ROUNDS))
         at, label, x, weight = (torch.cat(parts) for parts in zip(*found, strict=True))
         return replace(rows.take(at), x=x, z=x, y=label), weight
 

@@ -1,5 +1,6 @@
-"""PIL images as rows and back, one at a time, for those who train outside a run."""
+"""PIL images and texts as rows and back, for those who train outside a run."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -9,9 +10,14 @@ from torch import Tensor
 
 from augmind.core.errors import UsageError
 from augmind.modalities.image.codec import MODES, to_tensor
+from augmind.modalities.text.rows import rows_of, texts_of
+from augmind.modalities.text.sides import MARK, as_row, sides_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+GROWTH = 3
+"""How many times as long as the longest of them texts may become."""
 
 
 def is_native(value: Any) -> "TypeGuard[Image]":
@@ -33,3 +39,14 @@ def to_native(row: UInt8[Tensor, "c h w"]) -> "Image":
     from PIL import Image
 
     return Image.fromarray(np.ascontiguousarray(row.permute(1, 2, 0).squeeze(-1).to(torch.uint8).numpy()))
+
+
+def to_bytes(texts: Sequence[str | tuple[str, ...]]) -> UInt8[Tensor, "n length"]:
+    """Texts, or pairs of them, as stored rows with room to grow."""
+    rows = [as_row(text) if isinstance(text, tuple) else text.replace(MARK, " ") for text in texts]
+    return rows_of(rows, GROWTH * max(8, *(len(row.encode()) for row in rows)))
+
+
+def to_texts(x: UInt8[Tensor, "n length"], like: Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, ...]]:
+    """The inverse of `to_bytes`: pairs where `like` has them."""
+    return [tuple(sides_of(text)) if isinstance(old, tuple) else text for text, old in zip(texts_of(x), like, strict=True)]

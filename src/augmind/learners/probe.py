@@ -34,7 +34,7 @@ class Probe(Learner):
 
     def fit(self, feed: Feed, run: Run) -> "Probe":
         self.require(feed.spec)
-        real, (rows, w) = as_features(feed.real), feed.features_table()
+        real, (rows, w) = as_features(feed.real), feed.features_table(run.seed_for("mixing"))
         head = Head.over(real.x, len(feed.spec.classes))
         self.penalty_ = self.penalty or choose_penalty(
             head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], feed.log_prior, len(feed.spec.classes), run.seed_for("probe")

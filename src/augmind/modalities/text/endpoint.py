@@ -39,7 +39,8 @@ class Reply(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """`url` ends before "/chat/completions"; `key` names the environment variable that holds the key, which is sent there and written nowhere.
-    With `sides` a reply is a JSON object of texts by these names, which become one row."""
+    With `sides` a reply is a JSON object of texts by these names, which become one row; with `whole` it is taken as it is, even one that was cut
+    off."""
 
     url: str
     model: str
@@ -48,6 +49,7 @@ class Endpoint:
     seconds: float = 120.0
     together: int = 8
     sides: tuple[str, ...] = ()
+    whole: bool = False
 
     def ready(self) -> None:
         """Raises `UsageError` for an address or name that can be none, `MachineError` where nobody answers there."""
@@ -89,25 +91,27 @@ class Endpoint:
         if (known := kept(file)) is not None:
             return Reply(known, 0, 0)
         answer = self._patiently(text)
-        said = content(answer, self.sides)
+        said = message(answer) if self.whole else content(answer, self.sides)
         read, written = used(answer, prompt, said)
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(file, json.dumps({"asked": body, "said": said, "read": read, "written": written}, ensure_ascii=False).encode())
         return Reply(said, read, written)
 
     def _patiently(self, text: str) -> Any:
-        """The JSON that a request is answered with, or None where it is none; failures that may pass are waited for."""
+        """What a request is answered with; failures that may pass, and answers that hold no message, are waited for."""
         last = "nothing was asked"
         for attempt in range(self.tries):
             try:
-                return self._call("chat/completions", text.encode(), self.seconds)
+                answer = self._call("chat/completions", text.encode(), self.seconds)
+                message(answer)
+                return answer
             except HTTPError as error:
                 last = f"{error.code} {error.reason}"
                 if error.code not in AGAIN:
                     raise MachineError(f"the endpoint {self.url} refuses: {last}", help="look at --set llm.model and the key") from error
                 wait = float(told) if (told := error.headers.get("Retry-After", "")).isdigit() else 0.5 * 2**attempt
-            except ValueError:
-                return None
+            except (ValueError, KeyError, IndexError, TypeError):
+                last, wait = "its answer is no chat completion", 0.5 * 2**attempt
             except (URLError, OSError, HTTPException) as error:
                 last, wait = reason(error), 0.5 * 2**attempt
             if attempt + 1 < self.tries:
@@ -152,14 +156,20 @@ def used(answer: Any, prompt: str, said: str) -> tuple[int, int]:
     return read, written
 
 
+def message(answer: Any) -> str:
+    """What the model says, "" for nothing. Raises `KeyError`, `IndexError` or `TypeError` for an answer of another form."""
+    said = answer["choices"][0]["message"]["content"]
+    return said if isinstance(said, str) else ""
+
+
 def content(answer: Any, sides: Sequence[str] = ()) -> str:
     """The text of an answer: a JSON string or whole number, or the first line of anything else; "" for an answer of another form or one that
     was cut off. With `sides` the row of a JSON object that has them all."""
     try:
-        said, cut = answer["choices"][0]["message"]["content"], answer["choices"][0].get("finish_reason") == "length"
+        said, cut = message(answer), answer["choices"][0].get("finish_reason") == "length"
     except (KeyError, IndexError, TypeError, AttributeError):
         return ""
-    if cut or not isinstance(said, str) or not (lines := said.strip().removeprefix("```json").strip("`").strip().splitlines()):
+    if cut or not (lines := said.strip().removeprefix("```json").strip("`").strip().splitlines()):
         return ""
     try:
         found, _ = json.JSONDecoder().raw_decode(" ".join(lines)) if sides else (json.loads(lines[0]), 0)

@@ -16,6 +16,8 @@ from augmind.nn.weights import needed
 
 LEAST_ROOM = 1024
 """Tokens that a model reads at once which does not say how many."""
+MOST_LOGITS = 2**26
+"""Logits of lines that are held at once: 256 MB."""
 TOGETHER = 32
 """Continuations of one prompt that are written side by side."""
 
@@ -73,29 +75,34 @@ class Language:
 
     @torch.inference_mode()
     def chances(self, prompt: Int[Tensor, " t"], lines: Sequence[str], longest: int) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"]]:
-        """Log probability of each line after the prompt, its end included, and its tokens; of a long one the first `longest` tokens count."""
+        """Log probability of each line after the prompt, its end included, and its tokens; of a long one the first `longest` tokens count, or
+        as many as the model has room for. Raises `UsageError` where the prompt leaves none."""
+        if (longest := min(longest, self.room - len(prompt))) < 1:
+            text = f"a model that reads {self.room} tokens at once has no room for a row after a prompt of {len(prompt)}"
+            raise UsageError(text, help="name a model that reads more, or show it fewer examples")
         ids = [self.tokenizer(f" {line}\n", add_special_tokens=False).input_ids[:longest] for line in lines]
         sizes = torch.tensor([len(own) for own in ids], dtype=torch.long)
         total, first = torch.zeros(len(ids)), self.model(prompt[None], use_cache=True, logits_to_keep=1)
         order = sizes.argsort(stable=True)
-        for rows in order.split(TOGETHER):
+        for rows in order.split(max(1, min(TOGETHER, MOST_LOGITS // (max(1, int(sizes.max())) * len(self.stops))))) if len(ids) else ():
             width = int(sizes[rows].max())
             x = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in rows.tolist()])
-            log_p = self._log_p(first, len(prompt), x).gather(2, x[..., None])[..., 0]
-            total[rows] = (log_p * (torch.arange(width) < sizes[rows][:, None])).sum(1)
+            total[rows] = (self._log_p(first, len(prompt), x) * (torch.arange(width) < sizes[rows][:, None])).sum(1)
         return total, sizes
 
-    def _log_p(self, first: Any, before: int, x: Int[Tensor, "n t"]) -> Float[Tensor, "n t v"]:
-        """Log probabilities of the tokens at every place of rows that come after a prompt of `before` tokens, of which `first` is what was made."""
+    def _log_p(self, first: Any, before: int, x: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
+        """Log probabilities of the tokens of rows that come after a prompt of `before` tokens, of which `first` is what was made."""
         from copy import deepcopy
 
         past = deepcopy(first.past_key_values)
         past.batch_repeat_interleave(len(x))
         where = (before + torch.arange(x.shape[1] - 1)).expand(len(x), -1)
-        logits = first.logits[:, -1:].expand(len(x), -1, -1)
-        if x.shape[1] > 1:
-            logits = torch.cat([logits, self.model(x[:, :-1], past_key_values=past, position_ids=where, use_cache=True).logits], 1)
-        return logits.float().log_softmax(2)
+        begin = first.logits[0, -1].float().log_softmax(0)[x[:, 0]]
+        if x.shape[1] == 1:
+            return begin[:, None]
+        logits = self.model(x[:, :-1], past_key_values=past, position_ids=where, use_cache=True).logits
+        later = logits.gather(2, x[:, 1:, None])[..., 0].float() - torch.stack([row.float().logsumexp(1) for row in logits])
+        return torch.cat([begin[:, None], later], 1)
 
     def _written(self, first: Any, prompt: Tensor, chance: Float[Tensor, "n t"], temperature: float, top_p: float) -> list[list[int]]:
         """Token ids of each row up to and with the one that ends its line."""

@@ -1,15 +1,16 @@
 """A language model that says of which class a row is: a local one as a noisy channel, or one behind an endpoint that is asked."""
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from augmind.core.errors import UsageError
+from augmind.core.errors import MachineError, UsageError
 from augmind.core.folds import inner_folds
 from augmind.core.plugin import Screen
 from augmind.core.run import Run
@@ -23,8 +24,10 @@ from augmind.nn.weights import content, needed
 
 LONGEST = 96
 """Tokens of a row that are looked at."""
-SAID = 16
-"""Tokens of a reply of an endpoint, at most."""
+UNSURE = 0.5
+"""The score of a row of which an endpoint says nothing that can be read; it passes."""
+ENOUGH = 10
+"""Replies after which it is told if most of them say nothing."""
 
 
 @dataclass(kw_only=True)
@@ -35,8 +38,8 @@ class Labeller(Screen):
     of real rows.
 
     With `url`: the `model` behind that OpenAI-compatible endpoint is shown `examples` real rows of every class and asked which class the row
-    is of; the score is 1 where it names the row's class. Replies are kept, so nothing is asked twice. Rows leave this machine where the
-    endpoint is elsewhere.
+    is of; the score is 1 where it names the row's class, in at most `longest` tokens, 0 where it names another one, and 1/2 where it names
+    none or several, which passes. Replies are kept, so nothing is asked twice. Rows leave this machine where the endpoint is elsewhere.
 
     A model that wrote the rows itself under their labels has little more to say of them: name another one. `describe` says what classes
     mean, `content` is a hash of a local model's files.
@@ -50,6 +53,7 @@ class Labeller(Screen):
     model: str = ""
     url: str = ""
     key: str = "OPENAI_API_KEY"
+    longest: int = tune(200, 8, 4000)
     examples: int = tune(4, 1, 16)
     folds: int = tune(3, 2, 10)
     margin: float = tune(0.05, 0.0, 0.9)
@@ -77,6 +81,7 @@ class Labeller(Screen):
     def fit(self, data: Data, run: Run) -> "Labeller":
         self.require(data.spec)
         self.codec_, self.spec_ = data.codec, data.spec
+        self.spent_ = list[tuple[int, int]]()
         self.meanings_ = [self.describe.get(name, name) for name in data.spec.classes]
         if self.url:
             self.shown_ = self._shown(data, run)
@@ -89,7 +94,8 @@ class Labeller(Screen):
             return torch.empty(0)
         texts = self.codec_.decode(synthetic.x)
         if self.url:
-            return (self._named(texts) == synthetic.y).float()
+            named = self._named(texts)
+            return torch.where(named < 0, UNSURE, (named == synthetic.y).float())
         lines = [line_of(t, self.spec_.parts) for t in texts]
         found = torch.stack([self._channel(prompts, lines) for prompts in self.lists_]).mean(0)
         p = (self._centred(found) / self.scale_).softmax(1)
@@ -109,7 +115,7 @@ class Labeller(Screen):
         every = torch.arange(len(y))
         parts = inner_folds(y, units, self.folds, run.seed_for("labeller")) if len(units.unique()) > 1 else [(every, every)]
         found = torch.zeros(len(y), data.classes)
-        self.lists_ = list[list[Int[Tensor, " t"]]]()
+        self.lists_ = list[list[Int[Tensor, " _"]]]()
         for inside, outside in parts:
             rows = [[lines[i] for i in inside.tolist() if y[i] == c] for c in range(data.classes)]
             self.lists_.append([self._list(own, c, run) for c, own in enumerate(rows)])
@@ -118,11 +124,13 @@ class Labeller(Screen):
         self.usual_, self.scale_ = torch.stack(present).mean(0), 1.0
         self.scale_ = max(float(self._centred(found).std()), 1e-6)
 
-    def _list(self, rows: Sequence[str], c: int, run: Run) -> Int[Tensor, " t"]:
+    def _list(self, rows: Sequence[str], c: int, run: Run) -> Int[Tensor, " _"]:
         own, order = language(self.model), draws(len(rows), 1, self.examples, c, run)[0]
-        return own.tokens(listed([own.cut(rows[i], LONGEST) for i in order], self.meanings_[c], names=self.spec_.parts))
+        told = [own.cut(rows[i], LONGEST) for i in order]
+        prompts = (own.tokens(listed(told[:n], self.meanings_[c], names=self.spec_.parts)) for n in range(len(told), -1, -1))
+        return next((ids for ids in prompts if len(ids) + LONGEST <= own.room), own.tokens(listed([], self.meanings_[c], names=self.spec_.parts)))
 
-    def _channel(self, prompts: Sequence[Int[Tensor, " t"]], lines: Sequence[str]) -> Float[Tensor, "n k"]:
+    def _channel(self, prompts: Sequence[Int[Tensor, " _"]], lines: Sequence[str]) -> Float[Tensor, "n k"]:
         """log p(line | list of class k)."""
         return torch.stack([language(self.model).chances(prompt, lines, LONGEST)[0] for prompt in prompts], 1)
 
@@ -147,6 +155,21 @@ class Labeller(Screen):
         """The class that is named for each text; -1 where the reply names none."""
         ask = "Of which kind is the following one, a JSON value? Reply with the number of the kind alone.\n"
         asked = [(f"{self.shown_}{ask}{json.dumps(as_json(t, self.spec_.parts), ensure_ascii=False)}", 0) for t in texts]
-        said = [r.text.strip().strip('."') for r in self.endpoint.replies(asked, 0.0, SAID)]
-        known = [int(text) - 1 if text.isascii() and text.isdigit() and len(text) < 6 else -1 for text in said]
-        return torch.tensor([k if k < len(self.meanings_) else -1 for k in known], dtype=torch.long)
+        replies = replace(self.endpoint, whole=True).replies(asked, 0.0, self.longest)
+        self.spent_ += [(r.read, r.written) for r in replies]
+        named = [kind_of(r.text, self.meanings_) for r in replies]
+        if len(named) >= ENOUGH and sum(k < 0 for k in named) > len(named) / 2:
+            first = next(r.text for r, k in zip(replies, named, strict=True) if k < 0)
+            text = f"'labeller': most replies of the endpoint {self.url} name none of the {len(self.meanings_)} classes, such as {first[:80]!r}"
+            raise MachineError(text, help="name another model by --set labeller.model=NAME, or allow longer replies by labeller.longest=1000")
+        return torch.tensor(named, dtype=torch.long)
+
+
+def kind_of(reply: str, meanings: Sequence[str]) -> int:
+    """The class that a reply names, by its number or, without any number, by its meaning; -1 for none and for several."""
+    told = reply.rpartition("</think>")[2]
+    numbers = {int(n) for n in re.findall(r"(?<![\d.])\d{1,5}(?![\d.]*\d)", told)}
+    if numbers:
+        return n - 1 if len(numbers) == 1 and 1 <= (n := numbers.pop()) <= len(meanings) else -1
+    found = [k for k, meaning in enumerate(meanings) if spoken(meaning).casefold() in told.casefold()]
+    return found[0] if len(found) == 1 else -1
