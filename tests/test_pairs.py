@@ -65,7 +65,8 @@ def read(path) -> list[dict[str, str]]:
 
 def test_pairs_that_share_a_side_are_told_unless_a_group_keeps_them_together(tmp_path):
     rows = ["premise,hypothesis,label"] + [f"The boat number {i // 3} left.,It was {i} o'clock.,{'yes' if i % 2 else 'no'}" for i in range(12)]
-    (tmp_path / "d.csv").write_text("\n".join([*rows, "A dog barked.,It was late.,no"]))
+    copies = ["A dog barked.,It was late.,no"] * 5
+    (tmp_path / "d.csv").write_text("\n".join([*rows, *copies]))
     found, kept = (augmind.load(tmp_path / "d.csv", text=NAMES, label="label", group=group).findings for group in (None, "premise"))
     (told,) = [f for f in found if f.code == "AM135"]
     assert told.about["side"] == "premise" and len(told.about["rows"]) == 12 and "--group premise" in told.text

@@ -73,6 +73,12 @@ def test_words_become_near_ones_of_a_file_of_vectors(tmp_path):
     assert len(sources | {make("transforms", Choice(name="segmented", settings=more)).source()}) == 3
     with pytest.raises(UsageError, match="no file"):
         make("transforms", Choice(name="segmented", settings=more | {"vectors": str(tmp_path / "none.vec")})).ready()
+    for text in ("味道 nan 0.1\n口感 1 0\n", "味道 1 0.1\n口感 1\n", ""):
+        (tmp_path / "bad.vec").write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match="is no file of word vectors"):
+            make("transforms", Choice(name="segmented", settings=more | {"vectors": str(tmp_path / "bad.vec")})).ready()
+    (tmp_path / "named.vec").write_text("Paris 1 0\nLyon 0.9 0.1\n", encoding="utf-8")
+    assert nearby(str(tmp_path / "named.vec"))("paris") == ("Lyon",)
 
 
 def test_a_run_that_asks_for_it_where_it_cannot_be_had_ends_before_any_work(tmp_path, monkeypatch):

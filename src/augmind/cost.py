@@ -14,6 +14,13 @@ INNER_ARMS = 4
 FEATURE_SECONDS = 0.0045
 """Embedding one row on one thread with the default backbone."""
 
+ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3}
+"""What a language model takes on one thread to write a row, to read it, and to say of which class it is (SmolLM2-135M, rows of 25 tokens)."""
+DRAWN = 2.5
+"""Rows that are drawn for one that passes the screens."""
+LANGUAGE_MB = 800
+"""Memory of a language model in a worker, beside the rest (SmolLM2-135M)."""
+
 
 def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     """Expected wall seconds, of which fixed; disk and memory in MB. From constants measured once: a guide, not a promise."""
@@ -22,6 +29,8 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     trainings = plan.folds + (plan.mode == "cv")
     generate = trainings * sum(plan.steps.get(g, 0) * STEP_SECONDS.get(g, 0.0) * size for g in plan.generators)
     embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows)
+    reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and not plan.settings.get(n, {}).get("url")]
+    generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] for n in reading)
     arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n == "cnn" else 1.0) for n in plan.learners)
     probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
@@ -35,5 +44,5 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
         "seconds": round(fixed + (generate + learn) / max(1, jobs), 1),
         "fixed_seconds": round(fixed, 1),
         "disk_mb": round(stored / 1e6 + 5, 1),
-        "memory_mb": round(max(1, jobs) * 900 + rows * (values * 5 + 1280 * 12) / 1e6, 1),
+        "memory_mb": round(max(1, jobs) * (900 + LANGUAGE_MB * bool(reading)) + rows * (values * 5 + 1280 * 12) / 1e6, 1),
     }

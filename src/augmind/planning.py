@@ -1,22 +1,28 @@
 """What is asked for, held against the data and this machine: refused in one sentence, or a plan."""
 
+import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .config import Config, Plan, asked_of, asked_screens, asked_transforms, make_plan
 from .core.errors import MachineError, UsageError, first_line, unknown
-from .core.plugin import Generator, Plugin
+from .core.plugin import Generator, Plugin, Screen
 from .core.registry import find, make, names
 from .core.store import atomic_write, write_json
 from .core.types import Choice
 from .donor import chosen_on, donors, seen_before
 from .job import Job
+from .nn.weights import needed, packages, present
 
 
 def ready(config: Config) -> None:
-    """Refuses a run whose generators, transforms or learners lack something on this machine, before any work. Raises `MachineError`."""
+    """Refuses a run whose backbone, generators, transforms or learners lack something on this machine, before any work. Raises `MachineError`."""
+    backbone = re.sub(r"@\d+$", "", config.backbone or "")
+    if ("/" in backbone or backbone in packages()) and not config.download and not present(backbone):
+        needed(backbone, "backbone")
     for name in config.generators:
         make("generators", Choice(name=name, settings=asked_of(config).get(name, {}))).ready()
     for name in asked_transforms(config):
@@ -38,7 +44,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         for name in named:
             if name not in facts["classes"]:
                 raise unknown(f"class in --{option}", name, facts["classes"])
-    if config.describe and not job.namings and not (job.spec.parts and any(describes(name) for name in config.generators)):
+    if config.describe and not job.namings and not (job.spec.parts and any(described(config))):
         what = "is about texts" if facts["kind"] != "tokens" else "leaves classes without words of their own that fit into a row"
         what = "is about single texts, or pairs that a language model writes" if job.spec.parts else what
         text = f"--describe {what}, so it would change nothing"
@@ -54,6 +60,8 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     for key in config.set:
         if (name := key.partition(".")[0]) not in parts:
             text = f"--set {key} is about '{name}', which is no part of this run"
+            if name in asked_screens(config):
+                raise UsageError(text, help="it judges rows that a generator writes, and none here does: add --generators lm or llm")
             raise UsageError(text, help=f"its parts are {', '.join(parts)}; leave the setting out, or add {name}")
     screens: dict[str, Plugin] = {name: make("screens", job.choice("screens", name, plan)) for name in plan.screens}
     generators: dict[str, Generator] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
@@ -68,15 +76,17 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     sources = {name: source for name, p in made.items() if (source := p.source())}
     notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, p in made.items() if (place := p.sent_to()))
     rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators.values())))
-    bills = tuple(bill for g in generators.values() if (bill := g.bill(job.data(job.real), rows)))
+    judged = [made[name] for name in asked_screens(config) if name in made]
+    bills = tuple(bill for p in (*generators.values(), *judged) if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows)))
     plan = replace(plan, sources=sources, notes=(*plan.notes, *notes, *bills))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
 
 
-def describes(generator: str) -> bool:
-    """Whether a generator is told what classes mean."""
-    return "describe" in find("generators", generator).__dataclass_fields__
+def described(config: Config) -> Iterator[bool]:
+    """Of the generators, and the screens that were asked for, whether each is told what classes mean."""
+    asked = [("generators", name) for name in config.generators] + [("screens", name) for name in asked_screens(config)]
+    return ("describe" in find(kind, name).__dataclass_fields__ for kind, name in asked)
 
 
 def begun_from(job: Job, config: Config, plan: Plan) -> Plan:

@@ -182,6 +182,7 @@ def write_shard(
         text = f"{generator}: too few rows passed the screens after {drawn} were drawn ({listed}{', ...' if len(short) > 5 else ''})"
         none = any(not s["got"] for s in short.values())
         findings.append(asdict(Finding("AM220", "warning" if none else "info", text, short)))
+    findings += [asdict(found) for screen in screens.values() for found in screen.remarks()]
     asked = {classes[k]: {"asked": int(want[k]), "got": int(kept[k])} for k in range(len(want))}
     write_json(tmp / "facts.json", {"drawn": drawn, "kept": int(keep.sum()), "rejected": counts, "wanted": asked, "findings": findings})
 

@@ -19,7 +19,9 @@ def show_plan(plan: Any, folder: Path) -> None:
     from augmind.progress import clock
 
     cost, how = plan.estimates, "given" if plan.mode == "given" else "held out"
-    err.print(f"plan      {plan.rows:,} pairs to learn from; {plan.test_rows:,} sealed test pairs ({how}); {plan.seeds} seeds an arm")
+    err.print(
+        f"plan      {plan.rows:,} pairs to learn from; {plan.test_rows:,} sealed test pairs ({how}); {plan.seeds} seed{'s' * (plan.seeds > 1)} an arm"
+    )
     err.print(f"make      {plan.synthetic:,} new pairs a seed by noise, and as many by back-translation")
     err.print(f"compare   real, noise, backtranslation, all; {plan.updates:,} steps each, scored by chrF and BLEU")
     err.print(

@@ -198,7 +198,9 @@ def finish(finished: Any, as_json: bool) -> None:
         out.print(f"next      {line}", soft_wrap=True)
     if record["generators"] and not any(g["kept"] for g in record["generators"]):
         text = "no synthetic row that could be handed over passed the screens"
-        raise NothingLeft(text, help="see in the report what rejected them; train longer with --preset balanced or --steps")
+        raise NothingLeft(
+            text, help="see in the report what rejected them; generators that train by steps may need more: --preset balanced, or --steps"
+        )
 
 
 @app.command

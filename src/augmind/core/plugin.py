@@ -159,6 +159,14 @@ class Screen(Plugin):
     def cut(self) -> float:
         """The least score that passes."""
 
+    def bill(self, data: Data, rows: int) -> str:
+        """What judging so many rows asks of others, for the plan to say; empty for nothing."""
+        return ""
+
+    def remarks(self) -> "list[Finding]":
+        """What a person should know of the rows judged so far."""
+        return []
+
 
 @dataclass(kw_only=True)
 class Transform(Plugin):

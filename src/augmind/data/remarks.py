@@ -120,7 +120,7 @@ def shared_sides(good: list[Row], pairs: Sequence[Sequence[str]], parts: Sequenc
         return []
     repeated = dict[str, list[int]]()
     for at, name in enumerate(parts):
-        counts = Counter(plain(sides[at]) for sides in pairs)
+        counts = Counter(sides[at] for sides in {tuple(map(plain, sides)) for sides in pairs})
         repeated[name] = [r.id for r, sides in zip(good, pairs, strict=True) if counts[plain(sides[at])] > 1]
     name = max(repeated, key=lambda name: len(repeated[name]))
     if len(rows := repeated[name]) < max(3, MIXED * len(good)):

@@ -95,6 +95,17 @@ def in_hub_cache(name: str) -> Path | None:
     return None
 
 
+def present(name: str) -> bool:
+    """Whether a model is on this machine, or at least its description in the Hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    with contextlib.suppress(HFValidationError):
+        if located(name) is not None or isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return True
+    return False
+
+
 def needed(name: str, what: str) -> Path:
     """`located`. Raises `MachineError` with the command that gets the model, `UsageError` for a name that can be none."""
     if found := located(name):

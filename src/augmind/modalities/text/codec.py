@@ -142,10 +142,15 @@ def spaced(texts: list[str], n: int) -> list[str]:
     return [texts[i * len(texts) // n] for i in range(n)]
 
 
+LANGUAGES = {"Han": "zh", "Japanese": "ja", "Korean": "ko"}
+"""Languages of scripts whose signs look different in each, so that a page shows them in the right font."""
+
+
 def block(text: str, beside: str | None, most: int) -> str:
     """A text of at most so many characters as HTML, with marks where there is one to compare it with."""
     cut = text if len(text) <= most else text[: most - 1] + "…"
-    return f'<span class="text" dir="auto">{html.escape(cut) if beside is None else marked(cut, beside)}</span>'
+    told = f' lang="{code}"' if (code := LANGUAGES.get(script(cut))) else ""
+    return f'<span class="text"{told} dir="auto">{html.escape(cut) if beside is None else marked(cut, beside)}</span>'
 
 
 def marked(text: str, other: str) -> str:

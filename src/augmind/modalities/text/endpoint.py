@@ -50,24 +50,25 @@ class Endpoint:
     together: int = 8
     sides: tuple[str, ...] = ()
     whole: bool = False
+    owner: str = "llm"
 
     def ready(self) -> None:
         """Raises `UsageError` for an address or name that can be none, `MachineError` where nobody answers there."""
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-            way = "write for example --set llm.url=http://localhost:11434/v1; a key belongs into the environment"
+            way = f"write for example --set {self.owner}.url=http://localhost:11434/v1; a key belongs into the environment"
             raise UsageError(f"'{self.url}' is no address of an endpoint", help=way)
         if not self.model:
-            raise UsageError("no model is named for the endpoint", help="add --set llm.model=NAME, as the endpoint calls it")
+            raise UsageError("no model is named for the endpoint", help=f"add --set {self.owner}.model=NAME, as the endpoint calls it")
         try:
             self._call("models", None, 2.0)
         except HTTPError as error:
             if error.code in (401, 403):
                 text = f"the endpoint {self.url} refuses the key in {self.key} ({error.code})"
-                raise MachineError(text, help=f"export {self.key}=..., or name another variable by --set llm.key=NAME") from error
+                raise MachineError(text, help=f"export {self.key}=..., or name another variable by --set {self.owner}.key=NAME") from error
         except (URLError, OSError, HTTPException, ValueError) as error:
             text = f"nobody answers at the endpoint {self.url}: {reason(error)}"
-            raise MachineError(text, help="start it, or give another address by --set llm.url=URL") from error
+            raise MachineError(text, help=f"start it, or give another address by --set {self.owner}.url=URL") from error
 
     def replies(self, asked: list[tuple[str, int]], temperature: float, longest: int) -> list[Reply]:
         """What the model says to each prompt, by its seed; from the cache where it was asked before.
@@ -108,7 +109,7 @@ class Endpoint:
             except HTTPError as error:
                 last = f"{error.code} {error.reason}"
                 if error.code not in AGAIN:
-                    raise MachineError(f"the endpoint {self.url} refuses: {last}", help="look at --set llm.model and the key") from error
+                    raise MachineError(f"the endpoint {self.url} refuses: {last}", help=f"look at --set {self.owner}.model and the key") from error
                 wait = float(told) if (told := error.headers.get("Retry-After", "")).isdigit() else 0.5 * 2**attempt
             except (ValueError, KeyError, IndexError, TypeError):
                 last, wait = "its answer is no chat completion", 0.5 * 2**attempt

@@ -1,37 +1,36 @@
 """Words that stand near a word in a file of word vectors, as a thesaurus for languages that have none here."""
 
-from array import array
 from collections.abc import Callable
 from functools import lru_cache
 
-import torch
 from torch.nn.functional import normalize
 
 from augmind.core.errors import UsageError
 
-from .vectors import entries, place
+from .vectors import place, words_of
 
 NEAREST, LEAST = 5, 0.5
 """How many words stand for a word at most, and the least cosine between their vectors."""
+FIRST = 100
+"""Words of a file that are looked at before any work."""
 Nearby = Callable[[str], tuple[str, ...]]
 
 
 def checked(name: str) -> None:
-    """Raises `UsageError` unless this is a file of word vectors that is there."""
+    """Raises `UsageError` unless this is a file of word vectors that is there and begins well."""
     if not place(name).is_file():
         way = "give a file in the text format of word2vec or GloVe, since its words are what is drawn from"
         raise UsageError(f"'{name}' is no file of word vectors", help=way)
+    words_of(place(name), FIRST)
 
 
 @lru_cache(maxsize=2)
 def nearby(name: str) -> Nearby:
     """The nearest words of a word in lower case, the nearest first; none of a word that the file lacks. Opened once a process."""
-    known, values = list[str](), array("f")
-    for word, numbers in entries(place(name)):
-        known.append(word)
-        values.extend(numbers)
-    table = normalize(torch.frombuffer(values, dtype=torch.float32).reshape(len(known), -1), dim=1)
-    index = {word: i for i, word in reversed(list(enumerate(known)))}
+    known, table = words_of(place(name))
+    table = normalize(table, dim=1)
+    index = {word.lower(): i for i, word in reversed(list(enumerate(known)))}
+    index |= {word: i for i, word in enumerate(known) if word == word.lower()}
 
     @lru_cache(maxsize=2**16)
     def near(word: str) -> tuple[str, ...]:

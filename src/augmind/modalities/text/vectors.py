@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -96,13 +97,7 @@ def of_file(path: Path) -> tuple[Float[Tensor, "v d"], Callable[[str], tuple[int
 
     Of spellings that differ in case the one in lower case counts, else the first.
     """
-    known, values = list[str](), array("f")
-    for word, numbers in entries(path):
-        known.append(unicodedata.normalize("NFC", word))
-        values.extend(numbers)
-    table = torch.frombuffer(values, dtype=torch.float32).reshape(len(known), -1)
-    if not bool(table.isfinite().all()):
-        raise damaged(path, "a number is not finite")
+    known, table = words_of(path)
     index = {word.lower(): i for i, word in reversed(list(enumerate(known)))}
     index |= {word: i for i, word in enumerate(known) if word == word.lower()}
 
@@ -110,6 +105,18 @@ def of_file(path: Path) -> tuple[Float[Tensor, "v d"], Callable[[str], tuple[int
         return (index[word],) if word in index else tuple(index[part] for part in re.split(r"['’-]", word) if part in index)
 
     return table, pieces
+
+
+def words_of(path: Path, most: int = MOST_WORDS) -> tuple[list[str], Float[Tensor, "v d"]]:
+    """The words of a file, `most` at most, and their vectors. Raises `UsageError` for a damaged one."""
+    known, values = list[str](), array("f")
+    for word, numbers in islice(entries(path), most):
+        known.append(unicodedata.normalize("NFC", word))
+        values.extend(numbers)
+    table = torch.frombuffer(values, dtype=torch.float32).reshape(len(known), -1)
+    if not bool(table.isfinite().all()):
+        raise damaged(path, "a number is not finite")
+    return known, table
 
 
 def entries(path: Path) -> Iterator[tuple[str, list[float]]]:
