@@ -14,6 +14,7 @@ from rich.console import Console
 from augmind.report import frame, render, summary
 from augmind.report.plots import Axis, axis_over, curve, number_line
 from augmind.report.snippet import inert
+from augmind.report.where import map_view
 from augmind.report.words import DASH, METRICS, clean, duration, interval, plain, probability, whole
 from augmind.sidebyside import table
 from report_record import CLASSES, GROUPS, record
@@ -428,3 +429,15 @@ def test_figures_of_texts_are_said_in_words_and_one_to_compare_with_has_no_bette
     assert "how much each row repeats the others" in page and "different words per word" not in page
     heading = page[page.index("Self-BLEU of real rows") :].partition("</th>")[0]
     assert "better" not in heading and '<span class="best">0.22</span>' in page and "<span>0.11</span>" in page
+
+
+def test_a_map_shows_each_class_on_all_real_rows_and_leaves_junk_out():
+    real, rows = [[0.0, 0.0, 0], [1.0, 1.0, 1], [0.5, 0.5, 1]], [[0.5, 0.5, 0], [7, -3, 1], ["x", 0, 0], [1, 2], None, [float("nan"), 0, 1]]
+    made = map_view({"name": "vae", "map": {"classes": ["a", "<b>"], "share": [0.4, 0.1], "real": real, "rows": rows}})
+    assert made["share"] == "50 %" and [p["told"] for p in made["panels"]] == ["1 real, 1 synthetic", "2 real, 1 synthetic"]
+    assert "M5.0 105.0h0M155.0 5.0h0M80.0 55.0h0" in made["panels"][0]["svg"] and "<b>" not in made["panels"][1]["svg"]
+    assert "M155.0 102.0l" in made["panels"][1]["svg"]
+    for other in ({}, {"map": 3}, {"map": {"real": real}}, {"map": {"real": real, "rows": "xyz"}}):
+        assert map_view(other) == {}
+    many = map_view({"map": {"classes": [str(i) for i in range(40)], "real": real, "rows": rows}})
+    assert [p["name"] for p in many["panels"]] == ["all classes"] and many["panels"][0]["told"] == "3 real, 2 synthetic"

@@ -17,6 +17,8 @@ from .pipeline import draw_inputs, shard_path
 from .shards import Judged, fitted_screens, judge, read_shard, space_of
 
 METRICS = ("frechet", "kid", "precision", "recall", "density", "coverage")
+SHOWN, BEYOND = 250, 0.15
+"""Rows a side on the map of a generator, and how far it goes beyond the real rows, as a part of their range."""
 MOST_ROWS = 2000
 """Rows a side that the quality figures are computed on; more change little and cost much."""
 
@@ -24,6 +26,27 @@ MOST_ROWS = 2000
 def some(z: Tensor, seed: int) -> Tensor:
     """At most `MOST_ROWS` rows, the same ones for the same seed."""
     return z[torch.randperm(len(z), generator=stream("appraise", seed))[:MOST_ROWS]]
+
+
+def on_axes(real: Samples, rows: Samples, seed: int) -> dict[str, Any]:
+    """Real and synthetic rows on the first two principal axes of the real rows' features, `SHOWN` a side at most.
+
+    (x, y, class) of each, 0 to 1 over the range of the real rows and a little beyond; and what share of the variance each axis has. Empty for too few
+    rows or features.
+    """
+    from sklearn.decomposition import PCA
+
+    assert real.z is not None and rows.z is not None
+    if min(real.z.shape) < 3 or not len(rows):
+        return {}
+    axes = PCA(2, svd_solver="arpack", random_state=0).fit(some(real.z, seed).double().numpy())
+    shown = [s.take(torch.randperm(len(s), generator=stream("map", seed))[:SHOWN]) for s in (real, rows)]
+    placed = [torch.from_numpy(axes.transform(s.z.double().numpy())) for s in shown if s.z is not None]
+    low, high = placed[0].min(0).values, placed[0].max(0).values
+    room = (high - low).clamp(min=1e-12) * BEYOND
+    unit = [((p - low + room) / (high - low + 2 * room).clamp(min=1e-12)).clamp(0, 1) for p in placed]
+    told = [[[round(x, 3), round(y, 3), k] for (x, y), k in zip(u.tolist(), s.y.tolist(), strict=True)] for u, s in zip(unit, shown, strict=True)]
+    return {"share": [round(float(v), 4) for v in axes.explained_variance_ratio_], "real": told[0], "rows": told[1]}
 
 
 def quality(folder: str, generator: str) -> None:
@@ -35,6 +58,7 @@ def quality(folder: str, generator: str) -> None:
     def work(tmp: Path) -> None:
         rows = read_shard(shard_path(job, job.final, generator), generator)
         figures: dict[str, Any] = {}
+        places: dict[str, Any] = {}
         told: list[dict[str, Any]] = []
         if rows is not None and len(rows):
             seed = stable_seed(job.config.seed, "quality", generator)
@@ -45,8 +69,9 @@ def quality(folder: str, generator: str) -> None:
             figures = {name: interval._asdict() for name, interval in intervals.items()}
             if space_of(generator) == "rows":
                 figures |= {name: {"value": value} for name, value in job.codec.figures(some(rows.x, seed), real.x).items()}
+            places = on_axes(real, rows, seed)
             told = [asdict(replace(f, text=f"{generator}: {f.text}")) for f in findings]
-        write_json(tmp / "quality.json", {"figures": figures, "findings": told})
+        write_json(tmp / "quality.json", {"figures": figures, "findings": told, "map": places})
 
     job.store.stage("quality", quality_inputs(job, generator), work)
 

@@ -120,6 +120,8 @@ def generator_record(job: Job, name: str) -> dict[str, Any]:
     quality = quality_of(job, name)
     findings = facts["findings"] + drawn["findings"] + quality["findings"]
     rest = {"curves": facts.get("points", {}), "findings": findings, "quality": quality["figures"]}
+    if places := quality.get("map"):
+        rest["map"] = {"classes": list(job.spec.classes), **places}
     return {"name": name, "fold": job.final, **about, **training, **yielded, **rest}
 
 

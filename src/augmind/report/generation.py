@@ -4,6 +4,7 @@ from typing import Any
 
 from .plots import curve
 from .snippet import inert
+from .where import map_view
 from .words import DASH, KNOWLEDGE, QUALITY, Scale, anything, clean, duration, entries, interval, items, number, plain, scale_of, table, whole
 
 BUDGET = 2_200_000
@@ -14,6 +15,8 @@ OPEN_CLASSES = 12
 """Classes whose gallery is open at once; the others fold out."""
 DIRECTIONS = {True: ("↑", "higher is better"), False: ("↓", "lower is better"), None: ("", "")}
 """How the heading of a figure says which way is better."""
+MAPS = 6
+"""Most generators with maps of where their rows lie."""
 CURVES = 6
 """Most training curves drawn of one generator."""
 
@@ -215,10 +218,12 @@ def generation_view(record: dict[str, Any]) -> dict[str, Any]:
     """The sections Gallery, Rejected and Generators."""
     generators = [generator_view(g) for g in entries(record, "generators")]
     measured = [g for g in generators if g["quality"]]
+    maps = [m for g in entries(record, "generators")[:MAPS] if (m := map_view(g))]
     return {
         "gallery": gallery_view(record),
         "rejected": rejected_view(record),
         "generators": generators,
         "quality": quality_view(measured),
+        "maps": maps,
         "wanted": wanted_view(record),
     }
