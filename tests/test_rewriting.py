@@ -65,7 +65,8 @@ def table(folder, rows=72):
 
 
 def test_a_named_model_adds_an_arm_to_a_run(tmp_path):
-    asked = {f"{name}.{key}": value for name, given in tiny_rewriters().items() for key, value in given.items()}
+    made = {name: tiny_rewriters()[name] for name in ("masked", "backtranslation")}
+    asked = {f"{name}.{key}": value for name, given in made.items() for key, value in given.items()}
     options = {
         "text": "text",
         "label": "label",

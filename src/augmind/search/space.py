@@ -52,7 +52,8 @@ class Space:
     def options(self, field: str) -> tuple[str, ...]:
         """Plug-ins that this data and learner can take, the one that does nothing first."""
         if field == "mixing" and not self.by_steps:
-            return tuple(dict.fromkeys(["none", *(c.mixing.name for c in self.classical)]))
+            own = (c.mixing.name for c in self.classical)
+            return tuple(dict.fromkeys(["none", *(n for n in own if n != "none" and find("mixing", n).refuses(self.spec))]))
         kind, learner = KINDS[field], find("learners", self.learner.name)
         fit = [n for n in names(kind) if not find(kind, n).refuses(self.spec)]
         fit = [n for n in fit if (find(kind, n).suits(learner) if field == "transfer" else not find(kind, n).needs)]
