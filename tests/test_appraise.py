@@ -35,3 +35,10 @@ def test_a_map_shows_some_rows_of_many_and_none_of_too_few():
     assert (
         on_axes(rows(z[:2]), rows(z[:5]), seed=0) == on_axes(rows(z[:, :2]), rows(z[:5, :2]), seed=0) == on_axes(rows(z), rows(z[:0]), seed=0) == {}
     )
+
+
+def test_rows_that_all_have_the_same_features_have_no_map():
+    for same in (torch.zeros(20, 6), torch.full((20, 6), 0.3)):
+        assert on_axes(rows(same), rows(same[:3]), seed=0) == {}
+    one = on_axes(rows(torch.cat([torch.zeros(19, 6), torch.ones(1, 6)])), rows(torch.zeros(3, 6)), seed=0)
+    assert one["share"][0] == 1 and all(0 <= v <= 1 for p in one["rows"] for v in p[:2])

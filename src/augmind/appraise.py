@@ -19,6 +19,8 @@ from .shards import Judged, fitted_screens, judge, read_shard, space_of
 METRICS = ("frechet", "kid", "precision", "recall", "density", "coverage")
 SHOWN, BEYOND = 250, 0.15
 """Rows a side on the map of a generator, and how far it goes beyond the real rows, as a part of their range."""
+LEAST_VARIANCE = 1e-12
+"""Of the features of the real rows together: with less there are no axes."""
 MOST_ROWS = 2000
 """Rows a side that the quality figures are computed on; more change little and cost much."""
 
@@ -32,14 +34,14 @@ def on_axes(real: Samples, rows: Samples, seed: int) -> dict[str, Any]:
     """Real and synthetic rows on the first two principal axes of the real rows' features, `SHOWN` a side at most.
 
     (x, y, class) of each, 0 to 1 over the range of the real rows and a little beyond; and what share of the variance each axis has. Empty for too few
-    rows or features.
+    rows or features, and for real rows that all have the same.
     """
     from sklearn.decomposition import PCA
 
     assert real.z is not None and rows.z is not None
-    if min(real.z.shape) < 3 or not len(rows):
+    if min(real.z.shape) < 3 or not len(rows) or float((z := some(real.z, seed).double()).var(0).sum()) < LEAST_VARIANCE:
         return {}
-    axes = PCA(2, svd_solver="arpack", random_state=0).fit(some(real.z, seed).double().numpy())
+    axes = PCA(2, svd_solver="arpack", random_state=0).fit(z.numpy())
     shown = [s.take(torch.randperm(len(s), generator=stream("map", seed))[:SHOWN]) for s in (real, rows)]
     placed = [torch.from_numpy(axes.transform(s.z.double().numpy())) for s in shown if s.z is not None]
     low, high = placed[0].min(0).values, placed[0].max(0).values
