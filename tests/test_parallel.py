@@ -17,16 +17,17 @@ from augmind.core.run import Run
 from augmind.core.seeds import stream
 from augmind.core.store import read_json, read_table
 from augmind.data.parallel import load, monolingual, sealed
-from augmind.modalities.text.parallel.augment import noisy
+from augmind.modalities.text.parallel.augment import noisy, paraphrased
 from augmind.modalities.text.parallel.decode import translated
 from augmind.modalities.text.parallel.score import Scores
 from augmind.modalities.text.parallel.screens import Candidate, Screens
 from augmind.modalities.text.parallel.translator import Shape, trained
 from augmind.modalities.text.parallel.vocabulary import Vocabulary
+from augmind.nn.weights import content
 from augmind.parallel import stages
 from augmind.parallel.job import Job, open_seal
 from augmind.parallel.verdict import conclusion, interval, measured, samples
-from language import tiny_translator
+from language import tiny_language, tiny_translator
 
 TINY: dict[str, Any] = {"text": "en", "target": "de", "preset": "quick", "seeds": 2, "steps": {"translator": 8}, "jobs": 0}
 SMALL: dict[str, Any] = {"translator.width": 32, "translator.depth": 1, "translator.tokens": 320, "translator.batch": 8}
@@ -99,6 +100,8 @@ def test_sentences_of_test_rows_are_taken_out_of_a_monolingual_pool(tmp_path):
         ({"set": {"translator.depth": 9}}, UsageError, "translator.depth=9"),
         ({"set": {"vae.beta": 1}}, UsageError, "unknown setting of a translation"),
         ({"set": {"backtranslation.model": "someone/absent"}}, MachineError, "not on this machine"),
+        ({"set": {"paraphrase.model": "someone/absent"}}, MachineError, "model of 'paraphrase' 'someone/absent' are not on this machine"),
+        ({"set": {"paraphrase.top_p": 0.5}}, UsageError, "no model is named that writes them"),
         ({"ratio": 0}, UsageError, "ratio"),
         ({"unlabelled": "absent.txt"}, DataError, "no file 'absent.txt'"),
     ],
@@ -419,3 +422,33 @@ def test_a_named_model_translates_back_and_monolingual_sentences_have_no_row(tmp
     arms = {a["arm"]: a["knowledge"] for a in run.record["arms"]}
     assert arms["backtranslation"] == ["pretrained", "rows", "unlabelled"] and arms["noise"] == ["rows"]
     assert not any(name.startswith("reverse") for name in Job(run.folder).store.finished())
+
+
+def test_a_named_language_model_says_texts_in_other_words_and_has_an_arm(tmp_path):
+    data, model = planted.table(tmp_path / "d.csv", planted.sentences(40)), tiny_language(tmp_path / "model")
+    options = TINY | {"seeds": 1, "ratio": 0.4, "set": SMALL | {"paraphrase.model": str(model)}}
+    run = augmind.expand(data, tmp_path / "r", **options)
+    (run.folder / "report.json").unlink()
+    (model / "note.txt").write_text("another model")
+    content.cache_clear()  # a process reads a model once; that of the next command is another one
+    with pytest.raises(UsageError, match="model of 'paraphrase' is not what it was"):
+        augmind.resume(run.folder)
+    (model / "note.txt").unlink()
+    content.cache_clear()
+    run = augmind.resume(run.folder)
+    job = Job(run.folder)
+    table, known = stages.made(job, "paraphrase", 0), {r.text: r.target for r in job.train}
+    assert len(table["text"]) == 12 and set(table["maker"]) == {"paraphrase"}
+    assert all(known[job.train[row].text] == target for row, target in zip(table["position"], table["target"], strict=True))
+    arms = {a["arm"]: a for a in run.record["arms"]}
+    assert list(arms) == ["real", "noise", "backtranslation", "paraphrase", "all"]
+    assert arms["paraphrase"]["knowledge"] == ["pretrained", "rows"] and arms["paraphrase"]["policy"] == f"other words by {model}"
+    assert "paraphrase vs noise" in run.verdict["differences"]["chrf"] and "Texts in other words" in (run.folder / "report.html").read_text("utf-8")
+
+
+def test_other_wordings_are_functions_of_pair_and_seed(tmp_path):
+    model = str(tiny_language(tmp_path / "model"))
+    texts, targets = ["the dog runs home", "a cat sleeps", "x"], ["HOME", "CAT", "X"]
+    own = [paraphrased(model, texts, targets, rows, seeds, 0.9, 0.9) for rows, seeds in (([0, 1, 0], [5, 6, 7]), ([0, 0], [7, 5]))]
+    assert [(c.text, c.target, c.row) for c in own[1]] == [(c.text, c.target, c.row) for c in (own[0][2], own[0][0])]
+    assert [c.target for c in own[0]] == ["HOME", "CAT", "HOME"] and own[0][0].text != own[0][2].text

@@ -1,5 +1,7 @@
 """Transforms that have a model rewrite texts: what changes, what stays, and how they come into a run."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from augmind.modalities.text.rows import rows_of, texts_of
 from augmind.modalities.text.transforms import _rewriting
 from augmind.modalities.text.transforms.masked import places
 from augmind.modalities.text.words import pieces, words
+from augmind.nn.weights import content
 from language import tiny_language, tiny_rewriters
 from rows import sentences
 
@@ -82,6 +85,15 @@ def test_a_named_model_adds_an_arm_to_a_run(tmp_path):
     for choice in run.record["choices"]:
         assert {"masked", "backtranslation"} <= set(choice["scores"])
     assert set(read_json(tmp_path / "r" / "plan.json", "")["sources"]) == {"masked", "backtranslation"}
+    note = Path(made["masked"]["model"]) / "note.txt"
+    note.write_text("another model")
+    content.cache_clear()  # a process reads a model once; that of the next command is another one
+    (tmp_path / "r" / "report.json").unlink()
+    with pytest.raises(UsageError, match="what 'masked' reads is not what it was when this run was planned"):
+        augmind.resume(tmp_path / "r")
+    note.unlink()
+    content.cache_clear()
+    assert augmind.resume(tmp_path / "r").verdict == run.verdict
 
 
 def test_models_that_are_missing_or_of_another_kind_are_refused_before_any_work(tmp_path):

@@ -23,6 +23,7 @@ from augmind.core.types import Choice, Spec
 from augmind.data.clean import clean
 from augmind.data.load import load
 from augmind.learners.finetune import Finetune
+from augmind.modalities.text.abuse import abusive
 from augmind.modalities.text.backbones.select import shared
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.figures import distinct, novel, self_bleu
@@ -229,6 +230,34 @@ def test_rows_that_hold_something_personal_are_told(tmp_path):
     (tmp_path / "d.csv").write_text("\n".join(rows))
     told = [f for f in load(tmp_path / "d.csv", text="text", label="label").findings if f.code == "AM128"]
     assert len(told) == 1 and told[0].level == "warning" and told[0].about["e-mail address"] == told[0].about["telephone number"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "found"),
+    [
+        ("What utter Bullshit, you BASTARD!", "en", ["bullshit", "bastard"]),
+        ("a camel toe, a camel, a toe", "en", ["camel toe"]),
+        ("He passed the class on Essex grass, assuming analysis", "en", []),
+        ("他妈的，太慢了", None, ["他妈", "他妈的", "妈的"]),
+        ("13点前送到，味道很好", "zh", []),
+        ("Du Arschloch", "de", ["arschloch"]),
+        ("the bastard", "fi", []),
+        ("the bastard", "la", []),
+        ("", None, []),
+    ],
+)
+def test_rude_words_are_those_of_the_language_and_whole(text, language, found):
+    assert abusive(text, language, script(text)) == found
+
+
+def test_rows_with_rude_words_are_told_and_counted_among_synthetic_ones(tmp_path):
+    rows = ["text,label", "what a load of bullshit this is,x", "a pleasant day by the river,y", "a b c,x", "c d e,y"]
+    (tmp_path / "d.csv").write_text("\n".join(rows))
+    (told,) = [f for f in load(tmp_path / "d.csv", text="text", label="label").findings if f.code == "AM136"]
+    assert told.level == "info" and "1 row holds" in told.text and "'x'" in told.text and told.about["words"] == {"bullshit": 1}
+    found = codec().figures(codec().encode(["bullshit", "a b", "c d", "e f"]), codec().encode(["a b", "c d"]))
+    assert (found["abusive"], found["abusive_real"]) == (1 / 4, 0.0)
+    assert "abusive" not in codec().figures(codec().encode(["a b"]), codec().encode(["c d"]))
 
 
 # What people see of them

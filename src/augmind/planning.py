@@ -35,10 +35,14 @@ def ready(config: Config) -> None:
 
 
 def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
-    """The plan of a run folder, made once. Raises `UsageError` for wishes that do not fit the data."""
+    """The plan of a run folder, made once. Raises `UsageError` for wishes that do not fit the data, and for files that changed since the plan."""
     if config.storage:
         reached(config.storage)
     if (job.folder / "plan.json").is_file():
+        found = sources(reading(job, config, job.plan))
+        if changed := sorted(name for name in found if found[name] != job.plan.sources.get(name)):
+            text = f"what '{changed[0]}' reads is not what it was when this run was planned"
+            raise UsageError(text, help="put its old files back, or begin a new run with another --out")
         return job.plan
     for option, named in (("want", config.want), ("describe", config.describe)):
         for name in named:
@@ -63,24 +67,34 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
             if name in asked_screens(config):
                 raise UsageError(text, help="it judges rows that a generator writes, and none here does: add --generators lm or llm")
             raise UsageError(text, help=f"its parts are {', '.join(parts)}; leave the setting out, or add {name}")
-    screens: dict[str, Plugin] = {name: make("screens", job.choice("screens", name, plan)) for name in plan.screens}
-    generators: dict[str, Generator] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
-    made: dict[str, Plugin] = {**generators, **{name: make("learners", job.choice("learners", name, plan)) for name in plan.learners}}
-    for name in asked_transforms(config):
-        made[name] = make("transforms", Choice(name=name, settings=asked_of(config)[name]))
-        made[name].require(job.spec)
-    for name in asked_screens(config):
-        if name in screens:
-            made[name] = screens[name]
-            made[name].require(job.spec)
-    sources = {name: source for name, p in made.items() if (source := p.source())}
+    made = reading(job, config, plan)
+    generators = [p for p in made.values() if isinstance(p, Generator)]
     notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, p in made.items() if (place := p.sent_to()))
-    rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators.values())))
-    judged = [made[name] for name in asked_screens(config) if name in made]
-    bills = tuple(bill for p in (*generators.values(), *judged) if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows)))
-    plan = replace(plan, sources=sources, notes=(*plan.notes, *notes, *bills))
+    rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators)))
+    bills = tuple(bill for p in made.values() if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows)))
+    plan = replace(plan, sources=sources(made), notes=(*plan.notes, *notes, *bills))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
+
+
+def reading(job: Job, config: Config, plan: Plan) -> dict[str, Plugin]:
+    """The parts of a run that may read files beside the data, such as weights.
+
+    Raises `UsageError` for settings of any part that are not allowed, `WrongSpec` for parts asked for that cannot take its rows.
+    """
+    made: dict[str, Plugin] = {name: make("generators", job.choice("generators", name, plan)) for name in plan.generators}
+    made |= {name: make("learners", job.choice("learners", name, plan)) for name in plan.learners}
+    screens: dict[str, Plugin] = {name: make("screens", job.choice("screens", name, plan)) for name in plan.screens}
+    asked: dict[str, Plugin] = {name: make("transforms", Choice(name=name, settings=asked_of(config)[name])) for name in asked_transforms(config)}
+    asked |= {name: screens[name] for name in asked_screens(config) if name in screens}
+    for plugin in asked.values():
+        plugin.require(job.spec)
+    return made | asked
+
+
+def sources(made: dict[str, Plugin]) -> dict[str, str]:
+    """A hash of what each of these reads; nothing for those that read nothing."""
+    return {name: source for name, p in made.items() if (source := p.source())}
 
 
 def described(config: Config) -> Iterator[bool]:

@@ -166,7 +166,8 @@ class Way:
     """Settings of plug-ins: finetune.lora=8 finetune.unfreeze=0.5 vae.beta=0.3. Of texts masked.model=MODEL (a masked language model) and
     backtranslation.model=MODEL backtranslation.back=MODEL (there and back) add a classical arm; lm.attributes=shorter,angrier names ways to
     write, lm.paraphrase=true asks for other wordings of real rows; fluency.model=MODEL and labeller.model=MODEL (with labeller.url=URL one behind an
-    endpoint) have a language model judge synthetic rows. Lists are words by comma, or JSON."""
+    endpoint) have a language model judge synthetic rows; with --target, paraphrase.model=MODEL adds texts in other words. Lists are words
+    by comma, or JSON."""
 
     def options(self) -> dict[str, Any]:
         return asdict(self) | {"balance": listed("--balance", self.balance), "set": given(self.set)}

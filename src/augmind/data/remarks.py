@@ -93,6 +93,12 @@ def _cleaned(good: list[Row]) -> list[Finding]:
         told = ", ".join(f"{kind} in {n}" for kind, n in kinds.most_common())
         text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} what looks personal ({told}), which a model may repeat: {some[0].source}"
         out.append(Finding("AM128", "warning", text, {"rows": [r.id for r in some], **kinds}))
+    if some := [r for r in good if "abusive" in r.about]:
+        said = Counter(word for r in some for word in r.about["abusive"])
+        classes = Counter(r.label for r in some).most_common(1)[0]
+        text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} rude or sexual words, which a model may repeat"
+        text += f", most of them in '{classes[0]}' ({classes[1]}); the first is {some[0].source}"
+        out.append(Finding("AM136", "info", text, {"rows": [r.id for r in some], "words": dict(said)}))
     scripts = Counter(str(r.about.get("script")) for r in good)
     if len([s for s, n in scripts.items() if n > max(2, len(good) // 20)]) > 1:
         text = "texts in several scripts: " + ", ".join(f"{s} {n}" for s, n in scripts.most_common(5))

@@ -17,9 +17,8 @@ from augmind.job import Job as ClassJob
 from augmind.modalities.text.parallel.augment import NOISES, source
 from augmind.modalities.text.parallel.score import needed
 
-from .config import ARMS, MODEL, Plan, Wish, make_plan
+from .config import Plan, Wish, make_plan
 from .job import Job
-from .stages import MAKERS
 
 Until = Literal["plan", "report"]
 
@@ -55,11 +54,14 @@ def open_folder(wish: Wish, out: Path) -> Job:
 
 
 def planned(job: Job, wish: Wish, facts: dict[str, Any]) -> Plan:
-    """The plan of a run folder, made once."""
+    """The plan of a run folder, made once. Raises `UsageError` for models that changed since."""
+    files = {maker: source(model, maker) for maker, model in wish.models.items()}
     if (job.folder / "parallel.json").is_file():
+        if changed := [maker for maker in files if files[maker] != job.plan.sources.get(maker)]:
+            text = f"the model of '{changed[0]}' is not what it was when this run was planned"
+            raise UsageError(text, help="put its old files back, or begin a new run with another --out")
         return job.plan
-    files = source(wish.set[MODEL]) if MODEL in wish.set else ""
-    plan = make_plan(wish, mode=facts["mode"], rows=facts["rows"], test_rows=facts["test_rows"], source=files)
+    plan = make_plan(wish, mode=facts["mode"], rows=facts["rows"], test_rows=facts["test_rows"], sources=files)
     write_json(job.folder / "parallel.json", plan.to_json())
     return plan
 
@@ -73,13 +75,14 @@ def work(job: Job, since: float | None) -> list[Item]:
     tried = tuple(i.name for i in out)
     for seed in range(plan.seeds):
         own = {**root, "seed": seed}
-        turned = () if plan.source else (f"reverse {seed}",)
-        before = ("screens", *turned)
+        turned = () if "backtranslation" in plan.sources else (f"reverse {seed}",)
+        before = {"noise": tried, "backtranslation": ("screens", *turned)}
         out += [Item(name=name, function=f"{at}reverse", args=own) for name in turned]
-        out.append(Item(name=f"make noise {seed}", function=f"{at}make", args={**own, "maker": "noise"}, after=tried))
-        out.append(Item(name=f"make backtranslation {seed}", function=f"{at}make", args={**own, "maker": "backtranslation"}, after=before))
-        for arm in ARMS:
-            after = tuple(f"make {maker} {seed}" for maker in MAKERS[arm])
+        for maker in job.wish.makers:
+            after = before.get(maker, ("screens",))
+            out.append(Item(name=f"make {maker} {seed}", function=f"{at}make", args={**own, "maker": maker}, after=after))
+        for arm, makers in job.wish.arms.items():
+            after = tuple(f"make {maker} {seed}" for maker in makers)
             out.append(Item(name=f"learn {arm} {seed}", function=f"{at}learn", args={**own, "arm": arm}, after=after))
     last = tuple(i.name for i in out)
     return [*out, Item(name="verdict and report", function="augmind.parallel.record:conclude", args={**root, "since": since}, after=last)]
@@ -95,8 +98,8 @@ def expand(
 ) -> Job:
     """Does the whole job in a run folder, or what is left of it, `until` the plan or the report."""
     needed()
-    if MODEL in wish.set:
-        source(wish.set[MODEL])
+    for maker, model in wish.models.items():
+        source(model, maker)
     begun, new = time.time(), not (out / "config.json").is_file()
     job = open_folder(wish, out)
     with withdrawn(out, new), job.store.lock():

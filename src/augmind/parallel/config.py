@@ -12,7 +12,6 @@ from augmind.core.errors import UsageError, unknown
 from augmind.core.store import damaged_file, read_json
 from augmind.modalities.text.parallel.augment import NOISES
 
-ARMS = ("real", "noise", "backtranslation", "all")
 PRIMARY = "all"
 """The arm that the verdict is about; it is fixed before any result is known."""
 SETTINGS = {
@@ -25,9 +24,12 @@ SETTINGS = {
     "translator.beams": (int, 1, 8),
     "backtranslation.temperature": (float, 0.05, 2.0),
     "backtranslation.top_p": (float, 0.1, 1.0),
+    "paraphrase.temperature": (float, 0.05, 2.0),
+    "paraphrase.top_p": (float, 0.1, 1.0),
 }
-"""Settings that may be given, with their kinds and ranges; and `MODEL`."""
-MODEL = "backtranslation.model"
+"""Settings that may be given, with their kinds and ranges; and `MODELS`."""
+MODELS = {"backtranslation.model": "backtranslation", "paraphrase.model": "paraphrase"}
+"""Settings that name a model -> what makes pairs with it. Texts are said in other words only where a model is named."""
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"steps": 600, "seeds": 3, "width": 64, "depth": 1, "tokens": 1000, "batch": 16, "rate": 5e-3, "beams": 1},
     "balanced": {"steps": 2000, "seeds": 5, "width": 128, "depth": 2, "tokens": 2000, "batch": 32, "rate": 2e-3, "beams": 4},
@@ -60,6 +62,21 @@ class Wish(BaseModel):
     set: dict[str, Any] = Field(default_factory=dict)
     jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=0)
 
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """What makes synthetic pairs."""
+        return ("noise", "backtranslation", *(("paraphrase",) if "paraphrase.model" in self.set else ()))
+
+    @property
+    def arms(self) -> dict[str, tuple[str, ...]]:
+        """The arms of the comparison, and what makes the synthetic pairs of each."""
+        return {"real": (), **{maker: (maker,) for maker in self.makers}, PRIMARY: self.makers}
+
+    @property
+    def models(self) -> dict[str, str]:
+        """What makes pairs with a model of its own -> that model."""
+        return {maker: self.set[key] for key, maker in MODELS.items() if key in self.set}
+
     def setting(self, key: str) -> Any:
         """A setting that was given, else the preset's or the default."""
         defaults = {"dropout": 0.1, "temperature": 0.7, "top_p": 0.9, **PRESETS[self.preset]}
@@ -88,14 +105,16 @@ def wish(**options: Any) -> Wish:
             raise unknown("model with steps", name, ["translator"])
     for key, value in made.set.items():
         check_setting(key, value)
+    if lost := next((key for key in made.set if key.startswith("paraphrase.") and "paraphrase.model" not in made.set), ""):
+        raise UsageError(f"--set {lost} is about paraphrases, and no model is named that writes them", help="add --set paraphrase.model=smollm2")
     return made
 
 
 def check_setting(key: str, value: Any) -> None:
-    if key == MODEL and isinstance(value, str) and value:
+    if key in MODELS and isinstance(value, str) and value:
         return
     if key not in SETTINGS:
-        raise unknown("setting of a translation", key, [*SETTINGS, MODEL])
+        raise unknown("setting of a translation", key, [*SETTINGS, *MODELS])
     kind, low, high = SETTINGS[key]
     fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
     if not fits or not low <= value <= high:
@@ -117,8 +136,8 @@ class Plan:
     synthetic: int
     """New pairs of each kind for each seed."""
     estimates: dict[str, float]
-    source: str = ""
-    """Hash of the files of a translation model that is read."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """What makes pairs with a model -> hash of that model's files."""
     notes: tuple[str, ...] = ()
     steps: dict[str, int] = field(default_factory=dict)
     """What `progress.Display` weighs work by: nothing, all pieces being alike."""
@@ -127,27 +146,28 @@ class Plan:
         return asdict(self)
 
 
-def make_plan(wish: Wish, *, mode: str, rows: int, test_rows: int, source: str = "") -> Plan:
+def make_plan(wish: Wish, *, mode: str, rows: int, test_rows: int, sources: dict[str, str] | None = None) -> Plan:
     """The plan for a corpus of this size. No more new pairs are drawn than all batches together can show."""
-    preset = PRESETS[wish.preset]
+    preset, sources, arms = PRESETS[wish.preset], sources or {}, len(wish.arms)
     steps, seeds = int(wish.steps.get("translator") or preset["steps"]), int(wish.seeds or preset["seeds"])
     batch, width = wish.setting("translator.batch"), wish.setting("translator.width")
     synthetic = max(1, min(round(wish.ratio * rows), round(wish.share * batch * steps)))
-    own = 0 if source else seeds
-    trainings = len(ARMS) * seeds + own + len(NOISES)
+    own = 0 if "backtranslation" in sources else seeds
+    trainings = arms * seeds + own + len(NOISES)
     step = STEP_SECONDS * batch * (width**2 / 4 + 2000)
     decode = step / batch * 6 * wish.setting("translator.beams")
-    seconds = trainings * steps * step + (len(ARMS) * seeds * test_rows + own * synthetic) * decode + 5
-    seconds += CALIBRATED * rows + JUDGED * 2 * seeds * synthetic
+    seconds = trainings * steps * step + (arms * seeds * test_rows + own * synthetic) * decode + 5
+    seconds += CALIBRATED * rows + JUDGED * len(wish.makers) * seeds * synthetic
     estimates = {"seconds": round(5 + seconds / max(1, wish.jobs), 1), "disk_mb": round(5 + seeds * width**2 * 1e-3, 1)}
     estimates["memory_mb"] = round(max(1, wish.jobs) * (480 + ROW_MB * rows), 1)
     notes: tuple[str, ...] = ()
     if rows < 5000:
         notes += (f"{rows:,} pairs are few for a translator that learns from nothing else: expect low chrF and BLEU in every arm",)
-    if source:
-        notes += (f"'{wish.set[MODEL]}' translates {seeds * synthetic:,} sentences back, which is not in that time",)
+    for maker, what in (("backtranslation", "translates {:,} sentences back"), ("paraphrase", "says {:,} texts in other words")):
+        if maker in sources:
+            notes += (f"'{wish.models[maker]}' {what.format(seeds * synthetic)}, which is not in that time",)
     return Plan(
-        mode=mode, rows=rows, test_rows=test_rows, seeds=seeds, updates=steps, synthetic=synthetic, estimates=estimates, source=source, notes=notes
+        mode=mode, rows=rows, test_rows=test_rows, seeds=seeds, updates=steps, synthetic=synthetic, estimates=estimates, sources=sources, notes=notes
     )
 
 

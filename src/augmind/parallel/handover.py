@@ -13,7 +13,6 @@ from augmind.data.parallel import Pair
 from .job import Job, open_seal
 from .stages import made
 
-MAKERS = ("noise", "backtranslation")
 FORMATS = ("csv", "jsonl", "parquet")
 
 
@@ -30,7 +29,7 @@ def enlarged(job: Job, rows: str = "all") -> dict[str, list[Any]]:
     if rows != "synthetic":
         records += real(job.train)
     if rows != "real":
-        for maker in MAKERS:
+        for maker in job.wish.makers:
             table = made(job, maker, 0)
             scores = [k for k in table if k.startswith("score_")]
             for i, rejected in enumerate(table["rejected_by"]):

@@ -11,10 +11,10 @@ from augmind.modalities.text.parallel.score import Scores
 from augmind.modalities.text.parallel.screens import REASONS
 from augmind.record import quoted, spelled
 
-from .config import ARMS, MODEL, PRIMARY
+from .config import PRIMARY
 from .handover import enlarged
 from .job import Job, open_seal, spent_since
-from .stages import MAKERS, attempts, chosen_noise, made, make_inputs, outputs, training_facts
+from .stages import attempts, chosen_noise, made, make_inputs, outputs, settings_of, training_facts
 from .verdict import conclusion
 
 EXAMPLES, SHOWN = 4, 6
@@ -36,9 +36,9 @@ def conclude(folder: str, since: float | None = None) -> None:
 def build(job: Job, since: float | None) -> dict[str, Any]:
     test = open_seal(job)
     references = [r.target for r in test]
-    said = {arm: [outputs(job, arm, seed) for seed in range(job.plan.seeds)] for arm in ARMS}
+    said = {arm: [outputs(job, arm, seed) for seed in range(job.plan.seeds)] for arm in job.wish.arms}
     found = conclusion(said, references, [r.unit for r in test], job.wish.seed)
-    makers = [maker_record(job, maker) for maker in ("noise", "backtranslation")]
+    makers = [maker_record(job, maker) for maker in job.wish.makers]
     for arm in found["arms"]:
         arm["knowledge"] = knowledge(job, arm["arm"])
         arm["policy"] = policy_of(job, arm["arm"])
@@ -52,32 +52,32 @@ def build(job: Job, since: float | None) -> dict[str, Any]:
         "verdict": verdict | {"policy": recommended(job, verdict["arm"])}, "rows": found["rows"], "arms": found["arms"],
         "plan": job.plan.to_json(), "signatures": found["signatures"], "corpus": {k: v for k, v in job.about.items() if k != "findings"},
         "choices": [{"fold": 0, "learner": "translator", "classical": chosen_noise(job), "scores": attempts(job), "chosen": True}],
-        "generators": makers, "examples": examples(test, said), "gallery": {m: gallery(job, m) for m in ("noise", "backtranslation")},
+        "generators": makers, "examples": examples(test, said), "gallery": {m: gallery(job, m) for m in job.wish.makers},
         "findings": [vars(f) for f in notes + findings], "wanted": {}, "next": [f"augmind export {folder} --to csv --out DIR"],
     }  # fmt: skip
 
 
 def knowledge(job: Job, arm: str) -> list[str]:
     """Where what an arm knows comes from."""
-    known = {"rows"}
-    if "backtranslation" in MAKERS[arm]:
-        known |= ({"unlabelled"} if job.wish.unlabelled else set()) | ({"pretrained"} if job.plan.source else set())
-    return sorted(known)
+    makers = job.wish.arms[arm]
+    known = {"rows"} | ({"unlabelled"} if job.wish.unlabelled and "backtranslation" in makers else set())
+    return sorted(known | ({"pretrained"} if job.plan.sources.keys() & set(makers) else set()))
 
 
 def policy_of(job: Job, arm: str) -> str:
     """What an arm does, in words."""
-    by = f"translated back by {job.wish.set[MODEL]}" if job.plan.source else "translated back by a translator learnt from the same pairs"
-    return ", ".join({"noise": chosen_noise(job), "backtranslation": by}[maker] for maker in MAKERS[arm]) or "nothing added"
+    models = job.wish.models
+    back = models.get("backtranslation", "a translator learnt from the same pairs")
+    ways = {"noise": chosen_noise(job), "backtranslation": f"translated back by {back}", "paraphrase": f"other words by {models.get('paraphrase')}"}
+    return ", ".join(ways[maker] for maker in job.wish.arms[arm]) or "nothing added"
 
 
 def recommended(job: Job, arm: str) -> dict[str, Any]:
     """The recommended arm as plain JSON."""
-    c = job.wish
-    policy: dict[str, Any] = {"task": "translation", "arm": arm, "makers": list(MAKERS[arm]), "share": c.share, "ratio": c.ratio}
-    policy |= {"noise": chosen_noise(job)} if "noise" in MAKERS[arm] else {}
-    how = {key: c.setting(f"backtranslation.{key}") for key in ("model", "temperature", "top_p")}
-    return policy | ({"backtranslation": how} if "backtranslation" in MAKERS[arm] else {})
+    c, makers = job.wish, job.wish.arms[arm]
+    policy: dict[str, Any] = {"task": "translation", "arm": arm, "makers": list(makers), "share": c.share, "ratio": c.ratio}
+    policy |= {"noise": chosen_noise(job)} if "noise" in makers else {}
+    return policy | {maker: settings_of(job, maker) for maker in makers if maker != "noise"}
 
 
 def maker_record(job: Job, maker: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def of_makers(makers: list[dict[str, Any]]) -> list[Finding]:
 
 def of_trainings(job: Job) -> list[Finding]:
     """What the trainings of the comparison had to say."""
-    return [Finding(**f) for arm in ARMS for seed in range(job.plan.seeds) for f in training_facts(job, arm, seed)["findings"]]
+    return [Finding(**f) for arm in job.wish.arms for seed in range(job.plan.seeds) for f in training_facts(job, arm, seed)["findings"]]
 
 
 def examples(test: list[Any], said: dict[str, list[list[str]]]) -> list[dict[str, Any]]:

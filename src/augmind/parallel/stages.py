@@ -11,7 +11,7 @@ from augmind.core.errors import DataError
 from augmind.core.seeds import row_seeds, stable_seed, stream
 from augmind.core.store import load_tensors, read_json, read_table, save_tensors, write_json, write_table
 from augmind.data.parallel import Pair, load, monolingual, part_of, sealed
-from augmind.modalities.text.parallel.augment import NOISES, back_translated, back_translated_by, noisy
+from augmind.modalities.text.parallel.augment import NOISES, back_translated, back_translated_by, noisy, paraphrased
 from augmind.modalities.text.parallel.decode import translated
 from augmind.modalities.text.parallel.score import Scores
 from augmind.modalities.text.parallel.screens import Candidate, Judged, Screens
@@ -19,7 +19,6 @@ from augmind.modalities.text.parallel.translator import Batches, Translator, tra
 from augmind.modalities.text.parallel.vocabulary import MOST, PAD, Vocabulary
 from augmind.modalities.text.words import plain
 
-from .config import MODEL
 from .job import Job, open_seal, write_pairs
 
 INNER = 0.2
@@ -188,9 +187,16 @@ def make_inputs(job: Job, maker: str, seed: int) -> dict[str, Any]:
     c = job.wish
     base = {"maker": maker, "n": job.plan.synthetic, "seed": [c.seed, seed], "screens": screens_inputs(job)}
     if maker == "backtranslation":
-        how = {key: c.setting(f"backtranslation.{key}") for key in ("temperature", "top_p", "model")}
-        return base | how | {"source": job.plan.source, "reverse": None if job.plan.source else reverse_inputs(job, seed), "from": job.prepared.name}
+        read = job.plan.sources.get(maker)
+        return base | settings_of(job, maker) | {"source": read, "reverse": None if read else reverse_inputs(job, seed), "from": job.prepared.name}
+    if maker == "paraphrase":
+        return base | settings_of(job, maker) | {"source": job.plan.sources[maker], "from": job.prepared.name}
     return base | {"noise": chosen_noise(job), "from": job.prepared.name}
+
+
+def settings_of(job: Job, maker: str) -> dict[str, Any]:
+    """How a maker draws, and with which model."""
+    return {key: job.wish.setting(f"{maker}.{key}") for key in ("temperature", "top_p", "model")}
 
 
 def make(folder: str, maker: str, seed: int) -> dict[str, Any]:
@@ -201,7 +207,8 @@ def make(folder: str, maker: str, seed: int) -> dict[str, Any]:
     def work(path: Path) -> None:
         base = stable_seed(job.wish.seed, maker, seed)
         name = chosen_noise(job) if maker == "noise" else maker
-        new = noise_pairs(job.train, name, job.plan.synthetic, base) if maker == "noise" else back_pairs(job, seed, base)
+        ways = {"backtranslation": lambda: back_pairs(job, seed, base), "paraphrase": lambda: other_wordings(job, base)}
+        new = ways.get(maker, lambda: noise_pairs(job.train, name, job.plan.synthetic, base))()
         rows = job.train
         screens = Screens.opened([r.text for r in rows], [r.target for r in rows], job.store.path("screens", screens_inputs(job)))
         judged = screens.judge([pair for pair, _ in new])
@@ -234,12 +241,21 @@ def back_pairs(job: Job, seed: int, base: int) -> list[tuple[Candidate, int]]:
     sentences = pool or [r.target for r in job.train]
     at, seeds = dealt(len(sentences), n, base), row_seeds(n, base, "backtranslation").tolist()
     targets, rows = [sentences[i] for i in at], [-1 if pool else i for i in at]
-    if job.plan.source:
-        made = back_translated_by(c.set[MODEL], targets, rows, seeds, c.setting("backtranslation.top_p"))
+    if model := c.models.get("backtranslation"):
+        made = back_translated_by(model, targets, rows, seeds, c.setting("backtranslation.top_p"))
     else:
         net = Translator(len(job.vocabulary), job.shape)
         net.load_state_dict(load_tensors(job.store.path("reverse", reverse_inputs(job, seed)) / "model.safetensors"))
         made = back_translated(net.eval(), job.vocabulary, targets, rows, seeds, c.setting("backtranslation.temperature"))
+    return list(zip(made, seeds, strict=True))
+
+
+def other_wordings(job: Job, base: int) -> list[tuple[Candidate, int]]:
+    """Pairs whose texts a language model says in other words."""
+    n, c, rows = job.plan.synthetic, job.wish, job.train
+    at, seeds = dealt(len(rows), n, base), row_seeds(n, base, "paraphrase").tolist()
+    how = {key: c.setting(f"paraphrase.{key}") for key in ("temperature", "top_p")}
+    made = paraphrased(c.models["paraphrase"], [r.text for r in rows], [r.target for r in rows], at, seeds, **how)
     return list(zip(made, seeds, strict=True))
 
 
@@ -258,12 +274,8 @@ def kept(job: Job, maker: str, seed: int) -> list[Candidate]:
 # The comparison
 
 
-MAKERS = {"real": (), "noise": ("noise",), "backtranslation": ("backtranslation",), "all": ("noise", "backtranslation")}
-"""What makes the synthetic pairs of an arm."""
-
-
 def learn_inputs(job: Job, arm: str, seed: int) -> dict[str, Any]:
-    makers = [make_inputs(job, maker, seed) for maker in MAKERS[arm]]
+    makers = [make_inputs(job, maker, seed) for maker in job.wish.arms[arm]]
     beams = job.wish.setting("translator.beams")
     return {**job.learning, "arm": arm, "seed": [job.wish.seed, seed], "makers": makers, "share": job.wish.share if makers else 0, "beams": beams}
 
@@ -275,7 +287,7 @@ def learn(folder: str, arm: str, seed: int) -> None:
     stage = job.store.path("learn", inputs)
 
     def work(path: Path) -> None:
-        synthetic = [pair for maker in MAKERS[arm] for pair in kept(job, maker, seed)]
+        synthetic = [pair for maker in job.wish.arms[arm] for pair in kept(job, maker, seed)]
         net, facts = taught(job, candidates(job.train), synthetic, seed, f"learn {arm} {seed}", stage)
         test = open_seal(job)
         outputs = translated(net, job.vocabulary, [r.text for r in test], beams=job.wish.setting("translator.beams"))

@@ -28,7 +28,8 @@ NAMES = {
     "real": "real pairs alone",
     "noise": "real pairs with noise (best classical)",
     "backtranslation": "back-translated pairs",
-    "all": "noise and back-translated pairs",
+    "paraphrase": "texts in other words",
+    "all": "all synthetic pairs",
 }
 FEW = 100
 """Test rows under which intervals are wide."""

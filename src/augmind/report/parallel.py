@@ -10,7 +10,7 @@ from .page import FINDINGS, environment, findings_view, reproduce_view, verdict_
 from .results import results_view, title_of
 from .words import DASH, anything, clean, duration, entries, items, number, plain, scale_of, table, whole
 
-TITLES = {"noise": "Noise in the text", "backtranslation": "Texts translated back"}
+TITLES = {"noise": "Noise in the text", "backtranslation": "Texts translated back", "paraphrase": "Texts in other words"}
 
 
 def facts(record: dict[str, Any]) -> list[tuple[str, str]]:

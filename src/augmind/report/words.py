@@ -62,6 +62,8 @@ QUALITY = {
     "novel_4_grams": Scale("New runs of 4 words", factor=1.0, digits=2, about="share of the runs of four words that no real row has"),
     "self_bleu": Scale("Self-BLEU", factor=1.0, digits=2, up=False, about="how much each row repeats the others, from 0 to 1 (all are the same)"),
     "self_bleu_real": Scale("Self-BLEU of real rows", factor=1.0, digits=2, up=None, about="the same for as many real rows, to compare with"),
+    "abusive": Scale("Rude words", up=False, about="share of rows with rude or sexual words, by the word lists of their languages"),
+    "abusive_real": Scale("Rude words in real rows", up=None, about="the same of the real rows, to compare with"),
 }
 KNOWLEDGE = {
     "rows": "the labelled rows",

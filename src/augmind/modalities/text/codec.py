@@ -13,9 +13,11 @@ from torch import Tensor
 from augmind.core.errors import WrongSpec
 from augmind.core.types import Backbone, Choice, Classical, Spec
 
+from .abuse import abusive
 from .figures import distinct, novel, self_bleu
 from .rows import rows_of, texts_of
 from .sides import related, sides_of
+from .tongue import language_of
 from .words import joined, pieces, script, spoken, words
 
 PREVIEW = 400
@@ -108,7 +110,8 @@ class TextCodec:
         return "<br>".join(f"<b>{html.escape(name)}</b> {text}" for name, text in zip_longest(self.spec.parts, told, fillvalue=""))
 
     def figures(self, x: UInt8[Tensor, "n length"], real: UInt8[Tensor, "m length"]) -> dict[str, float]:
-        """Distinct-1 and -2, the share of runs of four words that no real row has, and self-BLEU, over as many synthetic as real texts."""
+        """Distinct-1 and -2, the share of runs of four words that no real row has, self-BLEU over as many synthetic as real texts, and the shares
+        with rude or sexual words, where there are any."""
         texts, known = ([side for row in self.decode(rows) for side in sides_of(row)] for rows in (x, real))
         n = min(len(texts), len(known))
         found = {
@@ -118,6 +121,8 @@ class TextCodec:
             "self_bleu": self_bleu(spaced(texts, n)),
             "self_bleu_real": self_bleu(spaced(known, n)),
         }
+        if max(rude := [share_abusive(rows) for rows in (texts, known)]) > 0:
+            found |= dict(zip(("abusive", "abusive_real"), rude, strict=True))
         return {name: value for name, value in found.items() if value is not None}
 
     def named(self, meanings: Sequence[str]) -> list[tuple[str, int]]:
@@ -135,6 +140,11 @@ class TextCodec:
     def variants(self, x: Shaped[Tensor, "n length"]) -> list[Tensor]:
         """The rows themselves."""
         return [x]
+
+
+def share_abusive(texts: list[str]) -> float:
+    """The share of texts with rude or sexual words, 0..1."""
+    return sum(bool(abusive(t, language_of(t), script(t))) for t in texts) / max(1, len(texts))
 
 
 def spaced(texts: list[str], n: int) -> list[str]:

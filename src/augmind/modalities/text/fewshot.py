@@ -16,6 +16,12 @@ WIDEST = 200
 """Characters of an attribute, at most."""
 LONGEST = 1000
 """Characters of a row, or of a side of a pair, that an endpoint is shown."""
+WORDINGS = (
+    ("My neighbour grows tomatoes on her balcony.", "The woman next door raises tomatoes on her balcony."),
+    ("The train was late again, so we missed the first act.", "Once more the train came late, and we did not see how the play began."),
+    ("Nobody told us that the shop closes at noon.", "We were never told about the shop shutting at midday."),
+)
+"""Texts in two wordings, which show what a paraphrase is."""
 Shown = str | dict[str, str]
 """A text, or the sides of a pair by their names, as a model behind an endpoint sees it."""
 BAR = "|"
@@ -54,6 +60,17 @@ def listed(rows: list[str], meaning: str, attribute: str = "", names: Sequence[s
     last = f"One more of this kind, {attribute}:\n" if attribute else ""
     begun = " ".join([f"{len(rows) + 1}.", *marks(names[:1])])
     return "\n".join([head, *(f"{i}. {line_of(row, names)}" for i, row in enumerate(rows, 1)), last + begun])
+
+
+def reworded(row: str, attribute: str = "", names: Sequence[str] = (), shots: int = len(WORDINGS)) -> str:
+    """A row after `shots` rows in two wordings, which ends where its own other wording is to be written. The second side of a pair among the shots
+    is the text of the next one."""
+    turns = [(WORDINGS[i:] + WORDINGS[:i])[: max(1, len(names))] for i in range(shots)]
+    told = [[line_of(as_row([texts[k] for texts in turn]), names) for k in range(2)] for turn in turns]
+    before = [f"Text: {a}\nAnother wording: {b}\n" for a, b in told]
+    how = f", {attribute}" if attribute else ""
+    begun = " ".join([f"Another wording{how}:", *marks(names[:1])])
+    return "\n".join([*before, f"Text: {line_of(row, names)}", begun])
 
 
 def as_json(row: str, names: Sequence[str]) -> Shown:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .abuse import abusive
 from .personal import personal
 from .sides import as_row
 from .tongue import language_of
@@ -51,6 +52,8 @@ def read(value: Any) -> Text:
         facts["markup"] = marks
     if found := personal(text):
         facts["personal"] = sorted({kind for kind, _ in found})
+    if rude := abusive(text, said, facts["script"]):
+        facts["abusive"] = sorted(set(rude))
     return Text(text=text, facts=facts)
 
 
@@ -67,8 +70,9 @@ def read_pair(values: Sequence[Any], names: Sequence[str]) -> Text:
     if len(said := [t.facts["language"] for t in found if "language" in t.facts]) == len(found):
         facts["language"] = " and ".join(dict.fromkeys(said))
     facts |= {key: n for key in ("controls", "markup") if (n := sum(t.facts.get(key, 0) for t in found))}
-    if personal_ := sorted({kind for t in found for kind in t.facts.get("personal", ())}):
-        facts["personal"] = personal_
+    for key in ("personal", "abusive"):
+        if both := sorted({kind for t in found for kind in t.facts.get(key, ())}):
+            facts[key] = both
     return Text(text=as_row([t.text for t in found]), facts=facts)
 
 

@@ -1,7 +1,7 @@
 """A pretrained language model shown a list of real rows of a class, which writes the next one (few-shot prompting, arXiv:2005.14165)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,19 +15,13 @@ from augmind.core.run import Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
-from augmind.modalities.text.fewshot import checked, draws, line_of, listed, marks, row_of, shown
+from augmind.modalities.text.fewshot import WORDINGS, checked, draws, line_of, listed, marks, reworded, row_of, shown
 from augmind.modalities.text.language import Language, language
 from augmind.modalities.text.sides import as_row, sides_of
 from augmind.nn.weights import content, needed
 
 LONGEST = 96
 """Tokens of a row, or of a side of a pair, at most."""
-WORDINGS = (
-    ("My neighbour grows tomatoes on her balcony.", "The woman next door raises tomatoes on her balcony."),
-    ("The train was late again, so we missed the first act.", "Once more the train came late, and we did not see how the play began."),
-    ("Nobody told us that the shop closes at noon.", "We were never told about the shop shutting at midday."),
-)
-"""Texts in two wordings, which show what a paraphrase is."""
 
 
 @dataclass(kw_only=True)
@@ -125,14 +119,3 @@ class Lm(Generator):
         counts = Counter(int(name.partition(".")[0]) for name in state if name != "longest")
         self.lists_ = [[state[f"{k}.{i}"] for i in range(counts[k])] for k in range(len(spec.classes))]
         return self
-
-
-def reworded(row: str, attribute: str = "", names: Sequence[str] = (), shots: int = len(WORDINGS)) -> str:
-    """A row after `shots` rows in two wordings, which ends where its own other wording is to be written. The second side of a pair among the shots
-    is the text of the next one."""
-    turns = [(WORDINGS[i:] + WORDINGS[:i])[: max(1, len(names))] for i in range(shots)]
-    told = [[line_of(as_row([texts[k] for texts in turn]), names) for k in range(2)] for turn in turns]
-    before = [f"Text: {a}\nAnother wording: {b}\n" for a, b in told]
-    how = f", {attribute}" if attribute else ""
-    begun = " ".join([f"Another wording{how}:", *marks(names[:1])])
-    return "\n".join([*before, f"Text: {line_of(row, names)}", begun])

@@ -1,4 +1,4 @@
-"""New pairs out of real ones: noise in the text, and texts translated back from translations."""
+"""New pairs out of real ones: noise in the text, texts translated back from translations, and other wordings of texts."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from augmind.core.plugin import Transform
 from augmind.core.registry import make
 from augmind.core.seeds import seeded
 from augmind.core.types import Choice
+from augmind.modalities.text.fewshot import reworded
 from augmind.modalities.text.read import length_for
 from augmind.modalities.text.rows import rows_of, texts_of
 
@@ -18,7 +19,9 @@ from .vocabulary import Vocabulary
 NOISES = ("eda", "typos")
 """Transforms that the arm of classical augmentation may choose from."""
 ROOM = 2
-"""A text may become so many times as long."""
+"""A text may become so many times as long by noise."""
+LONGEST = 200
+"""Tokens of a text that a language model is shown."""
 
 
 def noisy(texts: Sequence[str], targets: Sequence[str], name: str, rows: Sequence[int], seeds: Sequence[int]) -> list[Candidate]:
@@ -54,10 +57,29 @@ def back_translated_by(model: str, targets: Sequence[str], rows: Sequence[int], 
     return out
 
 
-def source(model: str) -> str:
+def paraphrased(
+    model: str, texts: Sequence[str], targets: Sequence[str], rows: Sequence[int], seeds: Sequence[int], temperature: float, top_p: float
+) -> list[Candidate]:
+    """Pairs whose texts a language model says in other words, each a function of its pair and seed; translations stay as they are.
+
+    It is shown three pairs of English wordings, then the text. What it says may be half as long again as the text.
+    """
+    from augmind.modalities.text.language import language
+
+    own, said = language(model), dict[int, str]()
+    for row in dict.fromkeys(rows):
+        places = [i for i, r in enumerate(rows) if r == row]
+        text = own.cut(texts[row], LONGEST)
+        longest = int(1.5 * int(own.length([text])[0])) + 8
+        written = own.lines(own.tokens(reworded(text)), [seeds[i] for i in places], longest=longest, temperature=temperature, top_p=top_p)
+        said |= dict(zip(places, written, strict=True))
+    return [Candidate(text=said[i], target=targets[row], row=row) for i, row in enumerate(rows)]
+
+
+def source(model: str, maker: str) -> str:
     """A hash of a model's files. Raises `MachineError` where it is not on this machine."""
     from augmind.nn.weights import content, needed
 
     if not model:
-        raise UsageError("back-translation names no model", help="add --set backtranslation.model=FOLDER, or leave it out")
-    return content(needed(model, "model of 'backtranslation'"))
+        raise UsageError(f"'{maker}' names no model", help=f"add --set {maker}.model=FOLDER, or leave it out")
+    return content(needed(model, f"model of '{maker}'"))
