@@ -15,6 +15,7 @@ from PIL import Image
 
 import augmind
 from augmind import cli
+from augmind.core.registry import find, names
 from runs import TINY, folder
 
 VERBS = ("compare", "demo", "expand", "export", "inspect", "report", "resume", "runs", "sample", "search", "why")
@@ -111,7 +112,7 @@ def test_unusable_data_is_one_sentence_and_exit_3(make, code, says, tmp_path, ca
         (["--size", "4"], "size=4 is not allowed"),
         (["--steps", "vea=3"], "did you mean 'vae'"),
         (["--set", "lm.attributes=[shorter,longer]"], "begins like a list and is no JSON"),
-        (["--generators", "lm", "--set", 'lm.attributes=["a\\nb"]'], "lm: attributes=['a\\nb'] is not allowed"),
+        (["--generators", "llm", "--set", 'llm.attributes=["a\\nb"]'], "llm: attributes=['a\\nb'] is not allowed"),
     ],
 )
 def test_wrong_options_are_exit_2_and_name_the_way_out(arguments, says, tmp_path, capsys, monkeypatch):
@@ -308,3 +309,36 @@ def test_public_names_are_these():
     known = ["AugmindError", "Finished", "Resampler", "expand", "inspect", "load", "load_policy", "resume", "runs"]
     assert augmind.__all__ == sorted(augmind.__all__) == known
     assert all(getattr(augmind, name) for name in augmind.__all__)
+
+
+# Models that are missing
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("--generators lm", "augmind models pull smollm2"),
+        ("--generators lm,feature --set lm.model=someone/absent", "augmind models pull someone/absent"),
+        ("--set masked.model=someone/absent", "augmind models pull someone/absent"),
+        ("--backbone someone/absent", "augmind models pull someone/absent"),
+        ("--target label --set paraphrase.model=smollm2", "augmind models pull smollm2"),
+    ],
+)
+def test_a_missing_model_is_told_before_torch_is_imported(said, told, tmp_path):
+    (tmp_path / "d.csv").write_text("text,label\na b,x\n")
+    words = ["expand", str(tmp_path / "d.csv"), "--text", "text", "--label", "label", "--out", str(tmp_path / "r"), *said.split()]
+    tried = f"try:\n    main({words!r})\nexcept SystemExit as end:\n    print(end.code, 'torch' in sys.modules)"
+    code = f"import sys; from augmind.cli import main\n{tried}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "4 False" and told in done.stderr and not (tmp_path / "r").exists()
+
+
+def test_what_is_looked_for_early_are_settings_of_parts_and_their_usual_models():
+    from augmind.modalities.text.weights import READS, USUAL
+    from augmind.parallel.config import MODELS
+
+    for key in READS:
+        part, field = key.split(".")
+        kinds = [kind for kind in ("generators", "screens", "transforms", "learners") if part in names(kind)]
+        usual = find(kinds[0], part).__dataclass_fields__[field].default if kinds else ""
+        assert (kinds or key in MODELS) and USUAL.get(key, "") == usual

@@ -9,7 +9,7 @@ from augmind.core.feed import cyclic
 from augmind.core.loop import descend
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, row_noise, row_seeds
-from augmind.core.store import save_tensors
+from augmind.core.tensors import save_tensors
 from augmind.core.types import REAL, Samples, Spec
 from augmind.testing import toy_data, toy_samples
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import augmind
-from augmind.core.store import load_tensors, read_json
+from augmind.core.store import read_json
+from augmind.core.tensors import load_tensors
 from augmind.growth import curve, curve_inputs, growth_record
 from augmind.job import Job
 from augmind.modalities.image.codec import ImageCodec

@@ -70,7 +70,7 @@ def test_every_drawn_row_has_its_origin_scores_and_reason(run):
 
 
 def test_a_row_can_be_drawn_again_alone_from_its_origin(run):
-    from augmind.core.store import load_tensors
+    from augmind.core.tensors import load_tensors
     from augmind.pipeline import shard_path, trained
 
     job = Job(run.folder)

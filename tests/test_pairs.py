@@ -207,7 +207,7 @@ def test_grams_of_a_pair_are_told_apart_shared_and_crossed():
 
 
 def test_a_model_of_single_texts_is_no_start_for_pairs(tmp_path):
-    from augmind.core.store import save_tensors
+    from augmind.core.tensors import save_tensors
     from augmind.learners._start import opened
 
     meta = {"learner": {"name": "finetune", "settings": {}}, "spec": sentences(6).spec.to_json()}

@@ -23,7 +23,7 @@ from augmind.core.plugin import Generator, Learner, Plugin
 from augmind.core.registry import BASES, find, make, names
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds, stream
-from augmind.core.store import load_tensors, save_tensors
+from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.tune import Range, placed, ranges
 from augmind.core.types import Choice, Data, Knowledge, Samples, Spec
 from augmind.testing import toy_data

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from augmind.core.errors import AugmindError, MachineError, UsageError
-from augmind.core.store import Store, atomic_write, load_tensors, read_json, save_tensors, tensor_meta, write_json
+from augmind.core.store import Store, atomic_write, read_json, write_json
+from augmind.core.tensors import load_tensors, save_tensors, tensor_meta
 
 
 class Crash(BaseException):

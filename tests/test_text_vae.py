@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds, stream
-from augmind.core.store import load_tensors, save_tensors
+from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Data, Samples, Spec
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.generators.text_vae import TextVae

@@ -11,7 +11,7 @@ from augmind.core.errors import UsageError
 from augmind.core.registry import make
 from augmind.core.run import Run
 from augmind.core.seeds import seeded, stream
-from augmind.core.store import load_tensors, save_tensors
+from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Choice, Data, Knowledge
 from augmind.nn.layers import discounted, layers, release, released
 from augmind.nn.resnet import Resnet

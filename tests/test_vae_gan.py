@@ -10,7 +10,7 @@ import torch
 from augmind.core.errors import WrongSpec
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds
-from augmind.core.store import load_tensors, save_tensors
+from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Samples, Spec
 from augmind.generators.gan import Gan, gradient_penalty, real_variety, variety
 from augmind.generators.vae import Vae, gaussian_nll, kl

@@ -11,7 +11,7 @@ import augmind
 from augmind.core.errors import MachineError, UsageError
 from augmind.core.run import Run
 from augmind.core.seeds import stream
-from augmind.core.store import load_tensors, save_tensors
+from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Knowledge
 from augmind.modalities.text import vectors
 from augmind.modalities.text.learners.textcnn import Textcnn

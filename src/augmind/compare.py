@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .core.errors import AugmindError
 from .core.seeds import stable_seed
-from .core.store import load_tensors, read_json, save_tensors
+from .core.store import read_json
+from .core.tensors import load_tensors, save_tensors
 from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from .core.errors import AugmindError, UsageError
-from .core.store import read_json, read_table, tensor_meta
+from .core.store import read_json, read_table
+from .core.tensors import tensor_meta
 from .job import Job
 
 ADVICE = "give the folder of a finished run with the same learner, or one of its model.safetensors"

@@ -6,7 +6,8 @@ import torch
 
 from .compare import open_seal
 from .core.errors import NothingLeft, UsageError, unknown
-from .core.store import load_tensors, read_json, read_table
+from .core.store import read_json, read_table
+from .core.tensors import load_tensors
 from .core.types import Samples
 from .data.export import Bundle, Table
 from .job import Job

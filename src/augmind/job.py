@@ -18,7 +18,8 @@ from .core.plugin import Generator, Learner, Space
 from .core.registry import find
 from .core.run import Finding, Run
 from .core.seeds import stable_seed
-from .core.store import load_tensors, read_json, read_table, write_table
+from .core.store import read_json, read_table, write_table
+from .core.tensors import load_tensors
 from .core.types import Choice, Classical, Codec, Data, Knowledge, Samples, Spec
 from .data.dataset import Dataset, Row
 from .data.split import Split

@@ -14,7 +14,8 @@ from .core.errors import Diverged, WrongSpec
 from .core.even import evened
 from .core.plugin import Generator
 from .core.registry import make
-from .core.store import load_tensors, read_json, save_tensors, write_json
+from .core.store import read_json, write_json
+from .core.tensors import load_tensors, save_tensors
 from .core.types import Data
 from .cost import STEP_SECONDS
 from .job import Job, write_rows

@@ -15,7 +15,8 @@ from .compare import SEARCHED, arms, arms_with_rows, best_learner, inner_scores,
 from .conduct import time_before, versions
 from .core.plugin import Learner
 from .core.registry import find, make
-from .core.store import atomic_write, finite, load_tensors, read_json, read_table, write_json
+from .core.store import atomic_write, finite, read_json, read_table, write_json
+from .core.tensors import load_tensors
 from .core.types import Knowledge, Policy
 from .data.export import written
 from .explain import explain_record, with_previews

@@ -18,7 +18,7 @@ from torch import Tensor
 from .core.plugin import Learner
 from .core.registry import find, make
 from .core.seeds import row_seeds, stable_seed, stream
-from .core.store import load_tensors, save_tensors
+from .core.tensors import load_tensors, save_tensors
 from .core.types import Samples
 from .job import Job
 from .spread import spread

@@ -11,7 +11,8 @@ from .core.plugin import Generator, Screen
 from .core.registry import find, make
 from .core.run import Finding
 from .core.seeds import row_seeds
-from .core.store import load_tensors, read_table, save_tensors, write_json, write_table
+from .core.store import read_table, write_json, write_table
+from .core.tensors import load_tensors, save_tensors
 from .core.types import Data, Samples
 from .job import Job
 from .nn.neighbours import nearest, polar

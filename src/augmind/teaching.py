@@ -12,7 +12,8 @@ from .core.plugin import Learner, Space, Transfer
 from .core.registry import find, make, names
 from .core.run import Run
 from .core.seeds import stable_seed
-from .core.store import load_tensors, read_json, save_tensors, write_json
+from .core.store import read_json, write_json
+from .core.tensors import load_tensors, save_tensors
 from .core.types import Choice, Classical, Knowledge, Policy, Samples, as_features
 from .cost import INNER_ARMS, INNER_SPLITS
 from .job import Job

@@ -135,6 +135,9 @@ def run(
     as_json: bool = False,
 ) -> Any:
     """Runs `expand` under a progress display, prints its end and gives the run."""
+    from .absent import refuse_absent
+
+    refuse_absent(options)
     from augmind import api
     from augmind import conduct as whole
     from augmind.job import Job

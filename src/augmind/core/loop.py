@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from .errors import Diverged
 from .run import Finding, Run
 from .seeds import stable_seed
-from .store import load_tensors, save_tensors, tensor_meta
+from .tensors import load_tensors, save_tensors, tensor_meta
 
 SNAPSHOT = 50
 """Steps between good states kept in memory; losses are looked at (and NaN noticed) as often."""

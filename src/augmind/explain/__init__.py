@@ -15,7 +15,8 @@ from torch.nn.functional import avg_pool2d
 from augmind.compare import arms_with_rows, best_learner, policy_of, predictions, primary, test_rows
 from augmind.core.registry import make
 from augmind.core.seeds import stable_seed
-from augmind.core.store import load_tensors, read_json, read_table, save_tensors, write_json
+from augmind.core.store import read_json, read_table, write_json
+from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Samples, as_features
 from augmind.figures import Predictions
 from augmind.job import Job

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from augmind.core.errors import AugmindError, UsageError
 from augmind.core.plugin import Learner
-from augmind.core.store import load_tensors, tensor_meta
+from augmind.core.tensors import load_tensors, tensor_meta
 from augmind.core.types import Knowledge, Spec
 from augmind.nn.transplant import Rows, label_map
 

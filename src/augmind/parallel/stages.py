@@ -9,7 +9,8 @@ import torch
 
 from augmind.core.errors import DataError
 from augmind.core.seeds import row_seeds, stable_seed, stream
-from augmind.core.store import load_tensors, read_json, read_table, save_tensors, write_json, write_table
+from augmind.core.store import read_json, read_table, write_json, write_table
+from augmind.core.tensors import load_tensors, save_tensors
 from augmind.data.parallel import Pair, load, monolingual, part_of, sealed
 from augmind.modalities.text.parallel.augment import NOISES, back_translated, back_translated_by, noisy, paraphrased
 from augmind.modalities.text.parallel.decode import translated

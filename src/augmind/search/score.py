@@ -9,7 +9,8 @@ from torch import Tensor
 
 from augmind.core.errors import Diverged, NothingLeft, WrongSpec
 from augmind.core.seeds import stable_seed, stream
-from augmind.core.store import digest, load_tensors, read_json, save_tensors, write_json
+from augmind.core.store import digest, read_json, write_json
+from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Policy, Samples
 from augmind.job import Job
 from augmind.pipeline import draw_inputs

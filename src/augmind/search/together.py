@@ -27,7 +27,8 @@ from torch import Tensor
 from augmind import __version__
 from augmind.core.errors import DataError, MachineError
 from augmind.core.pool import Item, Workers
-from augmind.core.store import digest, file_digest, load_tensors, read_json
+from augmind.core.store import digest, file_digest, read_json
+from augmind.core.tensors import load_tensors
 from augmind.core.types import Policy
 from augmind.job import Job
 

@@ -24,3 +24,17 @@ PACKAGES = (
         megabytes=93,
     ),
 )
+
+READS = {
+    "lm.model": "language model",
+    "fluency.model": "language model",
+    "labeller.model": "language model",
+    "masked.model": "model of 'masked'",
+    "backtranslation.model": "model of 'backtranslation'",
+    "backtranslation.back": "model of 'backtranslation'",
+    "paraphrase.model": "model of 'paraphrase'",
+    "textcnn.vectors": "source of word vectors",
+}
+"""Settings that name a model, and what is said of it where it is missing."""
+USUAL = {"lm.model": "smollm2"}
+"""The models of generators that are asked for without one."""

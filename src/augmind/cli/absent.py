@@ -1,0 +1,27 @@
+"""Models that are not on this machine, told before anything slow is imported."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from augmind.nn.weights import ROOT, needed, packages, present
+
+FILES = (".txt", ".vec", ".gz")
+"""How files of word vectors end, which are looked at later."""
+
+
+def refuse_absent(options: dict[str, Any]) -> None:
+    """Raises `MachineError` with the command that gets it where a model that a run would read is missing, as the run itself would later."""
+    said, generators = dict(options.get("set") or {}), options.get("generators") or ()
+    for modality in sorted(path.parent.name for path in (ROOT / "modalities").glob("*/weights.py")):
+        table = import_module(f"augmind.modalities.{modality}.weights")
+        usual = {key: name for key, name in table.USUAL.items() if key.partition(".")[0] in generators}
+        for key, what in table.READS.items():
+            name = said.get(key, usual.get(key))
+            elsewhere = f"{key.partition('.')[0]}.url" in said
+            if isinstance(name, str) and name and not elsewhere and Path(name).suffix not in FILES:
+                needed(name, what)
+    backbone = re.sub(r"@\d+$", "", options.get("backbone") or "")
+    if ("/" in backbone or backbone in packages()) and not options.get("download") and not present(backbone):
+        needed(backbone, "backbone")
