@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from augmind.core.errors import MachineError, UsageError, first_line
+from augmind.core.run import Finding
 from augmind.core.store import atomic_write
 from augmind.nn.weights import cache_folder
 
@@ -181,3 +182,12 @@ def content(answer: Any, sides: Sequence[str] = ()) -> str:
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
     return " ".join(found.split()) if isinstance(found, str) else ""
+
+
+def taken(name: str, spent: list[tuple[int, int]], price: Callable[[int, int], str] = lambda read, written: "") -> list[Finding]:
+    """AM222: what plug-in `name` has asked for; tokens (read, written) of each reply, both 0 where it was known from before."""
+    new = [pair for pair in spent if any(pair)]
+    read, written, old = sum(r for r, _ in new), sum(w for _, w in new), len(spent) - len(new)
+    text = f"{name}: {len(new):,} requests, {read:,} tokens read and {written:,} written{price(read, written)}"
+    text += f"; {old:,} {'reply was' if old == 1 else 'replies were'} known from before" if old else ""
+    return [Finding("AM222", "info", text, {"requests": len(new), "read": read, "written": written})] if spent else []

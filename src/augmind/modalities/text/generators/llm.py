@@ -17,7 +17,7 @@ from augmind.core.run import Finding, Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
-from augmind.modalities.text.endpoint import Endpoint, tokens
+from augmind.modalities.text.endpoint import Endpoint, taken, tokens
 from augmind.modalities.text.fewshot import LONGEST, Shown, as_json, checked, draws, shown
 from augmind.modalities.text.sides import sides_of
 from augmind.modalities.text.words import spoken
@@ -102,11 +102,7 @@ class Llm(Generator):
         return f"'llm' makes at least {rows:,} requests, about {read:,} tokens read and {written:,} written{self._price(read, written)}"
 
     def remarks(self) -> list[Finding]:
-        drawn, new = self.spent_, [pair for pair in self.spent_ if any(pair)]
-        read, written = sum(r for r, _ in new), sum(w for _, w in new)
-        text = f"llm: {len(new):,} requests, {read:,} tokens read and {written:,} written{self._price(read, written)}"
-        text += f"; {old:,} {'reply was' if old == 1 else 'replies were'} known from before" if (old := len(drawn) - len(new)) else ""
-        return [Finding("AM222", "info", text, {"requests": len(new), "read": read, "written": written})] if drawn else []
+        return taken("llm", self.spent_, self._price)
 
     def _price(self, read: int, written: int) -> str:
         cost = (read * self.price_read + written * self.price_written) / 1e6

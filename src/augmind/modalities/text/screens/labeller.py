@@ -16,7 +16,7 @@ from augmind.core.plugin import Screen
 from augmind.core.run import Finding, Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Samples
-from augmind.modalities.text.endpoint import Endpoint, tokens
+from augmind.modalities.text.endpoint import Endpoint, taken, tokens
 from augmind.modalities.text.fewshot import as_json, draws, line_of, listed
 from augmind.modalities.text.language import language
 from augmind.modalities.text.words import spoken
@@ -118,13 +118,7 @@ class Labeller(Screen):
         return f"'labeller' makes at least {rows:,} requests, about {read:,} tokens read"
 
     def remarks(self) -> list[Finding]:
-        if not self.spent_:
-            return []
-        new = [pair for pair in self.spent_ if any(pair)]
-        read, written, old = sum(r for r, _ in new), sum(w for _, w in new), len(self.spent_) - len(new)
-        text = f"labeller: {len(new):,} requests, {read:,} tokens read and {written:,} written"
-        text += f"; {old:,} {'reply was' if old == 1 else 'replies were'} known from before" if old else ""
-        return [Finding("AM222", "info", text, {"requests": len(new), "read": read, "written": written})]
+        return taken("labeller", self.spent_)
 
     # A local model
 
