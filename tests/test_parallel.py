@@ -113,6 +113,14 @@ def test_wrong_options_are_one_sentence_and_leave_no_folder(change, kind, says, 
     assert says in f"{error.value} {error.value.help}" and not (tmp_path / "r").exists()
 
 
+def test_pairs_that_hold_something_personal_or_rude_are_told(tmp_path):
+    pairs = planted.sentences(40)
+    pairs[3], pairs[5] = ("write to me@example.org", "SCHREIB"), ("you bastard", "DU ARSCHLOCH me@example.org")
+    found = {f.code: f for f in load(planted.table(tmp_path / "d.csv", pairs), text="en", target="de").findings}
+    assert found["AM128"].about["rows"] == [3, 5] and "e-mail address in 2" in found["AM128"].text
+    assert found["AM136"].about["rows"] == [5] and "bastard" not in found["AM136"].text
+
+
 def test_data_that_cannot_be_used_is_one_sentence(tmp_path):
     pairs = planted.sentences(40)
     for name, rows, says in (
@@ -424,7 +432,7 @@ def test_a_named_model_translates_back_and_monolingual_sentences_have_no_row(tmp
     assert not any(name.startswith("reverse") for name in Job(run.folder).store.finished())
 
 
-def test_a_named_language_model_says_texts_in_other_words_and_has_an_arm(tmp_path):
+def test_a_named_language_model_says_texts_in_other_words_and_has_an_arm(tmp_path, capsys):
     data, model = planted.table(tmp_path / "d.csv", planted.sentences(40)), tiny_language(tmp_path / "model")
     options = TINY | {"seeds": 1, "ratio": 0.4, "set": SMALL | {"paraphrase.model": str(model)}}
     run = augmind.expand(data, tmp_path / "r", **options)
@@ -442,7 +450,12 @@ def test_a_named_language_model_says_texts_in_other_words_and_has_an_arm(tmp_pat
     assert all(known[job.train[row].text] == target for row, target in zip(table["position"], table["target"], strict=True))
     arms = {a["arm"]: a for a in run.record["arms"]}
     assert list(arms) == ["real", "noise", "backtranslation", "paraphrase", "all"]
-    assert arms["paraphrase"]["knowledge"] == ["pretrained", "rows"] and arms["paraphrase"]["policy"] == f"other words by {model}"
+    from augmind.cli import main
+
+    main(["expand", str(data), "--text", "en", "--target", "de", "--out", str(tmp_path / "p"), "--set", f"paraphrase.model={model}", "--dry-run"])
+    told = " ".join(capsys.readouterr().err.split())
+    assert "by noise, backtranslation, and as many by paraphrase" in told and "compare real, noise, backtranslation, paraphrase, all" in told
+    assert arms["paraphrase"]["knowledge"] == ["pretrained", "rows"] and arms["paraphrase"]["policy"].startswith(f"other words by {model}")
     assert "paraphrase vs noise" in run.verdict["differences"]["chrf"] and "Texts in other words" in (run.folder / "report.html").read_text("utf-8")
 
 

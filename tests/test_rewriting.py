@@ -111,3 +111,22 @@ def test_models_that_are_missing_or_of_another_kind_are_refused_before_any_work(
     assert not (tmp_path / "r").exists()
     with pytest.raises(UsageError, match="cannot be opened as a masked language model"):
         make("transforms", Choice(name="masked", settings={"model": str(tiny_language(tmp_path / "causal"))})).rewrite(TEXT, 0)
+
+
+def test_a_run_and_what_is_drawn_from_it_go_on_only_with_the_backbone_that_it_was_planned_with(tmp_path):
+    from language import tiny_encoder
+
+    encoder = tiny_encoder(tmp_path / "encoder")
+    options = {"text": "text", "label": "label", "preset": "quick", "seeds": 1, "jobs": 1, "test": 0.3, "learner": "probe", "generators": "feature"}
+    run = augmind.expand(table(tmp_path, 48), tmp_path / "r", backbone=str(encoder), **options)
+    assert set(read_json(tmp_path / "r" / "plan.json", "")["sources"]) == {"backbone"}
+    (encoder / "note.txt").write_text("another model")
+    content.cache_clear()
+    (tmp_path / "r" / "report.json").unlink()
+    with pytest.raises(UsageError, match="what 'backbone' reads is not what it was"):
+        augmind.resume(tmp_path / "r")
+    (encoder / "note.txt").unlink()
+    content.cache_clear()
+    assert augmind.resume(tmp_path / "r").verdict == run.verdict
+    with pytest.raises(UsageError, match="unknown backbone of text 'distilbert'"):
+        augmind.expand(table(tmp_path, 48), tmp_path / "s", backbone="distilbert", dry_run=True, **options)

@@ -238,7 +238,10 @@ def test_rows_that_hold_something_personal_are_told(tmp_path):
         ("What utter Bullshit, you BASTARD!", "en", ["bullshit", "bastard"]),
         ("a camel toe, a camel, a toe", "en", ["camel toe"]),
         ("He passed the class on Essex grass, assuming analysis", "en", []),
-        ("他妈的，太慢了", None, ["他妈", "他妈的", "妈的"]),
+        ("他妈的，太慢了", None, ["他妈的"]),
+        ("你妈妈做的饭很好吃，这种材料的刚度很高", "zh", []),
+        ("グローバルな会社です。カントリー音楽、なめらかな味", "ja", []),
+        ("ｆｕｃｋ that, f\u00aduck", "en", ["fuck", "fuck"]),
         ("13点前送到，味道很好", "zh", []),
         ("Du Arschloch", "de", ["arschloch"]),
         ("the bastard", "fi", []),
@@ -247,7 +250,7 @@ def test_rows_that_hold_something_personal_are_told(tmp_path):
     ],
 )
 def test_rude_words_are_those_of_the_language_and_whole(text, language, found):
-    assert abusive(text, language, script(text)) == found
+    assert abusive(text, language) == found
 
 
 def test_rows_with_rude_words_are_told_and_counted_among_synthetic_ones(tmp_path):

@@ -141,6 +141,7 @@ class Finished:
     def sample(self, label: str, n: int, out: str | Path, generator: str | None = None) -> int:
         """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes."""
         from .draw_more import draw_more
+        from .planning import unchanged
 
         _ = self.record, self.of_classes()
         job = self.intact()
@@ -148,6 +149,7 @@ class Finished:
             raise unknown("class", label, job.spec.classes)
         if generator and generator not in job.generators("rows"):
             raise unknown("generator of this run", generator, job.generators("rows"))
+        unchanged(job)
         with job.store.lock():
             written = draw_more(job, label, n, Path(out), generator)
         if not written:

@@ -15,7 +15,7 @@ from .core.store import atomic_write, write_json
 from .core.types import Choice
 from .donor import chosen_on, donors, seen_before
 from .job import Job
-from .nn.weights import needed, packages, present
+from .nn.weights import content, located, needed, packages, present
 
 
 def ready(config: Config) -> None:
@@ -39,11 +39,9 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     if config.storage:
         reached(config.storage)
     if (job.folder / "plan.json").is_file():
-        found = sources(reading(job, config, job.plan))
-        if changed := sorted(name for name in found if found[name] != job.plan.sources.get(name)):
-            text = f"what '{changed[0]}' reads is not what it was when this run was planned"
-            raise UsageError(text, help="put its old files back, or begin a new run with another --out")
+        unchanged(job)
         return job.plan
+    read = job.codec.reads()
     for option, named in (("want", config.want), ("describe", config.describe)):
         for name in named:
             if name not in facts["classes"]:
@@ -72,7 +70,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, p in made.items() if (place := p.sent_to()))
     rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators)))
     bills = tuple(bill for p in made.values() if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows)))
-    plan = replace(plan, sources=sources(made), notes=(*plan.notes, *notes, *bills))
+    plan = replace(plan, sources=sources(made, read), notes=(*plan.notes, *notes, *bills))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
 
@@ -92,9 +90,20 @@ def reading(job: Job, config: Config, plan: Plan) -> dict[str, Plugin]:
     return made | asked
 
 
-def sources(made: dict[str, Plugin]) -> dict[str, str]:
-    """A hash of what each of these reads; nothing for those that read nothing."""
-    return {name: source for name, p in made.items() if (source := p.source())}
+def sources(made: dict[str, Plugin], backbone: str) -> dict[str, str]:
+    """A hash of what each of these reads, and of the backbone where it is on this machine; nothing for those that read nothing."""
+    found = {name: source for name, p in made.items() if (source := p.source())}
+    place = located(backbone) if backbone else None
+    return found | ({"backbone": content(place)} if place else {})
+
+
+def unchanged(job: Job) -> None:
+    """Raises `UsageError` where models or files that a run reads are not what they were when it was planned."""
+    planned = job.plan.sources
+    found = sources(reading(job, job.config, job.plan), job.codec.reads()) if planned else {}
+    if changed := sorted(name for name in planned if found.get(name) != planned[name]):
+        text = f"what '{changed[0]}' reads is not what it was when this run was planned"
+        raise UsageError(text, help="put its old files back, or begin a new run with another --out")
 
 
 def described(config: Config) -> Iterator[bool]:

@@ -67,6 +67,9 @@ class Plain:
     def files(self, x: Float[Tensor, "n d"], synthetic: Sequence[bool]) -> list[bytes]:
         raise UsageError("a bare vector has no file")
 
+    def reads(self) -> str:
+        return ""
+
     def embed(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
         """The values beside a large constant: screens compare directions and lengths, and so they compare the values themselves."""
         return torch.cat([x, x.new_full((len(x), 1), REACH * x.shape[1] ** 0.5)], 1)

@@ -60,6 +60,9 @@ class ToyCodec:
     def files(self, x: Tensor, synthetic: Sequence[bool]) -> list[bytes]:
         return [row.numpy().tobytes() for row in x]
 
+    def reads(self) -> str:
+        return ""
+
     def embed(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             return self.backbone().features(self.spec.to_model(x))

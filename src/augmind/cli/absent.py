@@ -11,16 +11,22 @@ FILES = (".txt", ".vec", ".gz")
 """How files of word vectors end, which are looked at later."""
 
 
-def refuse_absent(options: dict[str, Any]) -> None:
-    """Raises `MachineError` with the command that gets it where a model that a run would read is missing, as the run itself would later."""
+def refuse_absent(data: Any, options: dict[str, Any]) -> None:
+    """Raises `MachineError` with the command that gets it where a model that a run would read is missing, as the run itself would later.
+
+    Where there are no such data, or an option that does not go with the others, the run has more to say and this says nothing.
+    """
     said, generators = dict(options.get("set") or {}), options.get("generators") or ()
+    if not Path(str(data)).expanduser().exists() or (options.get("target") and (generators or options.get("backbone"))):
+        return
     for modality in sorted(path.parent.name for path in (ROOT / "modalities").glob("*/weights.py")):
         table = import_module(f"augmind.modalities.{modality}.weights")
         usual = {key: name for key, name in table.USUAL.items() if key.partition(".")[0] in generators}
         for key, what in table.READS.items():
             name = said.get(key, usual.get(key))
-            elsewhere = f"{key.partition('.')[0]}.url" in said
-            if isinstance(name, str) and name and not elsewhere and Path(name).suffix not in FILES:
+            part = key.partition(".")[0]
+            unread = f"{part}.url" in said or (part in table.ASKED and part not in generators)
+            if isinstance(name, str) and name and not unread and Path(name).suffix not in FILES:
                 needed(name, what)
     backbone = re.sub(r"@\d+$", "", options.get("backbone") or "")
     if ("/" in backbone or backbone in packages()) and not options.get("download") and not present(backbone):

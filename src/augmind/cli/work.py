@@ -137,7 +137,7 @@ def run(
     """Runs `expand` under a progress display, prints its end and gives the run."""
     from .absent import refuse_absent
 
-    refuse_absent(options)
+    refuse_absent(data, options)
     from augmind import api
     from augmind import conduct as whole
     from augmind.job import Job

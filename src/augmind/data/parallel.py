@@ -1,8 +1,9 @@
 """Tables of texts beside their translations: every row read, cleaned, told apart, and split without leaks."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +45,8 @@ class Pair:
     status: str = "ok"
     reason: str = ""
     unit: int = -1
+    about: dict[str, list[str]] = field(default_factory=dict)
+    """What looks personal and rude words, where a row was just read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,17 +118,19 @@ def table_rows(file: Path, text: str, target: str, split: str | None, many: bool
 
 def pair_of(origin: str, split: str, text: Any, target: Any) -> Pair:
     """One row, set aside where a side cannot be read or both are the same."""
-    sides = dict[str, str]()
+    sides, about = dict[str, str](), dict[str, list[str]]()
     for name, cell in (("text", text), ("target", target)):
         try:
-            sides[name] = read(cell).text
+            found = read(cell)
+            sides[name] = found.text
+            about |= {key: about.get(key, []) + found.facts[key] for key in ("personal", "abusive") if key in found.facts}
         except NoText as why:
             reason = f"the {'translation' if name == 'target' else 'text'}: {why}"
             return Pair(id=0, origin=origin, split=split, status="corrupt", reason=reason)
     if plain(sides["text"]) == plain(sides["target"]):
         reason = "the text is the same as its translation"
         return Pair(id=0, origin=origin, split=split, text=sides["text"], target=sides["target"], status="copy", reason=reason)
-    return Pair(id=0, origin=origin, split=split, text=sides["text"], target=sides["target"])
+    return Pair(id=0, origin=origin, split=split, text=sides["text"], target=sides["target"], about=about)
 
 
 def refuse_unreadable(name: str, rows: Sequence[Pair], max_bad: float) -> None:
@@ -164,7 +169,7 @@ def linked(rows: list[Pair]) -> list[Pair]:
 
 
 def remarks(rows: Sequence[Pair], text: str, target: str) -> list[Finding]:
-    """AM150 how it was read, AM151 rows set aside."""
+    """AM150 how it was read, AM151 rows set aside, AM128 and AM136 what looks personal and rude words."""
     out = [Finding("AM150", "info", f"read as texts from column '{text}' and translations from '{target}': {len(rows):,} rows")]
     told = {"corrupt": "could not be read", "copy": "have the same text on both sides", "duplicate": "are exact copies of rows that stay"}
     for status, what in told.items():
@@ -173,6 +178,12 @@ def remarks(rows: Sequence[Pair], text: str, target: str) -> list[Finding]:
             first = listed([f"{r.origin} ({r.reason})" for r in some], 3)
             level = "info" if status == "duplicate" else "warning"
             out.append(Finding("AM151", level, f"{len(some):,} rows set aside that {what}: {first}", {"rows": [r.id for r in some]}))
+    for code, level, key, what in (("AM128", "warning", "personal", "what looks personal"), ("AM136", "info", "abusive", "rude or sexual words")):
+        if some := [r for r in rows if r.status == "ok" and key in r.about]:
+            kinds = Counter(kind for r in some for kind in set(r.about[key]))
+            told = f" ({', '.join(f'{kind} in {n}' for kind, n in kinds.most_common())})" if key == "personal" else ""
+            said = f"{len(some):,} pair{'s hold' if len(some) > 1 else ' holds'} {what}{told}, which new pairs may repeat: {some[0].origin}"
+            out.append(Finding(code, level, said, {"rows": [r.id for r in some], **kinds}))
     return out
 
 

@@ -122,6 +122,8 @@ def needed(name: str, what: str) -> Path:
 
 def known(name: str, what: str = "model") -> None:
     """Raises `UsageError` for a name that is neither that of a package nor a Hub id."""
+    if name.startswith(("/", "./", "../", "~")):
+        raise UsageError(f"the {what} '{name}' is not there", help="check the path: give a folder, or a file that such a model is read from")
     if name not in packages() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise unknown(what, name, [*packages(), "a folder", "a Hub id such as HuggingFaceTB/SmolLM2-360M-Instruct"])
 

@@ -41,7 +41,7 @@ def build(job: Job, since: float | None) -> dict[str, Any]:
     makers = [maker_record(job, maker) for maker in job.wish.makers]
     for arm in found["arms"]:
         arm["knowledge"] = knowledge(job, arm["arm"])
-        arm["policy"] = policy_of(job, arm["arm"])
+        arm["policy"] = policy_of(job, arm["arm"], {m["name"] for m in makers if not m["kept"]})
     findings = [Finding(**f) for f in job.about["findings"]] + found["findings"] + of_makers(makers) + of_trainings(job)
     command, folder = spelled(job.wish, job.record["data"], job.folder), quoted(str(job.folder))
     notes = [Finding("AM001", "info", note) for note in job.plan.notes]
@@ -64,12 +64,13 @@ def knowledge(job: Job, arm: str) -> list[str]:
     return sorted(known | ({"pretrained"} if job.plan.sources.keys() & set(makers) else set()))
 
 
-def policy_of(job: Job, arm: str) -> str:
-    """What an arm does, in words."""
+def policy_of(job: Job, arm: str, empty: set[str]) -> str:
+    """What an arm does, in words; of makers in `empty` no pair passed the screens."""
     models = job.wish.models
     back = models.get("backtranslation", "a translator learnt from the same pairs")
     ways = {"noise": chosen_noise(job), "backtranslation": f"translated back by {back}", "paraphrase": f"other words by {models.get('paraphrase')}"}
-    return ", ".join(ways[maker] for maker in job.wish.arms[arm]) or "nothing added"
+    told = (ways[maker] + (", of which no pair passed" if maker in empty else "") for maker in job.wish.arms[arm])
+    return "; ".join(told) or "nothing added"
 
 
 def recommended(job: Job, arm: str) -> dict[str, Any]:

@@ -108,6 +108,12 @@ class ImageCodec:
         """PNG bytes; synthetic ones say so in their XMP (IPTC digital source type)."""
         return [png_bytes(p, MARK if mark else None) for p, mark in zip(self.decode(x), synthetic, strict=True)]
 
+    def reads(self) -> str:
+        from .backbones.select import checked
+
+        base, _ = checked(self.backbone_name)
+        return "" if base == "lite0" else base
+
     def embed(self, x: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Features of the default backbone. Blocks have one fixed size, so a row's features do not depend on its neighbours."""
         from .backbones.select import shared

@@ -1,9 +1,10 @@
 """Rude and sexual words in a text, by the word lists of glin-profanity (24 languages)."""
 
+import unicodedata
 from functools import cache
 from typing import Any, cast
 
-from .words import words
+from .words import script, words
 
 LISTS = {
     "ar": "arabic", "cs": "czech", "da": "danish", "de": "german", "en": "english", "eo": "esperanto", "es": "spanish", "fa": "persian",
@@ -14,27 +15,49 @@ LISTS = {
 """ISO 639 code -> the list of that language."""
 OF_SCRIPT = {"Latin": "en", "Han": "zh", "Japanese": "ja", "Korean": "ko", "Cyrillic": "ru", "Arabic": "ar", "Devanagari": "hi", "Thai": "th"}
 """The language whose list a text is held against where its own cannot be told."""
-LONGEST = 6
-"""Words of an entry, at most."""
+LONGEST, LEAST = 6, 3
+"""Words of an entry, at most; characters of one in a script without spaces, at least, since shorter ones stand within harmless words."""
+KANA = ("HIRAGANA", "KATAKANA")
 
 
-def abusive(text: str, language: str | None, script: str) -> list[str]:
-    """The entries of the list of a language that stand in the text as whole words, in order of place; nothing for languages without a list.
+def abusive(text: str, language: str | None) -> list[str]:
+    """The entries of the list of a language that stand in the text, the longest where several begin or overlap, in order of place; nothing for
+    languages without a list.
 
-    `language` is an ISO 639 code or None, `script` as of `words.script`. Entries that need more than letters ("a$$") are not looked for, so
-    what is written to hide is missed; what is harmless where it stands ("sex" in a text on biology) is found.
+    `language` is an ISO 639 code or None. Entries stand there as whole words; in scripts without spaces those of `LEAST` characters or more, of
+    kana as whole runs. Entries that need more than letters ("a$$") are not looked for, so what is written to hide is missed, as are other forms of
+    a word; what is harmless where it stands ("sex" in a text on biology, "dick" in a name) is found.
     """
-    known = entries(LISTS.get(language or OF_SCRIPT.get(script, ""), ""))
-    said = [w.casefold() for w in words(text)]
-    runs = (tuple(said[i : i + n]) for i in range(len(said)) for n in range(1, min(LONGEST, len(said) - i) + 1))
-    return [known[run] for run in runs if run in known] if known else []
+    text = unicodedata.normalize("NFKC", text).replace("\u00ad", "")
+    known = entries(LISTS.get(language or OF_SCRIPT.get(script(text), ""), ""))
+    if not known:
+        return []
+    said, found, at = [w.casefold() for w in words(text)], list[str](), 0
+    while at < len(said):
+        ends = (end for end in range(min(at + LONGEST, len(said)), at, -1) if tuple(said[at:end]) in known)
+        if (end := next(ends, 0)) and not inside(said, at, end):
+            found.append(known[tuple(said[at:end])])
+            at = end
+        else:
+            at += 1
+    return found
+
+
+def inside(said: list[str], start: int, end: int) -> bool:
+    """Whether these words are part of a longer run of kana of one kind, so of another word."""
+
+    def kind(i: int) -> str:
+        return unicodedata.name(said[i][0], "").split(" ")[0] if 0 <= i < len(said) else ""
+
+    return any(kind(a) in KANA and kind(a) == kind(b) for a, b in ((start, start - 1), (end - 1, end)))
 
 
 @cache
 def entries(name: str) -> dict[tuple[str, ...], str]:
-    """The entries of a list by their words; those of letters alone, and of two signs at least."""
+    """The entries of a list by their words; those of letters alone, and of two signs at least, `LEAST` of them where each is a word."""
     from glin_profanity.data.dictionary import dictionary
 
     listed = [entry.casefold() for entry in dictionary.get_words(cast(Any, name))]
-    by_words = {tuple(words(entry)): entry for entry in listed if len(entry) > 1 and all(c.isalpha() or c == " " for c in entry)}
-    return {run: entry for run, entry in by_words.items() if len(run) <= LONGEST}
+    by_words = {tuple(words(entry)): entry for entry in listed if all(c.isalpha() or c == " " for c in entry)}
+    least = {run: LEAST if all(len(w) == 1 for w in run) else 2 for run in by_words}
+    return {run: entry for run, entry in by_words.items() if least[run] <= len(entry) and len(run) <= LONGEST}

@@ -84,6 +84,12 @@ class TextCodec:
         """UTF-8 bytes, of a pair one side a line. Plain text has no room for a mark: tables and names beside it say which rows are synthetic."""
         return [row.encode() if self.sides == 1 else "\n".join(" ".join(s.split()) for s in sides_of(row)).encode() for row in self.decode(x)]
 
+    def reads(self) -> str:
+        from .backbones.select import known
+
+        known(self.backbone_name)
+        return self.backbone_name if self.trainable else ""
+
     def embed(self, x: UInt8[Tensor, "n length"]) -> Float[Tensor, "n d"]:
         """Features of the backbone; a row's features do not depend on its neighbours."""
         from .backbones.select import shared
@@ -144,7 +150,7 @@ class TextCodec:
 
 def share_abusive(texts: list[str]) -> float:
     """The share of texts with rude or sexual words, 0..1."""
-    return sum(bool(abusive(t, language_of(t), script(t))) for t in texts) / max(1, len(texts))
+    return sum(bool(abusive(t, language_of(t))) for t in texts) / max(1, len(texts))
 
 
 def spaced(texts: list[str], n: int) -> list[str]:

@@ -67,7 +67,10 @@ class Endpoint:
             if error.code in (401, 403):
                 text = f"the endpoint {self.url} refuses the key in {self.key} ({error.code})"
                 raise MachineError(text, help=f"export {self.key}=..., or name another variable by --set {self.owner}.key=NAME") from error
-        except (URLError, OSError, HTTPException, ValueError) as error:
+        except ValueError as error:
+            text = f"what answers at {self.url} is no endpoint of language models: its reply is no JSON"
+            raise MachineError(text, help=f"give the address that ends before /chat/completions by --set {self.owner}.url=URL") from error
+        except (URLError, OSError, HTTPException) as error:
             text = f"nobody answers at the endpoint {self.url}: {reason(error)}"
             raise MachineError(text, help=f"start it, or give another address by --set {self.owner}.url=URL") from error
 

@@ -52,7 +52,7 @@ def read(value: Any) -> Text:
         facts["markup"] = marks
     if found := personal(text):
         facts["personal"] = sorted({kind for kind, _ in found})
-    if rude := abusive(text, said, facts["script"]):
+    if rude := abusive(text, said):
         facts["abusive"] = sorted(set(rude))
     return Text(text=text, facts=facts)
 

@@ -38,3 +38,5 @@ READS = {
 """Settings that name a model, and what is said of it where it is missing."""
 USUAL = {"lm.model": "smollm2"}
 """The models of generators that are asked for without one."""
+ASKED = ("lm",)
+"""Generators, which read nothing unless they are asked for."""

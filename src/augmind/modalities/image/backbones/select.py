@@ -25,19 +25,25 @@ NAMES = {
 
 def select(name: str) -> Backbone:
     """A fresh, trainable instance in eval mode. Raises `UsageError` for an unknown name, `MachineError` for a missing model."""
-    base, pixels = split(name)
-    base = NAMES.get(base, base)
+    base, pixels = checked(name)
     if base == "lite0":
         return Lite0(pixels or 128)
-    if "/" in base or Path(base).is_dir():
-        if str(described(base).get("architecture", "")).startswith("vgg"):
-            from .vgg import Vgg
+    if str(described(base).get("architecture", "")).startswith("vgg"):
+        from .vgg import Vgg
 
-            return Vgg(base, pixels)
-        from .hub import HubBackbone
+        return Vgg(base, pixels)
+    from .hub import HubBackbone
 
-        return HubBackbone(base, pixels)
-    raise unknown("backbone", base, ["lite0", *NAMES, "a Hub id such as facebook/dinov2-small", "a folder"])
+    return HubBackbone(base, pixels)
+
+
+def checked(name: str) -> tuple[str, int]:
+    """ "lite0", a Hub id or a folder, and the side of its input, 0 where none is given. Raises `UsageError` for a name that can be no backbone."""
+    base, pixels = split(name)
+    base = NAMES.get(base, base)
+    if base != "lite0" and "/" not in base and not Path(base).is_dir():
+        raise unknown("backbone", base, ["lite0", *NAMES, "a Hub id such as facebook/dinov2-small", "a folder"])
+    return base, pixels
 
 
 @cache

@@ -45,7 +45,12 @@ def trainable(name: str, sides: int = 1) -> Encoder:
 
 
 def opened(name: str, sides: int = 1) -> Encoder:
-    if name != "minilm" and "/" not in name and not Path(name).is_dir():
-        known = [Hashed.name, "minilm", Multilingual.name, "a Hub id such as intfloat/multilingual-e5-small", "a folder"]
-        raise unknown("backbone of text", name, known)
+    known(name)
     return Encoder(name, sides)
+
+
+def known(name: str) -> None:
+    """Raises `UsageError` for a name that can be no backbone of text."""
+    if name not in (Hashed.name, "minilm", Multilingual.name) and "/" not in name and not Path(name).is_dir():
+        names = [Hashed.name, "minilm", Multilingual.name, "a Hub id such as intfloat/multilingual-e5-small", "a folder"]
+        raise unknown("backbone of text", name, names)
