@@ -324,7 +324,8 @@ def test_public_names_are_these():
         ("--target label --set paraphrase.model=smollm2", "augmind models pull smollm2"),
     ],
 )
-def test_a_missing_model_is_told_before_torch_is_imported(said, told, tmp_path):
+def test_a_missing_model_is_told_before_torch_is_imported(said, told, tmp_path, monkeypatch):
+    monkeypatch.setenv("AUGMIND_CACHE", str(tmp_path / "cache"))
     (tmp_path / "d.csv").write_text("text,label\na b,x\n")
     words = ["expand", str(tmp_path / "d.csv"), "--text", "text", "--label", "label", "--out", str(tmp_path / "r"), *said.split()]
     tried = f"try:\n    main({words!r})\nexcept SystemExit as end:\n    print(end.code, 'torch' in sys.modules)"

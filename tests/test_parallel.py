@@ -462,6 +462,9 @@ def test_a_named_language_model_says_texts_in_other_words_and_has_an_arm(tmp_pat
 def test_other_wordings_are_functions_of_pair_and_seed(tmp_path):
     model = str(tiny_language(tmp_path / "model"))
     texts, targets = ["the dog runs home", "a cat sleeps", "x"], ["HOME", "CAT", "X"]
-    own = [paraphrased(model, texts, targets, rows, seeds, 0.9, 0.9) for rows, seeds in (([0, 1, 0], [5, 6, 7]), ([0, 0], [7, 5]))]
+    own = [
+        paraphrased(texts, targets, rows, seeds, model=model, temperature=0.9, top_p=0.9)
+        for rows, seeds in (([0, 1, 0], [5, 6, 7]), ([0, 0], [7, 5]))
+    ]
     assert [(c.text, c.target, c.row) for c in own[1]] == [(c.text, c.target, c.row) for c in (own[0][2], own[0][0])]
     assert [c.target for c in own[0]] == ["HOME", "CAT", "HOME"] and own[0][0].text != own[0][2].text

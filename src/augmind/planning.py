@@ -1,6 +1,5 @@
 """What is asked for, held against the data and this machine: refused in one sentence, or a plan."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,14 +14,12 @@ from .core.store import atomic_write, write_json
 from .core.types import Choice
 from .donor import chosen_on, donors, seen_before
 from .job import Job
-from .nn.weights import content, located, needed, packages, present
+from .nn.weights import changed, content, located, needed_backbone
 
 
 def ready(config: Config) -> None:
     """Refuses a run whose backbone, generators, transforms or learners lack something on this machine, before any work. Raises `MachineError`."""
-    backbone = re.sub(r"@\d+$", "", config.backbone or "")
-    if ("/" in backbone or backbone in packages()) and not config.download and not present(backbone):
-        needed(backbone, "backbone")
+    needed_backbone(config.backbone or "", config.download)
     for name in config.generators:
         make("generators", Choice(name=name, settings=asked_of(config).get(name, {}))).ready()
     for name in asked_transforms(config):
@@ -101,9 +98,8 @@ def unchanged(job: Job) -> None:
     """Raises `UsageError` where models or files that a run reads are not what they were when it was planned."""
     planned = job.plan.sources
     found = sources(reading(job, job.config, job.plan), job.codec.reads()) if planned else {}
-    if changed := sorted(name for name in planned if found.get(name) != planned[name]):
-        text = f"what '{changed[0]}' reads is not what it was when this run was planned"
-        raise UsageError(text, help="put its old files back, or begin a new run with another --out")
+    if others := sorted(name for name in planned if found.get(name) != planned[name]):
+        raise changed(f"what '{others[0]}' reads")
 
 
 def described(config: Config) -> Iterator[bool]:

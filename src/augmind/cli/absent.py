@@ -1,14 +1,10 @@
 """Models that are not on this machine, told before anything slow is imported."""
 
-import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from augmind.nn.weights import ROOT, needed, packages, present
-
-FILES = (".txt", ".vec", ".gz")
-"""How files of word vectors end, which are looked at later."""
+from augmind.nn.weights import ROOT, needed, needed_backbone
 
 
 def refuse_absent(data: Any, options: dict[str, Any]) -> None:
@@ -26,8 +22,6 @@ def refuse_absent(data: Any, options: dict[str, Any]) -> None:
             name = said.get(key, usual.get(key))
             part = key.partition(".")[0]
             unread = f"{part}.url" in said or (part in table.ASKED and part not in generators)
-            if isinstance(name, str) and name and not unread and Path(name).suffix not in FILES:
+            if isinstance(name, str) and name and not unread and not name.endswith(table.FILES):
                 needed(name, what)
-    backbone = re.sub(r"@\d+$", "", options.get("backbone") or "")
-    if ("/" in backbone or backbone in packages()) and not options.get("download") and not present(backbone):
-        needed(backbone, "backbone")
+    needed_backbone(options.get("backbone") or "", bool(options.get("download")))

@@ -1,7 +1,6 @@
 """Tables of texts beside their translations: every row read, cleaned, told apart, and split without leaks."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from augmind.modalities.text.words import plain
 
 from .listing import TABLES, named_column, open_table, splits_of
 from .neighbours import components
+from .remarks import delicate
 from .sources import Columns, hidden, printable, split_of
 from .split import listed
 
@@ -123,7 +123,7 @@ def pair_of(origin: str, split: str, text: Any, target: Any) -> Pair:
         try:
             found = read(cell)
             sides[name] = found.text
-            about |= {key: about.get(key, []) + found.facts[key] for key in ("personal", "abusive") if key in found.facts}
+            about |= {key: sorted({*about.get(key, []), *found.facts[key]}) for key in ("personal", "abusive") if key in found.facts}
         except NoText as why:
             reason = f"the {'translation' if name == 'target' else 'text'}: {why}"
             return Pair(id=0, origin=origin, split=split, status="corrupt", reason=reason)
@@ -178,13 +178,7 @@ def remarks(rows: Sequence[Pair], text: str, target: str) -> list[Finding]:
             first = listed([f"{r.origin} ({r.reason})" for r in some], 3)
             level = "info" if status == "duplicate" else "warning"
             out.append(Finding("AM151", level, f"{len(some):,} rows set aside that {what}: {first}", {"rows": [r.id for r in some]}))
-    for code, level, key, what in (("AM128", "warning", "personal", "what looks personal"), ("AM136", "info", "abusive", "rude or sexual words")):
-        if some := [r for r in rows if r.status == "ok" and key in r.about]:
-            kinds = Counter(kind for r in some for kind in set(r.about[key]))
-            told = f" ({', '.join(f'{kind} in {n}' for kind, n in kinds.most_common())})" if key == "personal" else ""
-            said = f"{len(some):,} pair{'s hold' if len(some) > 1 else ' holds'} {what}{told}, which new pairs may repeat: {some[0].origin}"
-            out.append(Finding(code, level, said, {"rows": [r.id for r in some], **kinds}))
-    return out
+    return out + delicate([(r.id, r.origin, "", r.about) for r in rows if r.status == "ok"])
 
 
 def sealed(corpus: Corpus, test: float | None, seed: int) -> tuple[Corpus, Sealed]:

@@ -1,8 +1,9 @@
 """What a person should know about how a dataset was read: coded findings AM101 to AM109, AM118, AM119, AM126 to AM129 and AM135."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from augmind.core.run import Finding
 from augmind.core.types import Spec
@@ -88,22 +89,29 @@ def _cleaned(good: list[Row]) -> list[Finding]:
     if some := [r for r in good if r.about.get("words") == 0]:
         text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} no word, so there is nothing to learn from: {some[0].source}"
         out.append(Finding("AM127", "warning", text, {"rows": [r.id for r in some]}))
-    if some := [r for r in good if "personal" in r.about]:
-        kinds = Counter(kind for r in some for kind in r.about["personal"])
-        told = ", ".join(f"{kind} in {n}" for kind, n in kinds.most_common())
-        text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} what looks personal ({told}), which a model may repeat: {some[0].source}"
-        out.append(Finding("AM128", "warning", text, {"rows": [r.id for r in some], **kinds}))
-    if some := [r for r in good if "abusive" in r.about]:
-        said = Counter(word for r in some for word in r.about["abusive"])
-        classes = Counter(r.label for r in some).most_common(1)[0]
-        text = f"{len(some)} row{'s hold' if len(some) > 1 else ' holds'} rude or sexual words, which a model may repeat"
-        text += f", most of them in '{classes[0]}' ({classes[1]}); the first is {some[0].source}"
-        out.append(Finding("AM136", "info", text, {"rows": [r.id for r in some], "words": dict(said)}))
+    out += delicate([(r.id, r.source, r.label, r.about) for r in good])
     scripts = Counter(str(r.about.get("script")) for r in good)
     if len([s for s, n in scripts.items() if n > max(2, len(good) // 20)]) > 1:
         text = "texts in several scripts: " + ", ".join(f"{s} {n}" for s, n in scripts.most_common(5))
         out.append(Finding("AM126", "info", text, dict(scripts)))
     return out + _languages(good)
+
+
+def delicate(rows: Sequence[tuple[int, str, str, Mapping[str, Any]]]) -> list[Finding]:
+    """AM128 what looks personal, AM136 rude and sexual words, of rows (id, where it stands, its class or "", facts)."""
+    out = []
+    if some := [row for row in rows if "personal" in row[3]]:
+        kinds = Counter(kind for *_, about in some for kind in about["personal"])
+        told = ", ".join(f"{kind} in {n}" for kind, n in kinds.most_common())
+        text = f"{len(some):,} row{'s hold' if len(some) > 1 else ' holds'} what looks personal ({told}), which a model may repeat: {some[0][1]}"
+        out.append(Finding("AM128", "warning", text, {"rows": [row[0] for row in some], **kinds}))
+    if some := [row for row in rows if "abusive" in row[3]]:
+        said = Counter(word for *_, about in some for word in about["abusive"])
+        label, most = Counter(row[2] for row in some).most_common(1)[0]
+        where = f", most of them in '{label}' ({most})" if label else ""
+        text = f"{len(some):,} row{'s hold' if len(some) > 1 else ' holds'} rude or sexual words, which a model may repeat{where}: {some[0][1]}"
+        out.append(Finding("AM136", "info", text, {"rows": [row[0] for row in some], "words": dict(said)}))
+    return out
 
 
 def _languages(good: list[Row]) -> list[Finding]:

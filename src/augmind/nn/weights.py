@@ -120,6 +120,19 @@ def needed(name: str, what: str) -> Path:
     )
 
 
+def needed_backbone(name: str, download: bool) -> None:
+    """Raises as `needed` for a backbone ("minilm", "org/model@96") that is not on this machine, unless it may be downloaded."""
+    base = re.sub(r"@\d+$", "", name)
+    if ("/" in base or base in packages()) and not download and not present(base):
+        needed(base, "backbone")
+
+
+def changed(what: str) -> UsageError:
+    """The error for files that a run read when it was planned and that are others now."""
+    way = "put its old files back, or begin a new run with another --out"
+    return UsageError(f"{what} is not what it was when this run was planned", help=way)
+
+
 def known(name: str, what: str = "model") -> None:
     """Raises `UsageError` for a name that is neither that of a package nor a Hub id."""
     if name.startswith(("/", "./", "../", "~")):

@@ -16,6 +16,7 @@ from augmind.data.stamp import stamp
 from augmind.job import Job as ClassJob
 from augmind.modalities.text.parallel.augment import NOISES, source
 from augmind.modalities.text.parallel.score import needed
+from augmind.nn.weights import changed
 
 from .config import Plan, Wish, make_plan
 from .job import Job
@@ -57,9 +58,8 @@ def planned(job: Job, wish: Wish, facts: dict[str, Any]) -> Plan:
     """The plan of a run folder, made once. Raises `UsageError` for models that changed since."""
     files = {maker: source(model, maker) for maker, model in wish.models.items()}
     if (job.folder / "parallel.json").is_file():
-        if changed := [maker for maker in files if files[maker] != job.plan.sources.get(maker)]:
-            text = f"the model of '{changed[0]}' is not what it was when this run was planned"
-            raise UsageError(text, help="put its old files back, or begin a new run with another --out")
+        if others := [maker for maker in files if files[maker] != job.plan.sources.get(maker)]:
+            raise changed(f"the model of '{others[0]}'")
         return job.plan
     plan = make_plan(wish, mode=facts["mode"], rows=facts["rows"], test_rows=facts["test_rows"], sources=files)
     write_json(job.folder / "parallel.json", plan.to_json())

@@ -208,9 +208,13 @@ def make(folder: str, maker: str, seed: int) -> dict[str, Any]:
     def work(path: Path) -> None:
         base = stable_seed(job.wish.seed, maker, seed)
         name = chosen_noise(job) if maker == "noise" else maker
-        ways = {"backtranslation": lambda: back_pairs(job, seed, base), "paraphrase": lambda: other_wordings(job, base)}
-        new = ways.get(maker, lambda: noise_pairs(job.train, name, job.plan.synthetic, base))()
         rows = job.train
+        if maker == "backtranslation":
+            new = back_pairs(job, seed, base)
+        elif maker == "paraphrase":
+            new = other_wordings(job, base)
+        else:
+            new = noise_pairs(rows, name, job.plan.synthetic, base)
         screens = Screens.opened([r.text for r in rows], [r.target for r in rows], job.store.path("screens", screens_inputs(job)))
         judged = screens.judge([pair for pair, _ in new])
         cuts = screens.cuts()
@@ -253,10 +257,9 @@ def back_pairs(job: Job, seed: int, base: int) -> list[tuple[Candidate, int]]:
 
 def other_wordings(job: Job, base: int) -> list[tuple[Candidate, int]]:
     """Pairs whose texts a language model says in other words."""
-    n, c, rows = job.plan.synthetic, job.wish, job.train
+    n, rows = job.plan.synthetic, job.train
     at, seeds = dealt(len(rows), n, base), row_seeds(n, base, "paraphrase").tolist()
-    how = {key: c.setting(f"paraphrase.{key}") for key in ("temperature", "top_p")}
-    made = paraphrased(c.models["paraphrase"], [r.text for r in rows], [r.target for r in rows], at, seeds, **how)
+    made = paraphrased([r.text for r in rows], [r.target for r in rows], at, seeds, **settings_of(job, "paraphrase"))
     return list(zip(made, seeds, strict=True))
 
 

@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from augmind.core.errors import UsageError, first_line
 from augmind.core.store import file_digest
 from augmind.modalities.text.transformer import opened
-from augmind.nn.weights import content, needed
+from augmind.modalities.text.weights import FILES
+from augmind.nn.weights import changed, content, needed
 
-FILES = (".txt", ".vec", ".txt.gz", ".vec.gz")
-"""How files of word vectors end."""
 MOST_WORDS = 200_000
 """Words of a file that are read, from the beginning, where the frequent ones stand."""
 MOST_WIDE = 2000
@@ -69,7 +68,7 @@ def word_vectors(name: str, width: int, expected: str = "") -> Vectors:
     """Word vectors of a file or model brought to a width, opened once a process. Raises `UsageError` where they have another hash than `expected`."""
     found = place(name)
     if expected and content_of(name) != expected:
-        raise UsageError(f"'{name}' is not what it was when this run was planned", help="put the old file back, or begin a new run")
+        raise changed(f"'{name}'")
     table, pieces = of_file(found) if found.is_file() else of_model(name)
     return Vectors(narrowed(table, width), pieces)
 

@@ -25,6 +25,8 @@ PACKAGES = (
     ),
 )
 
+FILES = (".txt", ".vec", ".txt.gz", ".vec.gz")
+"""How files of word vectors end, which are no models."""
 READS = {
     "lm.model": "language model",
     "fluency.model": "language model",

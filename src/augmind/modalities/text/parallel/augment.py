@@ -58,7 +58,7 @@ def back_translated_by(model: str, targets: Sequence[str], rows: Sequence[int], 
 
 
 def paraphrased(
-    model: str, texts: Sequence[str], targets: Sequence[str], rows: Sequence[int], seeds: Sequence[int], temperature: float, top_p: float
+    texts: Sequence[str], targets: Sequence[str], rows: Sequence[int], seeds: Sequence[int], *, model: str, temperature: float, top_p: float
 ) -> list[Candidate]:
     """Pairs whose texts a language model says in other words, each a function of its pair and seed; translations stay as they are.
 
