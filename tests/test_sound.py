@@ -119,6 +119,7 @@ def test_clipped_samples_are_counted_where_several_stand_in_a_row():
         (file(sine(1, 0.1, 900), rate=900), "900 samples a second"),
         (file(np.ones((50, 40), np.float32) * 0.1), "40 channels"),
     ],
+    ids=["empty", "header", "page", "no-sample", "zeros", "cancels", "nan", "slow", "wide"],
 )
 def test_what_is_no_sound_is_told_in_words(content, why):
     with pytest.raises(NoSound, match=why):
