@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .conduct import Until
     from .core.pool import Item
+    from .data.bitext import CorpusHealth
     from .data.dataset import Dataset
     from .data.health import Health
     from .job import Job
@@ -43,15 +44,37 @@ def load(data: str | Path, **options: Any) -> "Dataset":
     return read(str(data), **options)
 
 
-def inspect(data: "str | Path | Dataset", **options: Any) -> "Health":
-    """The health of a dataset: counts, corrupt rows, duplicates, outliers, likely label errors, leaks between its splits."""
+def inspect(data: "str | Path | Dataset", **options: Any) -> "Health | CorpusHealth":
+    """The health of a dataset: counts, corrupt rows, duplicates, outliers, likely label errors, leaks between its splits.
+
+    With `target`, the column of the translations of `text`, that of a table of translations: pairs whose lengths, languages or words do not
+    go together (`CorpusHealth`).
+    """
     from .data.clean import clean
     from .data.health import health
 
+    if isinstance(data, str | Path) and options.get("target"):
+        return inspect_pairs(data, {k: v for k, v in options.items() if v is not None and v is not False})
+    options.pop("target", None)
     if options and not isinstance(data, str | Path):
         raise UsageError(f"a dataset that is loaded takes no options, and {next(iter(options))} was given", help="give them to augmind.load")
     dataset = load(data, **options) if isinstance(data, str | Path) else data
     return health(clean(dataset))
+
+
+def inspect_pairs(data: str | Path, options: dict[str, Any]) -> "CorpusHealth":
+    """The health of a table of translations. Raises `UsageError` for options that are about classes."""
+    from .data.bitext import corpus_health
+    from .data.parallel import load as pairs
+
+    allowed = ("text", "target", "split", "max_bad")
+    if lost := next((name for name in options if name not in allowed), ""):
+        text = f"--{lost} is about classes, and --target asks for translation"
+        raise UsageError(text, help=f"leave it out; options beside --target: {', '.join(n for n in allowed if n != 'target')}")
+    if "text" not in options:
+        text = f"--target {options['target']} names the column of translations, and none is named for the texts"
+        raise UsageError(text, help="add --text COLUMN")
+    return corpus_health(pairs(data, **options), options["text"], options["target"])
 
 
 class Finished:

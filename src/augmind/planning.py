@@ -15,6 +15,7 @@ from .core.types import Choice
 from .donor import chosen_on, donors, seen_before
 from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
+from .shards import MOST_DRAWN
 
 
 def ready(config: Config) -> None:
@@ -66,7 +67,8 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     generators = [p for p in made.values() if isinstance(p, Generator)]
     notes = tuple(f"training rows are sent to {place}, for '{name}'" for name, p in made.items() if (place := p.sent_to()))
     rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators)))
-    bills = tuple(bill for p in made.values() if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows)))
+    drawn = [bill for p in made.values() if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows))]
+    bills = tuple(f"{bill}; up to {MOST_DRAWN} times as much where the screens reject most rows" for bill in drawn)
     plan = replace(plan, sources=sources(made, read), notes=(*plan.notes, *notes, *bills))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan

@@ -18,6 +18,7 @@ def inspect(
     data: str,
     *,
     out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
+    target: str | None = None,
     columns: Columns = COLUMNS,
     as_json: AsJson = False,
 ) -> None:
@@ -30,6 +31,7 @@ def inspect(
 
         augmind inspect photos/
         augmind inspect scans.csv --label diagnosis --column file
+        augmind inspect pairs.csv --text en --target de
 
     Parameters
     ----------
@@ -37,13 +39,15 @@ def inspect(
         A folder, table, archive, .npz, or Hugging Face dataset.
     out_folder
         A folder for the picture, or a name that ends in .png (default: NAME-health.png here).
+    target
+        The column that holds the translation of --text: pairs whose lengths, languages or words do not go together are shown.
     as_json
         Print JSON instead of a table.
     """
     from augmind import api
     from augmind.core.store import make_folder
 
-    health = api.inspect(data, **columns.options(), max_bad=1.0)
+    health = api.inspect(data, target=target, **columns.options(), max_bad=1.0)
     name = Path(data.rstrip("/")).name.split(".")[0] or "data"
     picture = (out_folder or Path()) / f"{name}-health.png"
     if out_folder and out_folder.suffix == ".png":

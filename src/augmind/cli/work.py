@@ -201,9 +201,18 @@ def finish(finished: Any, as_json: bool) -> None:
         out.print(f"next      {line}", soft_wrap=True)
     if record["generators"] and not any(g["kept"] for g in record["generators"]):
         text = "no synthetic row that could be handed over passed the screens"
-        raise NothingLeft(
-            text, help="see in the report what rejected them; generators that train by steps may need more: --preset balanced, or --steps"
-        )
+        trained = any(g["steps"] for g in record["generators"])
+        longer = "; generators that train by steps may need more: --preset balanced, or --steps" if trained else ""
+        raise NothingLeft(text, help=f"see in the report what rejected them: {rejecters(record['generators'])}{longer}")
+
+
+def rejecters(generators: list[dict[str, Any]]) -> str:
+    """Which screen rejected most rows of each generator."""
+    told = []
+    for g in generators:
+        by, n = max(g["rejected"].items(), key=lambda item: item[1], default=("", 0))
+        told.append(f"{by} {n:,} of {g['drawn']:,} of '{g['name']}'" if n else f"'{g['name']}' drew none")
+    return ", ".join(told)
 
 
 @app.command

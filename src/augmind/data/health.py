@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ class Health:
         if suspects.row_count:
             parts.append(suspects)
         if self.findings:
-            parts.append(self._findings())
+            parts.append(listed(self.findings))
         return Group(*parts)
 
     def __rich__(self) -> "Group":
@@ -151,18 +152,20 @@ class Health:
             table.add_row("unreadable", Text(f"{row.source}: {row.reason}"), Text(row.label), "")
         return table
 
-    def _findings(self) -> "Table":
-        from rich.table import Table
-        from rich.text import Text
 
-        table = Table(title="Findings", title_justify="left", width=100)
-        table.add_column("code", no_wrap=True)
-        table.add_column("level", no_wrap=True)
-        table.add_column("finding", overflow="fold")
-        colour = {"info": "cyan", "warning": "yellow", "problem": "red"}
-        for f in self.findings:
-            table.add_row(f.code, Text(f.level, style=colour.get(f.level, "white")), Text(f.text))
-        return table
+def listed(findings: Sequence[Finding]) -> "Table":
+    """Findings for a terminal of 100 columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Findings", title_justify="left", width=100)
+    table.add_column("code", no_wrap=True)
+    table.add_column("level", no_wrap=True)
+    table.add_column("finding", overflow="fold")
+    colour = {"info": "cyan", "warning": "yellow", "problem": "red"}
+    for f in findings:
+        table.add_row(f.code, Text(f.level, style=colour.get(f.level, "white")), Text(f.text))
+    return table
 
 
 def health(dataset: Dataset, *, seed: int = 0, features: Float[Tensor, "n d"] | None = None) -> Health:

@@ -1,7 +1,9 @@
 """Which words translate which: IBM model 1 (Brown et al. 1993, Computational Linguistics 19), learnt from pairs by expectation maximisation."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +31,21 @@ class Model1:
     table: dict[tuple[str | None, str], float]
     chance: dict[str, float]
 
+    @cached_property
+    def rare(self) -> float:
+        """How frequent the rarest word is."""
+        return min(self.chance.values(), default=1.0)
+
     def score(self, text: str, other: str) -> float:
         """Mean over the words of `other` of the log of how much likelier each is beside this text than anywhere."""
         given, said = [None, *spoken(text)], spoken(other)
         if not said:
-            return float(np.log(BACKGROUND))
-        rare = min(self.chance.values(), default=1.0)
-        found = []
+            return math.log(BACKGROUND)
+        known, total = self.table.get, 0.0
         for word in said:
-            u = self.chance.get(word, rare)
-            p = sum(self.table.get((g, word), 0.0) for g in given) / len(given)
-            found.append(np.log(BACKGROUND + (1 - BACKGROUND) * p / u))
-        return float(np.mean(found))
+            p = sum([known((g, word), 0.0) for g in given]) / len(given)
+            total += math.log(BACKGROUND + (1 - BACKGROUND) * p / self.chance.get(word, self.rare))
+        return total / len(said)
 
 
 def learnt(texts: Sequence[str], others: Sequence[str]) -> Model1:
