@@ -14,8 +14,9 @@ import pytest
 from augmind.core.store import Store
 from runs import figures, folder
 
-KINDS = ("prepare", "features", "train-vae", "draw-vae", "train-feature", "draw-feature", "views", "choose")
-KINDS += ("sealed", "teach", "wanted", "quality", "calibrate", "report")
+KINDS = ("prepare", "features", "train-vae", "draw-feature", "choose", "teach", "wanted", "quality", "report")
+KINDS += ("draw-vae", "train-feature", "views", "sealed", "calibrate") if "AUGMIND_EVERY" in os.environ else ()
+"""Kinds of stages; the others, which are made as these are, by hand: AUGMIND_EVERY=1 pytest tests/test_interrupt.py"""
 SECONDS = 90
 HOLD = """
 import os, time

@@ -102,6 +102,7 @@ def test_a_run_uses_what_the_classes_are_said_to_mean(tmp_path):
     (tmp_path / "d.csv").write_text("\n".join(kept))
     told = {"0": "river boat water fish swims", "1": "engine wheel road brake drives"}
     options = {"text": "text", "label": "label", "split": "split", "preset": "quick", "seeds": 1, "jobs": 1, "generators": "feature"}
+    options |= {"steps": {"textcnn": 20}}
     run = augmind.expand(tmp_path / "d.csv", tmp_path / "r", **options, describe=told)
     (scores,) = (c["scores"] for c in run.record["choices"] if c["learner"] == "probe")
     assert {"none", "class names", "eda", "class names+eda", "typos", "mixup", "class names alone"} == set(scores)

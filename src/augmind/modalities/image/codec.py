@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 PREVIEW = 64
 """Side, in pixels, up to which a tiny picture is enlarged for people."""
-BLOCK = 32
+BLOCK = 16
 """Pictures that pass through the backbone together."""
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
