@@ -61,7 +61,9 @@ def suited(kind: str, name: str, rows: int = 24) -> Data:
     plugin, grids = find(kind, name), toy_data(rows, (1, 16, 16))
     if getattr(plugin, "space", "rows") == "features":
         grids = grids.features()
-    for data in (grids, toy_data(rows, (3, 32, 32)), sentences(rows)):
+    waves = toy_data(rows, (1, 16, 16))
+    waves = dataclasses.replace(waves, spec=dataclasses.replace(waves.spec, rate=8000))
+    for data in (grids, toy_data(rows, (3, 32, 32)), sentences(rows), waves):
         if not plugin.refuses(data.spec):
             return data
     pytest.skip(f"{name} takes other data than the toys")

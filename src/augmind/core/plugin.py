@@ -39,6 +39,8 @@ class Plugin(ABC):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous"})
     axes: ClassVar[tuple[int, ...]] = (1, 3)
+    waves: ClassVar[bool | None] = None
+    """Whether its rows must show waves (`Spec.rate`), or must not; None: it takes both."""
 
     def __post_init__(self) -> None:
         for name, allowed in ranges(type(self)).items():
@@ -68,6 +70,8 @@ class Plugin(ABC):
         if len(spec.shape) not in cls.axes:
             wants = " or ".join({1: "vectors (d,)", 3: "grids (channels, height, width)"}.get(a, f"{a} axes") for a in cls.axes)
             return f"'{cls.name()}' takes {wants}, not shape {spec.shape}"
+        if cls.waves is not None and cls.waves != bool(spec.rate):
+            return f"'{cls.name()}' takes grids that show {'waves' if cls.waves else 'no waves'}"
         return ""
 
     def ready(self) -> None:

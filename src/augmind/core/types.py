@@ -35,6 +35,7 @@ class Spec:
 
     `bounded` examples are stored as uint8 in 0..255 and modelled as float32 in [-1, 1]; the others are float32 throughout, but
     for tokens, which are whole numbers throughout. `parts` names the parts of a row that is made of several, such as a pair.
+    `rate`, samples a second, says that rows show waves: grids (1, bands, moments of 10 ms); 0 for everything else.
     """
 
     kind: Literal["continuous", "tokens"]
@@ -42,6 +43,7 @@ class Spec:
     classes: tuple[str, ...]
     bounded: bool = True
     parts: tuple[str, ...] = ()
+    rate: int = 0
 
     def to_model(self, x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n ..."]:
         """Stored rows to what networks see: uint8 0..255 becomes float32 in [-1, 1]. Rows of tokens stay as they are."""

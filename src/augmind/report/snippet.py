@@ -12,6 +12,7 @@ TAGS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("span", "code", "p", "b", "em", "i", "small", "mark", "q"), COMMON),
     "br": frozenset(),
     "img": COMMON | {"src", "alt", "width", "height"},
+    "audio": COMMON | {"src", "controls"},
     "svg": frozenset({"viewbox", "width", "height", "role", "aria-label", "preserveaspectratio"}),
     **dict.fromkeys(("g", "path", "rect", "line", "circle", "polyline"), SHAPE),
 }
@@ -63,11 +64,11 @@ class Rebuilder(HTMLParser):
 
 
 def allowed(tag: str, name: str, value: str) -> bool:
-    """Whether an attribute may stay: known for its tag, and never an address other than an embedded picture."""
+    """Whether an attribute may stay: known for its tag, and never an address other than an embedded picture or sound."""
     if name not in TAGS[tag]:
         return False
     if name == "src":
-        return value.startswith("data:image/")
+        return value.startswith("data:audio/" if tag == "audio" else "data:image/")
     return "url(" not in value.lower() and "javascript:" not in value.lower()
 
 

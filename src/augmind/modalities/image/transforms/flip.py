@@ -17,6 +17,7 @@ class Flip(Transform):
     """Mirrors a picture with probability `probability`. Wrong for digits and letters; the comparison finds that out."""
 
     axes: ClassVar[tuple[int, ...]] = (3,)
+    waves: ClassVar[bool | None] = False
 
     probability: float = tune(0.5, 0.1, 1.0)
 

@@ -18,6 +18,7 @@ class FlipCrop(Transform):
     """A crop out of the picture padded by `pad` of its side, by reflection; mirrored half of the time where `mirror`."""
 
     axes: ClassVar[tuple[int, ...]] = (3,)
+    waves: ClassVar[bool | None] = False
 
     pad: float = tune(1 / 9, 0.03, 0.25)
     mirror: bool = tune(True, options=(True, False))

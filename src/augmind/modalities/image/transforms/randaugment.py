@@ -20,6 +20,7 @@ class RandAugment(Transform):
     """`operations` in a row, each at `magnitude` of 30."""
 
     axes: ClassVar[tuple[int, ...]] = (3,)
+    waves: ClassVar[bool | None] = False
 
     operations: int = tune(2, options=(1, 2, 3))
     magnitude: float = tune(9.0, 1.0, 30.0)

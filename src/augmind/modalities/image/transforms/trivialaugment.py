@@ -20,6 +20,7 @@ class TrivialAugment(Transform):
     """Nothing to tune but the crop and whether mirror images keep their label."""
 
     axes: ClassVar[tuple[int, ...]] = (3,)
+    waves: ClassVar[bool | None] = False
 
     pad: float = tune(1 / 9, 0.0, 0.25)
     mirror: bool = tune(True, options=(True, False))

@@ -1,0 +1,170 @@
+"""Sounds: waves to stored spectrograms and back, their features, their previews, their classical augmentation."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
+
+from augmind.core.errors import WrongSpec
+from augmind.core.types import Backbone, Choice, Classical, Spec
+
+from .mel import Mel
+from .read import fitted, levelled
+
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+MARK = f"synthetic, made by augmind; IPTC digital source type {SOURCE_TYPE}"
+"""The machine-readable mark of a synthetic sound, in the comment of the file."""
+CEPSTRA = 20
+"""Coefficients of a cosine transform over the bands that features are made of."""
+SHIFTS = (-4, -2, 2, 4)
+"""Columns by which rows are moved to find copies of them."""
+TALL = 96
+"""Height, in pixels, of the picture of a sound that people are shown, at least."""
+
+
+def arm(transform: str, mixing: str = "none", **settings: Any) -> Classical:
+    name = "+".join(n for n in (transform, "specaugment" if settings else "none", mixing) if n != "none") or "none"
+    return Classical(name=name, transform=Choice(name=transform, settings=settings), mixing=Choice(name=mixing))
+
+
+@dataclass(frozen=True)
+class AudioCodec:
+    """Sounds of `spec.rate` samples a second as log-mel spectrograms of `spec.shape` = (1, bands, columns of 10 ms); stored as uint8 (`mel`).
+
+    `backbone_name` is "cepstra": counted features, which know nothing from elsewhere. Raises `WrongSpec` for other shapes.
+    """
+
+    spec: Spec
+    backbone_name: str = "cepstra"
+
+    name: ClassVar[str] = "audio"
+    suffix: ClassVar[str] = ".wav"
+    classical: ClassVar[tuple[Classical, ...]] = (
+        arm("none"),
+        arm("wave"),
+        arm("specaugment"),
+        arm("wave", masks=2),
+        arm("wave", "mixup", masks=2),
+        arm("none", "mixup"),
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.spec.shape) != 3 or self.spec.shape[0] != 1 or not self.spec.bounded or not self.spec.rate:
+            text = f"sounds cannot have shape {self.spec.shape} at {self.spec.rate} samples a second"
+            raise WrongSpec(text, help="sounds are stored as (1, bands, columns) bytes, with the rate of their waves")
+        if self.backbone_name != "cepstra":
+            raise WrongSpec(f"there are no features '{self.backbone_name}' of sounds", help="leave --backbone out, or name cepstra")
+        _ = self.mel
+
+    @cached_property
+    def mel(self) -> Mel:
+        return Mel(rate=self.spec.rate, bands=self.spec.shape[1], frames=self.spec.shape[2])
+
+    @property
+    def pretrained(self) -> bool:
+        return False
+
+    @property
+    def trainable(self) -> bool:
+        return False
+
+    def encode(self, natives: Sequence[Any]) -> UInt8[Tensor, "n c h w"]:
+        """Waves at the rate of the spec, any length, brought to one loudness and length."""
+        if not len(natives):
+            return torch.empty((0, *self.spec.shape), dtype=torch.uint8)
+        waves = [fitted(levelled(np.asarray(w, dtype=np.float32)), self.mel.samples).astype(np.float32) for w in natives]
+        return self.mel.encode(torch.from_numpy(np.stack(waves)))
+
+    def decode(self, x: UInt8[Tensor, "n c h w"]) -> list[np.ndarray]:
+        """Waves at the rate of the spec, -1..1, as near to the spectrograms as `Mel.decode` comes."""
+        return [wave.clamp(-1, 1).numpy() for wave in self.mel.decode(x)] if len(x) else []
+
+    def files(self, x: UInt8[Tensor, "n c h w"], synthetic: Sequence[bool]) -> list[bytes]:
+        """WAV files of 16 bits; synthetic ones say so in their comment."""
+        return [wav(wave, self.spec.rate, MARK if mark else "") for wave, mark in zip(self.decode(x), synthetic, strict=True)]
+
+    def reads(self) -> str:
+        return ""
+
+    def embed(self, x: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Mean and deviation over time of the cepstra and of their changes, and the cepstra of three parts of the clip."""
+        found = cepstra(self.spec.to_model(x)[:, 0])
+        change = found[..., 1:] - found[..., :-1]
+        thirds = [part.mean(-1) for part in found.tensor_split(3, -1)]
+        return torch.cat([found.mean(-1), found.std(-1), change.std(-1), *thirds], 1)
+
+    def backbone(self, name: str | None = None) -> Backbone:
+        raise WrongSpec("counted features of sounds have nothing to train", help="choose another learner, such as probe or cnn")
+
+    def preview(self, x: UInt8[Tensor, "n c h w"], beside: UInt8[Tensor, "n c h w"] | None = None) -> list[str]:
+        """A picture of each spectrogram, low bands at the bottom, and a player."""
+        return [self._shown(row, wave) for row, wave in zip(x, self.decode(x), strict=True)]
+
+    def _shown(self, row: UInt8[Tensor, "c h w"], wave: np.ndarray) -> str:
+        seconds = self.spec.shape[2] / 100
+        picture = base64.b64encode(drawn(row[0].flip(0))).decode("ascii")
+        sound = base64.b64encode(wav(wave, self.spec.rate)).decode("ascii")
+        times = max(1, -(-TALL // self.spec.shape[1]))
+        alt = f"spectrogram of a sound of {seconds:.1f} seconds"
+        size = f'width="{times * self.spec.shape[2]}" height="{times * self.spec.shape[1]}"'
+        return f'<img src="data:image/png;base64,{picture}" {size} alt="{alt}"><br><audio controls="" src="data:audio/wav;base64,{sound}"></audio>'
+
+    def figures(self, x: UInt8[Tensor, "n c h w"], real: UInt8[Tensor, "m c h w"]) -> Mapping[str, float]:
+        return {}
+
+    def named(self, meanings: Sequence[str]) -> list[tuple[Any, int]]:
+        """None: a word has to be said first."""
+        return []
+
+    def variants(self, x: Shaped[Tensor, "n c h w"]) -> list[Tensor]:
+        """The sounds and themselves a little earlier and later."""
+        return [x, *(moved(x, by) for by in SHIFTS)]
+
+
+def moved(x: Shaped[Tensor, "n c h w"], by: int) -> Tensor:
+    """Spectrograms so many columns later; silence comes in."""
+    out = torch.zeros_like(x)
+    if by > 0:
+        out[..., by:] = x[..., :-by]
+    else:
+        out[..., :by] = x[..., -by:]
+    return out
+
+
+def cepstra(x: Float[Tensor, "n bands frames"]) -> Float[Tensor, "n k frames"]:
+    """The first cosines over the bands (Davis and Mermelstein 1980), orthonormal."""
+    bands = x.shape[1]
+    k, at = torch.arange(min(CEPSTRA, bands)), torch.arange(bands) + 0.5
+    basis = torch.cos(torch.pi / bands * k[:, None] * at) * (2 / bands) ** 0.5
+    basis[0] /= 2**0.5
+    return basis @ x
+
+
+def wav(wave: Float[np.ndarray, " t"], rate: int, comment: str = "") -> bytes:
+    """A WAV file of 16 bits, with a comment if given."""
+    import soundfile
+
+    sink = io.BytesIO()
+    with soundfile.SoundFile(sink, "w", samplerate=rate, channels=1, format="WAV", subtype="PCM_16") as file:
+        if comment:
+            file.comment = comment
+        file.write(wave)
+    return sink.getvalue()
+
+
+def drawn(x: UInt8[Tensor, "h w"]) -> bytes:
+    """A grid of bytes as a picture in dark blue to yellow."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    colours = (colormaps["magma"](x.numpy())[..., :3] * 255).round().astype(np.uint8)
+    sink = io.BytesIO()
+    Image.fromarray(colours).save(sink, format="PNG")
+    return sink.getvalue()
