@@ -1,7 +1,7 @@
 """Texts with few rows: what rows written by a language model add, beside an oracle with five times more real rows.
 
     python -m benchmarks.sentences --data FOLDER [--sets sst2 subj emotion waimai] [--per 10 20] [--seeds 5]
-                                   [--ratio 2] [--share 0.25] [--trainings 3]
+                                   [--ratio 2] [--share 0.25] [--trainings 3] [--learners probe tfidf]
 
 FOLDER holds `text/sst2`, `text/subj`, `text/tweeteval_emotion`, `text/zh_waimai` (train.csv and test.csv with text and label). Each
 cell is `augmind expand --preset quick --generators lm` with the learners `probe` (all-MiniLM-L6-v2; hashed features for Chinese) and
@@ -46,10 +46,12 @@ def cell_data(folder: Path, per: int, seed: int, out: Path) -> Path:
     return out
 
 
-def run_cell(folder: Path, name: str, per: int, seed: int, out: Path, given: dict) -> dict[str, dict[str, float]]:
+def run_cell(
+    folder: Path, name: str, per: int, seed: int, out: Path, given: dict, learners: tuple[str, ...] = LEARNERS
+) -> dict[str, dict[str, float]]:
     """Balanced accuracy in points by learner and arm, the oracle among them."""
     _, backbone, describe = SETS[name]
-    found: dict[str, dict[str, float]] = {learner: {} for learner in LEARNERS}
+    found: dict[str, dict[str, float]] = {learner: {} for learner in learners}
     for more in (1, MORE):
         data = cell_data(folder, per * more, seed, out / f"{name}-{per * more}-{seed}.csv")
         options = {
@@ -59,7 +61,7 @@ def run_cell(folder: Path, name: str, per: int, seed: int, out: Path, given: dic
             "backbone": backbone,
             "describe": describe,
             "preset": "quick",
-            "learner": LEARNERS,
+            "learner": learners,
         }
         options |= {"generators": ()} if more > 1 else {"generators": ("lm",), **given}
         run = augmind.expand(data, out / f"run-{name}-{per}x{more}-{seed}", **options)
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=2.0, help="synthetic rows per real row")
     parser.add_argument("--share", type=float, default=0.25, help="part of every batch that is synthetic")
     parser.add_argument("--trainings", type=int, default=3, help="trainings a cell, each with rows of its own")
+    parser.add_argument("--learners", nargs="+", default=list(LEARNERS), help="downstream models, such as textcnn")
     parser.add_argument("--out", type=Path, default=Path(".bench/sentences"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -90,10 +93,10 @@ def main() -> None:
         for per in args.per:
             folder = args.data / "text" / SETS[name][0]
             cells = [
-                run_cell(folder, name, per, seed, args.out, {"ratio": args.ratio, "share": args.share, "seeds": args.trainings})
+                run_cell(folder, name, per, seed, args.out, {"ratio": args.ratio, "share": args.share, "seeds": args.trainings}, tuple(args.learners))
                 for seed in range(args.seeds)
             ]
-            for learner in LEARNERS:
+            for learner in args.learners:
                 new = rows_of(name, per, learner, cells)
                 lines += new
                 for line in new:
