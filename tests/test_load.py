@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 
 import augmind
+from augmind.core.decoding import CannotRead
 from augmind.core.errors import AugmindError, DataError, MachineError, UsageError
 from augmind.core.seeds import stable_seed
 from augmind.data.arrays import array_entries
@@ -30,7 +31,7 @@ from augmind.data.listing import table_entries
 from augmind.data.load import load, sort_labels
 from augmind.data.sources import Columns
 from augmind.data.stamp import stamp
-from augmind.modalities.image.decode import CannotRead, Picture, choose_grid, from_array, read
+from augmind.modalities.image.decode import Picture, choose_grid, from_array, read
 from augmind.modalities.image.workers import Pool
 
 
@@ -622,7 +623,7 @@ workers.serve()
 
 
 def test_a_file_that_crashes_or_hangs_its_decoder_is_a_bad_file_and_its_neighbours_are_read(monkeypatch):
-    monkeypatch.setattr("augmind.modalities.image.workers.SECONDS", 2.0)
+    monkeypatch.setattr("augmind.core.decoding.SECONDS", 2.0)
     good = png(noise("neighbour"))
     files = [good, b"crash", good, b"vanish", b"print", b"hang", good, b"garbage"] + [good] * 70 + [b"crash"]
     answers = list(Pool(workers=2, program=MISBEHAVING).read(files))

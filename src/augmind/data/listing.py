@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from augmind.core.decoding import CannotRead, File
 from augmind.core.errors import DataError, UsageError, unknown
-from augmind.modalities.image.decode import CannotRead
-from augmind.modalities.image.workers import File
 
 from .sources import SPLITS, Columns, Entry, Found, Text, printable, tidy
 from .table import Table

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augmind.core.decoding import CannotRead
 from augmind.core.errors import DataError, MachineError, UsageError
 from augmind.core.store import digest
 from augmind.core.types import SIDES, Codec, Samples, Spec
-from augmind.modalities.image.decode import CannotRead, Grid, Picture, choose_grid, from_array
+from augmind.modalities.image.decode import Grid, Picture, choose_grid, from_array
 from augmind.modalities.image.workers import Pool
 from augmind.modalities.text.read import NoText, Text, length_for, read, read_pair
 from augmind.modalities.text.sides import sides_of

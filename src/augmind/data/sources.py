@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from augmind.core.decoding import File
 from augmind.core.errors import UsageError
-from augmind.modalities.image.workers import File
 
 SPLITS = {
     "train": "train", "training": "train",

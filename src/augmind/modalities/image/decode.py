@@ -1,4 +1,4 @@
-"""One picture file to 8-bit pixels on a grid. Runs in worker processes: imports nothing but Pillow (and NumPy for deep pictures).
+"""One picture file to 8-bit pixels on a grid. Runs in worker processes: imports little but Pillow (and NumPy for deep pictures).
 
 The whole picture is resized to the grid, without cropping and without bars: cropping would cut off content, and bars would
 be a feature by which classes of differently shaped pictures can be told apart. Shrinking is antialiased (Lanczos).
@@ -14,6 +14,8 @@ from typing import Any
 from PIL import Image, ImageChops, UnidentifiedImageError
 from PIL import TiffImagePlugin as TiffImagePlugin
 from PIL import WebPImagePlugin as WebPImagePlugin
+
+from augmind.core.decoding import CannotRead
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -38,10 +40,6 @@ MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"G
 
 Grid = tuple[int, int]
 """Height and width."""
-
-
-class CannotRead(Exception):
-    """This file is no picture that can be used; the message says why in words a person reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
