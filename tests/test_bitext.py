@@ -61,3 +61,5 @@ def test_options_about_classes_are_refused(table):
         augmind.inspect(table, text="en", target="de", label="split")
     with pytest.raises(UsageError, match="none is named for the texts"):
         augmind.inspect(table, target="de")
+    with pytest.raises(UsageError, match="--text names one column beside --target"):
+        augmind.inspect(table, text="en,de", target="de")

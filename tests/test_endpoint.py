@@ -9,7 +9,7 @@ import augmind
 from augmind.core.errors import MachineError, UsageError
 from augmind.core.run import Run
 from augmind.core.types import Samples
-from augmind.modalities.text.endpoint import Endpoint, content, tokens
+from augmind.modalities.text.endpoint import Endpoint, content, tokens, whole
 from augmind.modalities.text.generators.llm import Llm, asked, reworded
 from augmind.modalities.text.screens.ngrams import Ngrams
 from language import said, server
@@ -55,6 +55,7 @@ def test_what_may_pass_is_asked_again_and_what_may_not_is_not():
     [
         (said('"a \\u00e9 b"'), "a é b"), (said("plain words\nand more"), "plain words"), (said('```json\n"x"\n```'), "x"),
         (said("[1, 2]"), ""), (said(None), ""), ({}, ""), ([], ""), (None, ""), (said('"two\\nlines"'), "two lines"),
+        (said('{"text": "wrapped up"}'), "wrapped up"), (said('{"a": "x", "b": "y"}'), ""), (said('"half \\ud83d of a pair"'), "half ? of a pair"),
         (said('"cut off in the mid'), ""), (said("<think>"), ""), ({"choices": [{"message": {"content": "cut"}, "finish_reason": "length"}]}, ""),
     ],
 )  # fmt: skip
@@ -152,3 +153,23 @@ def test_copies_that_are_sold_as_paraphrases_are_rejected(tmp_path):
     screen = Ngrams().fit(data, Run(folder=tmp_path))
     score = screen.score(Samples.synthetic("llm", made.sample(y, seeds), y, seeds))
     assert score[0] == 0 < screen.cut <= score[1]
+
+
+def test_replies_without_a_text_are_not_kept_and_soon_end_the_asking(tmp_path):
+    data, at = sentences(30), server(*[(200, said("")) for _ in range(40)])
+    made = Llm(url=at.url, model="m", prompts=1).fit(data, Run(folder=tmp_path))
+    with pytest.raises(MachineError, match="none of the first 30 replies of 'm' holds a text") as caught:
+        made.sample(torch.zeros(30, dtype=torch.long), torch.arange(30))
+    assert "goes on from here" in caught.value.help and len(at.asked) == 30
+    at.script.clear()
+    again = Llm(url=at.url, model="m", prompts=1).restore(data.spec, made.state())
+    assert all(data.codec.decode(again.sample(torch.zeros(30, dtype=torch.long), torch.arange(30)))) and len(at.asked) == 60
+
+
+def test_an_answer_that_comes_in_drops_has_an_end():
+    class Drops:
+        def read1(self, size):
+            return b" "
+
+    with pytest.raises(TimeoutError, match="does not end"):
+        whole(Drops(), 0.0)

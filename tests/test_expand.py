@@ -65,6 +65,9 @@ def test_every_drawn_row_has_its_origin_scores_and_reason(run):
     assert all(table["rejected_by"][i] for i in range(len(table["kept"])) if not table["kept"][i])
     told = run.why(f"{table['generator'][0]}:{table['seed'][0]}")
     assert told["kept"] == table["kept"][0] and set(told["screens"]) == {"agreement", "fidelity", "novelty", "duplicates", "diversity"}
+    influence = run.record["explanation"]["influence"]
+    for row in (*influence["helpful"], *influence["harmful"]):  # some were drawn for other folds than the one that is handed over
+        assert run.why(f"{row['generator']}:{row['seed']}")["seed"] == row["seed"]
     with pytest.raises(UsageError, match="no synthetic row 'vae:1'"):
         run.why("vae:1")
 

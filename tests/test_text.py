@@ -84,7 +84,18 @@ def test_previews_are_escaped_and_follow_the_direction_of_the_script():
 # What is read
 
 
-@pytest.mark.parametrize(("cell", "why"), [("", "empty"), ("  \t\n", "empty"), (None, "empty"), (3.5, "holds float"), ("a" * (MOST + 1), "bytes")])
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("", "empty"),
+        ("  \t\n", "empty"),
+        (None, "empty"),
+        (True, "holds bool"),
+        ({"a": 1}, "holds dict"),
+        (float("nan"), "empty"),
+        ("a" * (MOST + 1), "bytes"),
+    ],
+)
 def test_a_cell_without_usable_text_says_why(cell, why):
     with pytest.raises(NoText, match=why):
         read(cell)
@@ -123,11 +134,36 @@ def test_a_table_of_texts_is_a_dataset(tmp_path):
 
 def test_bad_rows_of_a_table_are_set_aside_with_their_reasons(tmp_path):
     lines = [{"text": f"sentence {i} of a class", "label": "ab"[i % 2]} for i in range(40)]
-    lines += [{"text": "", "label": "a"}, {"text": "x" * 10_000_000, "label": "b"}, {"text": "fine", "label": ""}, {"text": 7, "label": "a"}]
+    lines += [{"text": "", "label": "a"}, {"text": "x" * 10_000_000, "label": "b"}, {"text": "fine", "label": ""}, {"text": [7], "label": "a"}]
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, lines)))
     data = augmind.load(tmp_path / "t.jsonl")
     assert len(data.samples) == 40 and data.spec.shape[0] < 64
-    assert [r.reason for r in data.bad()] == ["it is empty", "it has 10,000,000 bytes; at most 8,192 are read", "no label", "it holds int, not text"]
+    reason = "it holds list, not text; another column is named with --text"
+    assert [r.reason for r in data.bad()] == ["it is empty", "it has 10,000,000 bytes; at most 8,192 are read", "no label", reason]
+
+
+def test_numbers_are_read_as_they_are_written_whatever_the_table(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    assert [read(v).text for v in (12, 1.5, -3, "007")] == ["12", "1.5", "-3", "007"]
+    values = list(range(100, 140))
+    pq.write_table(pa.table({"text": values, "label": ["a", "b"] * 20}), tmp_path / "d.parquet")
+    data = augmind.load(tmp_path / "d.parquet", text="text", label="label")
+    assert data.codec.decode(data.samples.x) == [str(v) for v in values]
+
+
+def test_a_tsv_with_commas_is_read_by_commas(tmp_path):
+    (tmp_path / "d.tsv").write_text("text,label\n" + "".join(f"some words {i},{'ab'[i % 2]}\n" for i in range(20)))
+    assert len(augmind.load(tmp_path / "d.tsv").samples) == 20
+
+
+def test_learners_of_rows_are_told_that_no_generator_serves_them(tmp_path):
+    lines = [f"some words {i},{'ab'[i % 2]}" for i in range(40)]
+    (tmp_path / "d.csv").write_text("\n".join(["text,label", *lines]))
+    options = {"text": "text", "label": "label", "preset": "quick", "generators": "feature", "dry_run": True}
+    notes = [augmind.expand(tmp_path / "d.csv", tmp_path / n, learner=n, **options).intact().plan.notes for n in ("tfidf", "probe")]
+    assert [any("cannot learn from what 'feature' draws" in note for note in own) for own in notes] == [True, False]
 
 
 def test_labels_may_have_spaces_and_numbers_and_text_stays_what_it_is(tmp_path):

@@ -8,7 +8,7 @@ run.export("bigger/", to="imagefolder")
 
 import re
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,8 @@ def inspect_pairs(data: str | Path, options: dict[str, Any]) -> "CorpusHealth":
     if "text" not in options:
         text = f"--target {options['target']} names the column of translations, and none is named for the texts"
         raise UsageError(text, help="add --text COLUMN")
+    if isinstance(options["text"], tuple | list) or "," in options["text"]:
+        raise UsageError(f"--text names one column beside --target, not {options['text']}", help=f"the translations are in '{options['target']}'")
     return corpus_health(pairs(data, **options), options["text"], options["target"])
 
 
@@ -149,13 +151,20 @@ class Finished:
                 out.setdefault(k, []).extend(v)
         return out
 
+    def _drawn(self, generator: str) -> Iterator[dict[str, list[Any]]]:
+        """Tables of drawn rows: those to be handed over, then those of other folds, of which reports show some too."""
+        if handed := self.table():
+            yield handed
+        for path in sorted((self.folder / "stages").glob(f"draw-{generator}-*/table.parquet")):
+            yield read_table(path)
+
     def why(self, row: str) -> dict[str, Any]:
         """Where a synthetic row came from and what each screen said; `row` is "generator:seed" or an exported file's name."""
         found = re.search(r"([a-z_]+)[:-](\d+)(?:\.\w+)?$", row)
-        table = self.table()
-        if found and table:
-            for i, (generator, seed) in enumerate(zip(table["generator"], table["seed"], strict=True)):
-                if generator == found[1] and seed == int(found[2]):
+        name, number = (found[1], int(found[2])) if found else ("", -1)
+        for table in self._drawn(name) if found else ():
+            for i, drawn in enumerate(zip(table["generator"], table["seed"], strict=True)):
+                if drawn == (name, number):
                     return explain(self.folder, {k: v[i] for k, v in table.items()})
         raise UsageError(
             f"no synthetic row '{row}' in '{self.folder}'", help="rows are named generator:seed, as in the report and in exported tables"

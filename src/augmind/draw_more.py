@@ -26,7 +26,8 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
     """
     usable = {g: p for g in by_yield(job) if generator in (None, g) and (p := trained(job, job.final, g)[0]) is not None}
     if not usable:
-        raise UsageError(f"'{job.folder}' has no usable generator", help="see the findings in its report")
+        text = f"'{job.folder}' has no generator that draws rows"
+        raise UsageError(text, help="see its findings in the report, or begin a run with another generator")
     tables: list[Table] = []
     for turn in range(PASSES):
         for i, (name, plugin) in enumerate(usable.items()):

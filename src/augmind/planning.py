@@ -69,9 +69,19 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators)))
     drawn = [bill for p in made.values() if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows))]
     bills = tuple(f"{bill}; up to {MOST_DRAWN} times as much where the screens reject most rows" for bill in drawn)
-    plan = replace(plan, sources=sources(made, read), notes=(*plan.notes, *notes, *bills))
+    plan = replace(plan, sources=sources(made, read), notes=(*plan.notes, *notes, *bills, *unserved(plan)))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
+
+
+def unserved(plan: Plan) -> list[str]:
+    """A note for learners of rows where every generator draws features."""
+    left = [name for name in plan.learners if find("learners", name).space == "rows"]
+    if not left or not plan.generators or any(find("generators", name).space == "rows" for name in plan.generators):
+        return []
+    named = ", ".join(f"'{name}'" for name in left)
+    what = ", ".join(f"'{name}'" for name in plan.generators)
+    return [f"{named} cannot learn from what {what} draws, which is features and no rows: add a generator of rows, or the learner probe"]
 
 
 def reading(job: Job, config: Config, plan: Plan) -> dict[str, Plugin]:

@@ -46,7 +46,8 @@ class CsvTable(Table):
     def __init__(self, path: Path) -> None:
         text = utf8(path)
         head = re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
-        mark = "\t" if path.suffix.lower() == ".tsv" else next((m for m in ",;\t|" if m in head), ",")
+        first = "\t,;|" if path.suffix.lower() == ".tsv" else ",;\t|"
+        mark = next((m for m in first if m in head), first[0])
         try:
             header = next(csv.reader([head], delimiter=mark))
         except csv.Error as error:

@@ -25,6 +25,8 @@ AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 """Answers after which a request is made again."""
 MOST_WAIT = 20.0
 """Seconds between two tries, at most."""
+READY = 10.0
+"""Seconds in which an endpoint has to say that it is there."""
 LARGEST = 2**20
 """Bytes of a reply that are read."""
 
@@ -62,7 +64,7 @@ class Endpoint:
         if not self.model:
             raise UsageError("no model is named for the endpoint", help=f"add --set {self.owner}.model=NAME, as the endpoint calls it")
         try:
-            self._call("models", None, 2.0)
+            self._call("models", None, READY)
         except HTTPError as error:
             if error.code in (401, 403):
                 text = f"the endpoint {self.url} refuses the key in {self.key} ({error.code})"
@@ -98,6 +100,8 @@ class Endpoint:
         answer = self._patiently(text)
         said = message(answer) if self.whole else content(answer, self.sides)
         read, written = used(answer, prompt, said)
+        if not said:  # such replies are often the fault of a setting that is mended before the next try
+            return Reply("", read, written)
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(file, json.dumps({"asked": body, "said": said, "read": read, "written": written}, ensure_ascii=False).encode())
         return Reply(said, read, written)
@@ -130,7 +134,18 @@ class Endpoint:
         if secret := os.environ.get(self.key):
             headers["Authorization"] = f"Bearer {secret}"
         with urlopen(Request(f"{self.url.rstrip('/')}/{path}", data=body, headers=headers), timeout=seconds) as answer:
-            return json.loads(answer.read(LARGEST))
+            return json.loads(whole(answer, time.monotonic() + seconds))
+
+
+def whole(answer: Any, until: float) -> bytes:
+    """Up to `LARGEST` bytes of an answer. Raises `TimeoutError` for one that comes in drops and has not ended by then."""
+    parts, size = list[bytes](), 0
+    while size < LARGEST and (part := answer.read1(LARGEST - size)):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > until:
+            raise TimeoutError("its answer does not end")
+    return b"".join(parts)
 
 
 def reason(error: Exception) -> str:
@@ -164,7 +179,12 @@ def used(answer: Any, prompt: str, said: str) -> tuple[int, int]:
 def message(answer: Any) -> str:
     """What the model says, "" for nothing. Raises `KeyError`, `IndexError` or `TypeError` for an answer of another form."""
     said = answer["choices"][0]["message"]["content"]
-    return said if isinstance(said, str) else ""
+    return whole_signs(said) if isinstance(said, str) else ""
+
+
+def whole_signs(text: str) -> str:
+    """Halves of surrogate pairs, which models that cut an emoji in two send, as question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def content(answer: Any, sides: Sequence[str] = ()) -> str:
@@ -181,10 +201,12 @@ def content(answer: Any, sides: Sequence[str] = ()) -> str:
     except ValueError:
         return "" if lines[0].strip().startswith(('"', "{", "<think>")) else lines[0].strip()
     if sides and isinstance(found, dict) and all(isinstance(found.get(name), str) for name in sides):
-        return as_row([" ".join(found[name].split()) for name in sides])
+        return as_row([whole_signs(" ".join(found[name].split())) for name in sides])
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
-    return " ".join(found.split()) if isinstance(found, str) else ""
+    if isinstance(found, dict) and len(found) == 1 and not sides:  # {"text": "..."}
+        found = next(iter(found.values()))
+    return whole_signs(" ".join(found.split())) if isinstance(found, str) else ""
 
 
 def taken(name: str, spent: list[tuple[int, int]], price: Callable[[int, int], str] = lambda read, written: "") -> list[Finding]:

@@ -34,10 +34,14 @@ class Text:
 def read(value: Any) -> Text:
     """A cell as a row of text. Raises `NoText` for an empty one, one that is too long, and one that holds no text at all.
 
-    Control characters become spaces (line ends stay), outer spaces go; everything else stays as it was written.
+    Numbers are read as they are written. Control characters become spaces (line ends stay), outer spaces go; everything else stays as it was written.
     """
+    if value is None or value != value:  # NaN
+        raise NoText("it is empty")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str):
-        raise NoText(f"it holds {type(value).__name__}, not text" if value is not None else "it is empty")
+        raise NoText(f"it holds {type(value).__name__}, not text; another column is named with --text")
     text, removed = clean(value)
     if not text:
         raise NoText("it is empty")

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from augmind.core.errors import UsageError
+from augmind.core.errors import MachineError, UsageError
 from augmind.core.loop import Curves
 from augmind.core.plugin import Generator
 from augmind.core.run import Finding, Run
@@ -22,6 +22,8 @@ from augmind.modalities.text.fewshot import LONGEST, Shown, as_json, checked, dr
 from augmind.modalities.text.sides import sides_of
 from augmind.modalities.text.words import spoken
 
+ENOUGH = 20
+"""Replies of which none holds a text, after which no more are asked for."""
 LIKE_THEM = "in the same language, style and length, but about something else"
 
 
@@ -75,7 +77,7 @@ class Llm(Generator):
 
     def fit(self, data: Data, run: Run) -> "Llm":
         self.require(data.spec)
-        self.spec_, self.curves_, self.spent_ = data.spec, Curves(), list[tuple[int, int]]()
+        self.spec_, self.curves_, self.spent_, self.useful_ = data.spec, Curves(), list[tuple[int, int]](), 0
         texts, y = data.codec.decode(data.train.x), data.train.y.tolist()
         self.lists_ = []
         for c, name in enumerate(data.spec.classes):
@@ -92,6 +94,11 @@ class Llm(Generator):
         wanted = [(self.lists_[k][shown(s, len(self.lists_[k]))], s) for k, s in zip(y.tolist(), seeds.tolist(), strict=True)]
         replies = replace(self.endpoint, sides=self.spec_.parts).replies(wanted, self.temperature, self.longest)
         self.spent_ += [(r.read, r.written) for r in replies]
+        self.useful_ += sum(bool(r.text) for r in replies)
+        if not self.useful_ and len(self.spent_) >= ENOUGH:
+            what = f"all are empty, cut off, or not {form_of(self.spec_.parts)}"
+            text = f"none of the first {len(self.spent_)} replies of '{self.model}' holds a text: {what}"
+            raise MachineError(text, help="name another model, or --set llm.longest=N for longer replies; the same command goes on from here")
         return TextCodec(self.spec_).encode([r.text for r in replies])
 
     def bill(self, data: Data, rows: int) -> str:
@@ -113,7 +120,7 @@ class Llm(Generator):
 
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Llm":
         self.require(spec)
-        self.spent_ = list[tuple[int, int]]()
+        self.spent_, self.useful_ = list[tuple[int, int]](), 0
         self.spec_, self.lists_ = spec, json.loads(state["lists"].numpy().tobytes())
         if len(self.lists_) != len(spec.classes):
             raise UsageError(f"'llm' was fitted to {len(self.lists_)} classes, not {len(spec.classes)}", help="fit it again")
