@@ -108,10 +108,14 @@ def test_two_columns_make_pairs_and_no_cell_can_forge_one(tmp_path):
 
 def test_a_row_with_an_empty_side_is_set_aside_with_the_name_of_that_side(tmp_path):
     good = [{"premise": f"one {i}", "hypothesis": f"two {i}", "label": "ab"[i % 2]} for i in range(20)]
-    bad = [{"premise": "", "hypothesis": "x"}, {"premise": "x", "hypothesis": " \x1e "}, {"premise": "x", "hypothesis": 3}]
+    bad = [{"premise": "", "hypothesis": "x"}, {"premise": "x", "hypothesis": " \x1e "}, {"premise": "x", "hypothesis": True}]
     (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({"label": "a"} | line) for line in [*good, *bad]))
     data = augmind.load(tmp_path / "t.jsonl", text=NAMES)
-    assert [r.reason for r in data.bad()] == ["premise: it is empty", "hypothesis: it is empty", "hypothesis: it holds int, not text"]
+    assert [r.reason for r in data.bad()] == [
+        "premise: it is empty",
+        "hypothesis: it is empty",
+        "hypothesis: it holds bool, not text; another column is named with --text",
+    ]
 
 
 def test_scripts_and_addresses_are_looked_for_on_both_sides(tmp_path):
