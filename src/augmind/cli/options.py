@@ -80,7 +80,7 @@ class Columns:
     label: str | None = None
     """The column that holds the class."""
     column: str | None = None
-    """The column that holds the path or bytes of a picture."""
+    """The column that holds the path or bytes of a picture or sound."""
     text: str | None = None
     """The column that holds the text of a row; two by comma, premise,hypothesis, where a row is a pair (--group premise keeps a premise together)."""
     group: str | None = None

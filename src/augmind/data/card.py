@@ -54,6 +54,10 @@ def shaped(spec: Spec) -> str:
     """What one row is, in words."""
     if spec.parts:
         return f"is a pair of texts ({' and '.join(map(code, spec.parts))}) of up to {spec.shape[0]} bytes together"
+    if spec.rate:
+        return (
+            f"is a log-mel spectrogram of {spec.shape[1]} bands and {spec.shape[2] / 100:.2f} seconds, of a sound of {spec.rate:,} samples a second"
+        )
     return f"is a text of up to {spec.shape[0]} bytes" if spec.kind == "tokens" else f"has shape {spec.shape} (channels, height, width)"
 
 

@@ -1,4 +1,4 @@
-"""A folder of pictures: one subfolder a class, perhaps inside split folders, or tables that name the pictures beside them."""
+"""A folder of pictures or sounds: one subfolder a class, perhaps inside split folders, or tables that name the files beside them."""
 
 import os
 import stat
@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from augmind.core.errors import DataError
+from augmind.modalities.audio.read import ENDINGS as SOUNDS
 from augmind.modalities.image.decode import ENDINGS, FOREIGN, is_picture
 
 from .listing import TABLES, fits, table_entries
+from .sounds import is_sound
 from .sources import LAYOUT, SPLITS, Columns, Entry, Found, hidden, printable, split_of, tidy
 
 DEPTH = 50
@@ -80,17 +82,20 @@ def _follow(link: Path, root: Path, folder: Folder) -> None:
 
 
 def kind(file: Path) -> str:
-    """Whether a file is a "picture" (by its ending, or by its first bytes), a "foreign" picture that cannot be read, or "stray"."""
+    """Whether a file is a "picture" or a "sound" (by its ending, or by its first bytes), a "foreign" picture that cannot be read, or "stray"."""
     ending = file.suffix.lower()
     if ending in ENDINGS:
         return "picture"
+    if ending in SOUNDS:
+        return "sound"
     if ending in FOREIGN:
         return "foreign"
     if ending in TABLES:
         return "stray"
     try:
         with file.open("rb") as f:
-            return "picture" if is_picture(f.read(16)) else "stray"
+            head = f.read(16)
+            return "picture" if is_picture(head) else "sound" if is_sound(head) else "stray"
     except OSError:
         return "stray"
 
@@ -156,13 +161,13 @@ def _unit(folder: Folder, split: str, tables: list[Path], root: Path, columns: C
             entries += [_labelled(f, tidy(inner.path.name), split, root) for f in place.files]
     empty = [f.path.name for f in folder.folders if not f.anywhere()]
     notes = [f"no picture in the folder '{_name(folder.path / e, root)}'" for e in empty]
-    return entries, "folder: the name of a picture's folder is its class", notes
+    return entries, "folder: the name of a file's folder is its class", notes
 
 
 def _labelled(file: Path, label: str, split: str, root: Path) -> Entry:
     source = _name(file, root)
     match kind(file):
-        case "picture":
+        case "picture" | "sound":
             return Entry(source=source, content=file, label=label, split=split)
         case "foreign":
             reason = f"{file.suffix} pictures are not read; convert it to PNG or JPEG"
@@ -178,7 +183,7 @@ def _loose(file: Path, split: str, root: Path) -> Entry:
 
 
 def _stray(file: Path, root: Path, reason: str = "") -> Entry:
-    return Entry(source=_name(file, root), status="stray", reason=reason or f"not a picture ({file.suffix or 'no ending'})")
+    return Entry(source=_name(file, root), status="stray", reason=reason or f"neither a picture nor a sound ({file.suffix or 'no ending'})")
 
 
 def _name(file: Path, root: Path) -> str:

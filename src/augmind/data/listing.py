@@ -17,6 +17,7 @@ TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".
 PICTURE_NAMES = (
     *("image", "img", "picture", "photo", "path", "file", "filename", "file_name", "filepath", "file_path"),
     *("image_path", "img_path", "image_file", "image_bytes", "bytes", "jpg", "png"),
+    *("audio", "sound", "clip", "recording", "wav", "audio_path", "audio_file", "sound_path", "sound_file"),
 )
 LABEL_NAMES = ("label", "labels", "class", "target", "y", "category", "class_name", "label_name", "fine_label")
 TEXT_NAMES = (

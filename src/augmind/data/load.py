@@ -1,4 +1,4 @@
-"""`load`: any source of labelled pictures or texts to a `Dataset`. Nothing is trusted, nothing is changed, nothing is dropped in silence."""
+"""`load`: any source of labelled pictures, texts or sounds to a `Dataset`. Nothing is trusted, nothing is changed, nothing is dropped in silence."""
 
 import difflib
 import hashlib
@@ -30,6 +30,7 @@ from .folders import scan
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
 from .listing import TABLES, table_entries
 from .remarks import remarks, shared_sides
+from .sounds import Clip, clips, holds_sound
 from .sources import LAYOUT, Columns, Entry, Found, printable
 from .sources import Text as Cell
 
@@ -67,10 +68,10 @@ def load(
     with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
         name, found = _open(source, columns, Path(temp), download)
         _check_labels(name, found.entries)
-        answers = texts_of(found.entries) if holds_text(found.entries) else _decode(found.entries, size)
+        answers = read_entries(found.entries, size)
     rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(found.entries, answers, strict=True))]
     _check_rows(name, rows, max_bad)
-    good = [a for a in answers if isinstance(a, Picture | Text)]
+    good = [a for a in answers if isinstance(a, Picture | Text | Clip)]
     return _dataset(name, found, rows, good, parts_of(found.entries), asked=size is not None)
 
 
@@ -188,6 +189,13 @@ def _answers(entries: list[Entry], grid: Grid | None) -> Iterator[Picture | Cann
         yield from Pool().read((e.content() if callable(e.content) else e.content for e in entries), grid)  # type: ignore[misc]
 
 
+def read_entries(entries: list[Entry], size: int | tuple[int, int] | None) -> Sequence[Picture | Text | Clip | CannotRead | None]:
+    """One answer an entry, None where there is nothing to read."""
+    if holds_text(entries):
+        return texts_of(entries)
+    return clips(entries, size) if holds_sound(entries) else _decode(entries, size)
+
+
 def holds_text(entries: list[Entry]) -> bool:
     """Whether the rows of a source are texts. Raises `DataError` where some are and others are pictures."""
     kinds = {isinstance(e.content, Cell) for e in entries if e.status == "ok"}
@@ -219,11 +227,11 @@ def texts_of(entries: list[Entry]) -> list[Text | CannotRead | None]:
     return out
 
 
-def _row(id: int, entry: Entry, answer: Picture | Text | CannotRead | None) -> Row:
+def _row(id: int, entry: Entry, answer: Picture | Text | Clip | CannotRead | None) -> Row:
     row = Row(id=id, source=entry.source, label=entry.label, split=entry.split, group=entry.group, status=entry.status, reason=entry.reason)
     if isinstance(answer, CannotRead):
         return replace(row, status="corrupt", reason=str(answer))
-    return replace(row, about=answer.facts) if isinstance(answer, Picture | Text) else row
+    return replace(row, about=answer.facts) if isinstance(answer, Picture | Text | Clip) else row
 
 
 def _check_rows(name: str, rows: list[Row], max_bad: float) -> None:
@@ -243,7 +251,7 @@ def _unreadable(name: str, bad: list[tuple[str, str]], total: int) -> DataError:
     return DataError(text, help="repair or remove them" + (", or allow more with --max-bad" if len(bad) < total else ""), code="DATA-002")
 
 
-def _stored(answers: Sequence[Picture | Text], classes: tuple[str, ...], parts: tuple[str, ...]) -> tuple[Tensor, Spec, Codec]:
+def _stored(answers: Sequence[Picture | Text | Clip], classes: tuple[str, ...], parts: tuple[str, ...]) -> tuple[Tensor, Spec, Codec]:
     """The rows as one tensor, with what they are and what reads them."""
     texts = [a.text for a in answers if isinstance(a, Text)]
     if texts:
@@ -251,6 +259,13 @@ def _stored(answers: Sequence[Picture | Text], classes: tuple[str, ...], parts: 
 
         spec = Spec(kind="tokens", shape=(length_for(texts),), classes=classes, bounded=False, parts=parts)
         return TextCodec(spec).encode(texts), spec, TextCodec(spec)
+    heard = [a for a in answers if isinstance(a, Clip)]
+    if heard:
+        from augmind.modalities.audio.codec import AudioCodec
+
+        x = torch.stack([a.row for a in heard])
+        spec = Spec(kind="continuous", shape=tuple(x.shape[1:]), classes=classes, rate=heard[0].rate)
+        return x, spec, AudioCodec(spec)
     from augmind.modalities.image.codec import ImageCodec
 
     x = _tensor([a for a in answers if isinstance(a, Picture)])
@@ -258,7 +273,7 @@ def _stored(answers: Sequence[Picture | Text], classes: tuple[str, ...], parts: 
     return x, spec, ImageCodec(spec)
 
 
-def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Picture | Text], parts: tuple[str, ...], asked: bool) -> Dataset:
+def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Picture | Text | Clip], parts: tuple[str, ...], asked: bool) -> Dataset:
     """Rows and the contents of those that are "ok", in order, as one dataset."""
     classes = sort_labels({r.label for r in rows if r.status == "ok"})
     x, spec, codec = _stored(answers, classes, parts)

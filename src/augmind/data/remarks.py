@@ -10,6 +10,7 @@ from augmind.core.types import Spec
 from augmind.modalities.text.words import plain
 
 from .dataset import Row
+from .sounds import heard
 from .sources import Found
 
 DARK = 65535 // 4
@@ -24,7 +25,9 @@ def remarks(found: Found, rows: list[Row], spec: Spec, asked: bool) -> list[Find
     """The findings of loading; `asked` says that the user chose the size."""
     good = [r for r in rows if r.status == "ok"]
     out = [Finding("AM101", "info", f"read as {found.how}; {len(good)} rows, {len(spec.classes)} classes", {"rows": len(good)})]
-    out += [*_set_aside(rows), *_sizes(good, spec, asked), *_converted(good), *_dark(good), *_labels(rows, good)]
+    out += _set_aside(rows)
+    out += heard(good, spec) if spec.rate else [*_sizes(good, spec, asked), *_converted(good), *_dark(good)]
+    out += _labels(rows, good)
     return out + [Finding("AM109", "warning", note) for note in found.notes]
 
 

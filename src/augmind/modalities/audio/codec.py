@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -116,7 +116,7 @@ class AudioCodec:
         size = f'width="{times * self.spec.shape[2]}" height="{times * self.spec.shape[1]}"'
         return f'<img src="data:image/png;base64,{picture}" {size} alt="{alt}"><br><audio controls="" src="data:audio/wav;base64,{sound}"></audio>'
 
-    def figures(self, x: UInt8[Tensor, "n c h w"], real: UInt8[Tensor, "m c h w"]) -> Mapping[str, float]:
+    def figures(self, x: UInt8[Tensor, "n c h w"], real: UInt8[Tensor, "m c h w"]) -> dict[str, float]:
         return {}
 
     def named(self, meanings: Sequence[str]) -> list[tuple[Any, int]]:

@@ -1,0 +1,134 @@
+"""Rows that are sounds: which rate and length they are brought to, and what is to be said of them."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from augmind.core.decoding import CannotRead
+from augmind.core.errors import UsageError
+from augmind.core.run import Finding
+from augmind.core.types import Spec
+from augmind.modalities.audio.mel import Mel
+from augmind.modalities.audio.read import ENDINGS, needed
+from augmind.modalities.audio.workers import Pool
+
+from .dataset import Row
+from .sources import Entry
+
+FASTEST, SLOWEST = 16_000, 4000
+"""Samples a second that sounds are brought to, at most and at least."""
+MOST_SECONDS, LEAST_SECONDS = 4.0, 0.32
+LONG = 0.9
+"""Quantile of the lengths that decides how long rows are: longer sounds are cut to the part with the most power."""
+COMMON = 0.1
+"""Quantile of the rates that decides that of the rows, so that few slow files do not make all others dull."""
+BANDS = {True: 64, False: 40}
+"""Bands of sounds of more than 8,000 samples a second, and of others."""
+STEP = 8
+"""Columns come in multiples of this, so that networks can halve them."""
+BLOCK = 64
+"""Waves that become rows together."""
+CLIPPED = 0.001
+"""Share of samples that are cut off from which it is worth a finding."""
+MAGIC = (b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One sound as a stored row (1, bands, columns), and facts about its file."""
+
+    facts: dict[str, Any]
+    row: UInt8[Tensor, "c h w"]
+    rate: int
+
+
+def is_sound(head: bytes) -> bool:
+    """Whether a file that starts with these bytes claims to be a sound of a known format."""
+    return head.startswith(MAGIC) or (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE")
+
+
+def holds_sound(entries: Sequence[Entry]) -> bool:
+    """Whether the first row that can be read is a sound, by its ending or its first bytes."""
+    for entry in entries:
+        if entry.status != "ok" or not (isinstance(entry.content, Path) or callable(entry.content)):
+            continue
+        file = entry.content() if callable(entry.content) else entry.content
+        if isinstance(file, CannotRead):
+            continue
+        return file.suffix.lower() in ENDINGS if isinstance(file, Path) else is_sound(file[:16])
+    return False
+
+
+def layout(facts: Sequence[dict[str, Any]]) -> Mel:
+    """The rate and length that suit most of these files."""
+    rate = int(np.quantile([f["rate"] for f in facts], COMMON, method="lower"))
+    rate = min(FASTEST, max(SLOWEST, rate))
+    seconds = float(np.quantile([f["length"] for f in facts], LONG, method="higher"))
+    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, seconds))
+    return Mel(rate=rate, bands=BANDS[rate > 8000], frames=-(-round(100 * seconds) // STEP) * STEP)
+
+
+def clips(entries: Sequence[Entry], size: object = None) -> list[Clip | CannotRead | None]:
+    """One answer an entry, None where it is not to be decoded. Raises `MachineError` where what reads sounds is not installed."""
+    needed()
+    if size is not None:
+        raise UsageError("--size is about pictures, and these are sounds", help="leave it out: rate and length come from the files")
+    wanted = [i for i, e in enumerate(entries) if e.status == "ok"]
+    answers: list[Clip | CannotRead | None] = [None] * len(entries)
+    facts = dict[int, dict[str, Any]]()
+    for i, found in zip(wanted, Pool().facts(files(entries, wanted)), strict=True):
+        if isinstance(found, CannotRead):
+            answers[i] = found
+        else:
+            facts[i] = found
+    if not facts:
+        return answers
+    mel = layout(list(facts.values()))
+    waves = zip(facts, Pool().waves(files(entries, list(facts)), mel.rate, mel.samples), strict=True)
+    while block := list(islice(waves, BLOCK)):
+        heard = [(i, wave) for i, wave in block if not isinstance(wave, CannotRead)]
+        for i, wave in block:
+            if isinstance(wave, CannotRead):  # the file changed in between, or its decoder died
+                answers[i] = wave
+        rows = mel.encode(torch.from_numpy(np.stack([wave for _, wave in heard]))) if heard else ()
+        for (i, _), row in zip(heard, rows, strict=True):
+            answers[i] = Clip(facts[i], row.clone(), mel.rate)
+    return answers
+
+
+def files(entries: Sequence[Entry], wanted: Sequence[int]) -> Iterator[Any]:
+    """The files of these rows, read when their turn comes."""
+    for i in wanted:
+        content = entries[i].content
+        yield content() if callable(content) else content
+
+
+def heard(good: Sequence[Row], spec: Spec) -> list[Finding]:
+    """AM105 what sounds were brought to, AM137 files that are cut off, end early or mix rates."""
+    seconds = spec.shape[2] / 100
+    lengths = [r.about["length"] for r in good]
+    long = sum(n > seconds + 0.01 for n in lengths)
+    rates = Counter(r.about["rate"] for r in good)
+    text = f"sounds were brought to {spec.rate:,} samples a second, one channel, one loudness and {seconds:.2f} seconds"
+    text += f"; {long:,} longer one{'s were' if long > 1 else ' was'} cut to the part with the most power" if long else ""
+    out = [Finding("AM105", "info", text, {"rate": spec.rate, "seconds": seconds, "cut": long})]
+    if len(rates) > 1:
+        told = ", ".join(f"{n:,} of {rate:,}" for rate, n in rates.most_common(4))
+        dull = sum(n for rate, n in rates.items() if rate < spec.rate)
+        text = f"files of several rates: {told} samples a second"
+        text += f"; {dull:,} have less than the rows, whose high tones they lack: a model may tell classes apart by that" if dull else ""
+        out.append(Finding("AM137", "warning" if dull else "info", text, {str(k): v for k, v in rates.items()}))
+    for key, what in (("truncated", "end before their headers say"), ("clipped", "are cut off at full scale in places")):
+        some = [r for r in good if r.about.get(key, 0) > (CLIPPED if key == "clipped" else 0)]
+        if some:
+            text = f"{len(some):,} file{'s' * (len(some) > 1)} {what if len(some) > 1 else what.replace('end ', 'ends ').replace('are ', 'is ')}"
+            out.append(Finding("AM137", "warning", f"{text}: {some[0].source}", {"rows": [r.id for r in some]}))
+    return out

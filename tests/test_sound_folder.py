@@ -1,0 +1,136 @@
+"""Folders and tables of sounds: what is read, what is set aside with which words, and a whole run."""
+
+import io
+import shutil
+import struct
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import augmind
+from augmind.core.errors import DataError, UsageError
+from augmind.core.store import read_json
+
+
+def hum(hertz, rate=8000, seconds=0.4, seed=0):
+    """A gliding, beating hum with some noise, none like another."""
+    rng = np.random.default_rng([seed, round(hertz)])
+    t = np.arange(round(rate * seconds)) / rate
+    phase = 2 * np.pi * hertz * (t + rng.uniform(-0.25, 0.25) * t**2 / seconds)
+    wave = sum(rng.uniform(0.1, 1) * np.sin(k * phase + rng.uniform(0, 6)) for k in range(1, 5)) * np.hanning(len(t))
+    wave *= 1 + 0.9 * np.sin(2 * np.pi * rng.uniform(4, 14) * t + rng.uniform(0, 6))
+    return (0.1 * wave + 0.003 * rng.standard_normal(len(t))).astype(np.float32)
+
+
+def wav(wave, rate=8000, **kind) -> bytes:
+    out = io.BytesIO()
+    soundfile.write(out, wave, rate, format=kind.pop("format", "WAV"), **kind)
+    return out.getvalue()
+
+
+def folder(root, per_class=8, classes=("low", "high", "middle"), rate=8000):
+    pitch = {"low": 150, "middle": 400, "high": 900}
+    for name in classes:
+        (root / name).mkdir(parents=True)
+        for i in range(per_class):
+            (root / name / f"{i:02d}.wav").write_bytes(wav(hum(pitch[name] * (1 + 0.02 * i), rate, 0.3 + 0.02 * i, i), rate))
+    return root
+
+
+def test_a_folder_of_sounds_is_a_dataset_of_spectrograms(tmp_path):
+    data = augmind.load(folder(tmp_path / "clips"))
+    assert data.codec.name == "audio" and data.spec.rate == 8000 and data.spec.shape == (1, 40, 48) and data.spec.classes == ("high", "low", "middle")
+    assert len(data.samples) == 24 and data.samples.x.dtype == torch.uint8 and (data.samples.x > 128).any((1, 2, 3)).all()
+    about = data.rows[0].about
+    assert about["rate"] == 8000 and about["channels"] == 1 and 0.25 < about["length"] <= about["seconds"] + 0.02
+    (told,) = [f for f in data.findings if f.code == "AM105"]
+    assert "8,000 samples a second" in told.text and "0.48 seconds" in told.text
+    again = augmind.load(tmp_path / "clips")
+    assert torch.equal(again.samples.x, data.samples.x) and again.fingerprint == data.fingerprint
+
+
+def test_a_table_of_paths_to_sounds_gives_the_same_rows_with_groups(tmp_path):
+    root = folder(tmp_path / "clips")
+    files = sorted(root.rglob("*.wav"))
+    lines = ["audio,label,speaker", *(f"clips/{f.relative_to(root)},{f.parent.name},s{i % 4}" for i, f in enumerate(files))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    table, clips = augmind.load(tmp_path / "t.csv", label="label", group="speaker"), augmind.load(root)
+    assert torch.equal(table.samples.x, clips.samples.x) and len(set(table.samples.group.tolist())) == 4
+
+
+def test_rates_channels_and_formats_of_one_sound_are_one_row(tmp_path):
+    root = folder(tmp_path / "clips")
+    wave = hum(300, 8000, 0.4)
+    soundfile.write(root / "low" / "a.flac", wave, 8000)
+    soundfile.write(root / "low" / "b.wav", np.stack([wave] * 8, 1), 8000)
+    import soxr
+
+    soundfile.write(root / "low" / "c.wav", soxr.resample(wave, 8000, 44100), 44100, subtype="FLOAT")
+    data = augmind.load(root)
+    x = {r.source: data.samples.x[data.samples.key == r.id][0].float() for r in data.rows if r.source[:5] in ("low/a", "low/b", "low/c")}
+    a, b, c = (x[f"low/{n}"] for n in ("a.flac", "b.wav", "c.wav"))
+    assert (a - b).abs().max() <= 3 and (a - c)[:, :30][a[:, :30] > 128].abs().mean() < 4
+    assert {f.text.split(":")[0] for f in data.findings if f.code == "AM137"} == {"files of several rates"}
+
+
+BAD = {
+    "empty": (b"", "cannot be decoded"),
+    "one sample": (wav(np.array([0.5], np.float32)), ""),
+    "text": (b"this is no sound at all, only words", "cannot be decoded"),
+    "nan": (wav(np.array([0.1, np.nan] * 900, np.float32), subtype="FLOAT"), "not finite"),
+    "silent": (wav(np.zeros(4000, np.float32)), "silent"),
+    "fast": (wav(hum(300), 8000)[:24] + struct.pack("<I", 768_000) + wav(hum(300), 8000)[28:], "768,000 samples a second"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_set_aside_with_its_reason(name, tmp_path):
+    content, why = BAD[name]
+    root = folder(tmp_path / "clips")
+    (root / "low" / "bad.wav").write_bytes(content)
+    bad = augmind.load(root).bad()
+    assert [r.reason for r in bad if why in r.reason] == [r.reason for r in bad] and len(bad) == bool(why)
+
+
+def test_384_khz_and_a_header_that_promises_too_much_are_read_and_told(tmp_path):
+    root = folder(tmp_path / "clips")
+    (root / "low" / "fast.wav").write_bytes(wav(hum(300, 384_000, 0.3), 384_000))
+    (root / "low" / "short.wav").write_bytes(wav(hum(320))[:-3000])
+    data = augmind.load(root)
+    assert not data.bad() and data.spec.rate == 8000
+    assert any("ends before" in f.text and "low/short.wav" in f.text for f in data.findings if f.code == "AM137")
+
+
+def test_what_is_too_long_is_refused_before_it_is_whole_in_memory(tmp_path):
+    root = folder(tmp_path / "clips")
+    soundfile.write(root / "low" / "long.flac", np.tile(hum(200), 1600), 8000)
+    (bad,) = augmind.load(root).bad()
+    assert bad.source == "low/long.flac" and "longer than 10 minutes" in bad.reason
+
+
+def test_options_about_pictures_and_mixed_folders_are_refused(tmp_path):
+    root = folder(tmp_path / "clips")
+    with pytest.raises(UsageError, match="--size is about pictures"):
+        augmind.load(root, size=32)
+    shutil.rmtree(root / "low")
+    (root / "low").mkdir()
+    with pytest.raises(DataError):
+        augmind.load(root / "low")
+
+
+def test_sounds_get_the_whole_job(tmp_path):
+    """In three folds, with a picture generator that knows nothing of sounds, and files that play."""
+    options = {"preset": "quick", "seeds": 1, "folds": 2, "jobs": 0, "learner": ("probe",), "generators": ("vae",), "steps": {"vae": 50}}
+    run = augmind.expand(folder(tmp_path / "clips"), tmp_path / "r", **options)
+    arms = Counter(a["arm"] for a in run.record["arms"])
+    assert {"real", "classical"} <= set(arms) and run.verdict["sentence"].endswith(".")
+    (choice, *_) = run.record["choices"]
+    assert {"none", "wave", "specaugment", "wave+specaugment"} <= set(choice["scores"]) and "flip" not in choice["scores"]
+    assert "data:audio/wav" in run.report.read_text() or not any(g["kept"] for g in run.record["generators"])
+    out = run.export(tmp_path / "out", rows="real")
+    wave, rate = soundfile.read(next(out.rglob("*.wav")))
+    assert rate == 8000 and len(wave) == 48 * 80 and np.abs(wave).max() > 0.05
+    assert read_json(tmp_path / "r" / "plan.json")["shape"] == [1, 40, 48]
