@@ -12,7 +12,7 @@ TAGS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("span", "code", "p", "b", "em", "i", "small", "mark", "q"), COMMON),
     "br": frozenset(),
     "img": COMMON | {"src", "alt", "width", "height"},
-    "audio": COMMON | {"src", "controls"},
+    "audio": COMMON | {"src", "controls", "controlslist"},
     "svg": frozenset({"viewbox", "width", "height", "role", "aria-label", "preserveaspectratio"}),
     **dict.fromkeys(("g", "path", "rect", "line", "circle", "polyline"), SHAPE),
 }

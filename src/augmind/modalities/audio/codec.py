@@ -114,7 +114,8 @@ class AudioCodec:
         times = max(1, -(-TALL // self.spec.shape[1]))
         alt = f"spectrogram of a sound of {seconds:.1f} seconds"
         size = f'width="{times * self.spec.shape[2]}" height="{times * self.spec.shape[1]}"'
-        return f'<img src="data:image/png;base64,{picture}" {size} alt="{alt}"><br><audio controls="" src="data:audio/wav;base64,{sound}"></audio>'
+        player = f'<audio controls="" controlslist="nodownload noplaybackrate" src="data:audio/wav;base64,{sound}"></audio>'
+        return f'<img src="data:image/png;base64,{picture}" {size} alt="{alt}"><br>{player}'
 
     def figures(self, x: UInt8[Tensor, "n c h w"], real: UInt8[Tensor, "m c h w"]) -> dict[str, float]:
         return {}
