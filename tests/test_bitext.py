@@ -34,6 +34,13 @@ def test_pairs_that_do_not_go_together_are_found(table):
     assert few.odd == () and [f.code for f in few.findings] == ["AM150"]
 
 
+def test_rows_that_are_set_aside_are_counted_and_the_others_looked_at(tmp_path):
+    pairs = planted.sentences(30)
+    bad = [("", "LEER")] * 3
+    health = augmind.inspect(planted.table(tmp_path / "d.csv", [*bad, *pairs, pairs[0], (pairs[1][0], "ANDERS")]), text="en", target="de")
+    assert health.set_aside == {"corrupt": 3, "copy": 0, "duplicate": 1} and health.shared == 2 and health.to_json()["rows"] == 31
+
+
 def test_a_side_in_another_language_is_told(tmp_path):
     said = "the old man walks slowly through the empty streets of the town with number"
     sagt = "der alte Mann geht langsam durch die leeren Straßen der Stadt mit der Nummer"
@@ -61,5 +68,7 @@ def test_options_about_classes_are_refused(table):
         augmind.inspect(table, text="en", target="de", label="split")
     with pytest.raises(UsageError, match="none is named for the texts"):
         augmind.inspect(table, target="de")
+    with pytest.raises(UsageError, match="unknown option of inspect 'seeds'"):
+        augmind.inspect(table, text="en", target="de", seeds=3)
     with pytest.raises(UsageError, match="--text names one column beside --target"):
         augmind.inspect(table, text="en,de", target="de")

@@ -9,7 +9,7 @@ import augmind
 from augmind.core.errors import MachineError, UsageError
 from augmind.core.run import Run
 from augmind.core.types import Samples
-from augmind.modalities.text.endpoint import Endpoint, content, tokens, whole
+from augmind.modalities.text.endpoint import Endpoint, content, read_until, tokens
 from augmind.modalities.text.generators.llm import Llm, asked, reworded
 from augmind.modalities.text.screens.ngrams import Ngrams
 from language import said, server
@@ -172,4 +172,4 @@ def test_an_answer_that_comes_in_drops_has_an_end():
             return b" "
 
     with pytest.raises(TimeoutError, match="does not end"):
-        whole(Drops(), 0.0)
+        read_until(Drops(), 0.0)

@@ -63,19 +63,15 @@ def inspect(data: "str | Path | Dataset", **options: Any) -> "Health | CorpusHea
 
 
 def inspect_pairs(data: str | Path, options: dict[str, Any]) -> "CorpusHealth":
-    """The health of a table of translations. Raises `UsageError` for options that are about classes."""
+    """The health of a table of translations. Raises `UsageError` for options that are about classes or about runs."""
     from .data.bitext import corpus_health
     from .data.parallel import load as pairs
+    from .parallel.config import wish
 
+    wish(data=str(data), **options)
     allowed = ("text", "target", "split", "max_bad")
     if lost := next((name for name in options if name not in allowed), ""):
-        text = f"--{lost} is about classes, and --target asks for translation"
-        raise UsageError(text, help=f"leave it out; options beside --target: {', '.join(n for n in allowed if n != 'target')}")
-    if "text" not in options:
-        text = f"--target {options['target']} names the column of translations, and none is named for the texts"
-        raise UsageError(text, help="add --text COLUMN")
-    if isinstance(options["text"], tuple | list) or "," in options["text"]:
-        raise UsageError(f"--text names one column beside --target, not {options['text']}", help=f"the translations are in '{options['target']}'")
+        raise unknown("option of inspect", lost, allowed)
     return corpus_health(pairs(data, **options), options["text"], options["target"])
 
 

@@ -20,9 +20,9 @@ from augmind.modalities.text.parallel.screens import ratio
 from augmind.modalities.text.tongue import language_of
 from augmind.modalities.text.words import words
 
-from .health import listed
-from .parallel import Corpus, Pair, linked
-from .sheet import BAR, INK, QUIET, WARN, WIDE
+from .health import figures, listed
+from .parallel import Corpus, Pair, beside_test
+from .sheet import BAR, INK, QUIET, WARN, WIDE, short
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -41,7 +41,8 @@ OTHERS, BEATEN = 20, 0.9
 1,000 and 4,000 captions of Multi30k with 3 % of the translations exchanged: 90 and 91 % of these are found, and 0.5 and 0.1 % of the others."""
 MAIN = 0.8
 """Share of a side's known languages from which it is that side's language."""
-SHOWN = 8
+SHOWN, LONGEST = 8, 90
+"""Pairs of each kind in the table, and characters of a side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +80,7 @@ class CorpusHealth:
     def table(self) -> "Group":
         """Tables for a terminal of 100 columns: the figures, the pairs to look at, the findings."""
         from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
 
-        figures = Table(title=Text(f"Health of {self.corpus.name}", style="italic"), show_header=False, title_justify="left", width=100)
-        figures.add_column(no_wrap=True, style="bold")
-        figures.add_column(overflow="fold", ratio=1)
         lines = {"usable pairs": f"{len(self.corpus.good):,} of {len(self.corpus.rows):,}"}
         if set(self.splits) != {""}:
             lines["splits"] = ", ".join(f"{name or 'no split'} {n:,}" for name, n in sorted(self.splits.items()))
@@ -96,9 +92,7 @@ class CorpusHealth:
         lines["a side in common with others"] = f"{self.shared:,} pairs"
         if len(self.corpus.good) > MOST:
             lines["words held against each other"] = f"those of the first {MOST:,} pairs"
-        for name, value in lines.items():
-            figures.add_row(Text(name), Text(value))
-        return Group(*[figures, *([self._odd()] if self.odd else []), *([listed(self.findings)] if self.findings else [])])
+        return Group(*[figures(self.corpus.name, lines), *([self._odd()] if self.odd else []), *([listed(self.findings)] if self.findings else [])])
 
     def __rich__(self) -> "Group":
         return self.table()
@@ -113,7 +107,7 @@ class CorpusHealth:
         for why in dict.fromkeys(o.why for o in self.odd):
             some = [o for o in self.odd if o.why == why]
             for o in some[:SHOWN]:
-                table.add_row(why, *(Text(cut(t)) for t in (o.source, o.text, o.target)))
+                table.add_row(why, *(Text(short(t, LONGEST)) for t in (o.source, o.text, o.target)))
             if len(some) > SHOWN:
                 table.add_row(why, f"... and {len(some) - SHOWN:,} more", "", "")
         return table
@@ -158,7 +152,7 @@ class CorpusHealth:
 
 def corpus_health(corpus: Corpus, text: str, target: str, seed: int = 0) -> CorpusHealth:
     """Looks at every pair. Adds AM154 (pairs that look wrong: lengths, language, words) and AM152 for rows beside the given test split."""
-    good = linked(list(corpus.good))
+    good = corpus.good
     languages = [[language_of(side) for side in (r.text, r.target)] for r in good]
     spoken = [Counter(said for pair in languages if (said := pair[i])) for i in (0, 1)]
     odd = [*lengths_apart(good), *foreign(good, languages, spoken), *unlike(good, seed)]
@@ -167,8 +161,7 @@ def corpus_health(corpus: Corpus, text: str, target: str, seed: int = 0) -> Corp
         kinds = ", ".join(f"{why} {n:,}" for why, n in Counter(o.why for o in odd).items())
         told = f"{len({o.id for o in odd}):,} pairs look wrong (kept): {kinds}"
         findings.append(Finding("AM154", "warning", told, {"rows": sorted({o.id for o in odd})}))
-    tested = {r.unit for r in good if r.split == "test"}
-    if leaks := [r.id for r in good if r.split != "test" and r.unit in tested]:
+    if leaks := beside_test(good):
         told = f"{len(leaks):,} rows share a text or a translation with the given test split; a run leaves them out of training"
         findings.append(Finding("AM152", "warning", told, {"rows": leaks}))
     units = Counter(r.unit for r in good)
@@ -224,7 +217,3 @@ def unlike(good: Sequence[Pair], seed: int) -> list[Odd]:
             chance = [model.score(row.text, o.target) if k % 2 else model.score(o.text, row.target) for k, o in enumerate(others)]
             found.append((model.score(row.text, row.target) - float(np.quantile(chance, BEATEN)), row))
     return [odd_pair(r, "words") for score, r in sorted(found, key=lambda item: item[0]) if score <= 0]
-
-
-def cut(text: str, most: int = 90) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -89,18 +89,13 @@ class Health:
         sheet.draw(self, path)
 
     def _figures(self) -> "Table":
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(title=Text(f"Health of {self.dataset.name}", style="italic"), show_header=False, title_justify="left", width=100)
-        table.add_column(no_wrap=True, style="bold")
-        table.add_column(overflow="fold", ratio=1)
         copies = sum(len(ids) for ids in self.duplicates)
         together = sum(len(ids) for ids in self.near)
+        spec = self.dataset.spec
         lines = {
             "usable rows": f"{len(self.dataset.samples):,} of {len(self.dataset.rows):,}",
             "classes": f"{len(self.counts):,}, largest : smallest = {self.imbalance:.1f} : 1",
-            "shape": " x ".join(map(str, self.dataset.spec.shape)),
+            "shape": f"up to {spec.shape[0]:,} bytes" if spec.kind == "tokens" else " x ".join(map(str, spec.shape)),
             **{NAMED.get(fact, fact): f"{low:g} to {high:g}, median {middle:g}" for fact, (low, middle, high) in self.sizes.items()},
             "unreadable": f"{len(self.corrupt):,}",
             "unlabelled": f"{len(self.unlabelled):,}",
@@ -110,9 +105,7 @@ class Health:
             "outliers": f"{len(self.outliers):,}",
             "likely label errors": f"{len(self.label_errors):,}",
         }
-        for name, value in lines.items():
-            table.add_row(Text(name), Text(value))
-        return table
+        return figures(self.dataset.name, lines)
 
     def _classes(self) -> "Table":
         from rich.table import Table
@@ -151,6 +144,19 @@ class Health:
         for row in self.corrupt[: SHOWN // 2]:
             table.add_row("unreadable", Text(f"{row.source}: {row.reason}"), Text(row.label), "")
         return table
+
+
+def figures(name: str, lines: dict[str, str]) -> "Table":
+    """What is counted, a line each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"Health of {name}", style="italic"), show_header=False, title_justify="left", width=100)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold", ratio=1)
+    for what, value in lines.items():
+        table.add_row(Text(what), Text(value))
+    return table
 
 
 def listed(findings: Sequence[Finding]) -> "Table":

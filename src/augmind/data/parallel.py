@@ -108,6 +108,8 @@ def files(path: Path) -> list[Path]:
 def table_rows(file: Path, text: str, target: str, split: str | None, many: bool) -> list[Pair]:
     """The rows of one table in their order; where there are `many`, a table's name may say which split it is."""
     table = open_table(file)
+    if "," in text and text not in table.columns:
+        raise UsageError(f"--text names one column beside --target, not {text}", help=f"the translations are in '{target}'")
     columns = [named_column(table, name, role) for name, role in ((text, "text"), (target, "target"))]
     parts, _ = splits_of(table, Columns(split=split), split_of(file.stem) if many else "")
     out = [(n, Pair(id=0, origin=f"{table.name}:{n}", status="corrupt", reason=why)) for n, why in table.bad.items()]
@@ -181,6 +183,12 @@ def remarks(rows: Sequence[Pair], text: str, target: str) -> list[Finding]:
     return out + delicate([(r.id, r.origin, "", r.about) for r in rows if r.status == "ok"])
 
 
+def beside_test(good: Sequence[Pair]) -> list[int]:
+    """Ids of the rows outside the given test split that share a side with one in it."""
+    tested = {r.unit for r in good if r.split == "test"}
+    return [r.id for r in good if r.split != "test" and r.unit in tested]
+
+
 def sealed(corpus: Corpus, test: float | None, seed: int) -> tuple[Corpus, Sealed]:
     """The corpus with training rows that share a side with a test row set aside (AM152), and which rows are which.
 
@@ -190,8 +198,7 @@ def sealed(corpus: Corpus, test: float | None, seed: int) -> tuple[Corpus, Seale
     good = corpus.good
     given = [r for r in good if r.split == "test"]
     if given and test is None:
-        tested = {r.unit for r in given}
-        out = {r.id for r in good if r.split != "test" and r.unit in tested}
+        out = set(beside_test(good))
         rows = tuple(
             dataclasses.replace(r, status="leak", reason="its text or translation is also that of a test row") if r.id in out else r
             for r in corpus.rows

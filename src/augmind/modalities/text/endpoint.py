@@ -134,10 +134,10 @@ class Endpoint:
         if secret := os.environ.get(self.key):
             headers["Authorization"] = f"Bearer {secret}"
         with urlopen(Request(f"{self.url.rstrip('/')}/{path}", data=body, headers=headers), timeout=seconds) as answer:
-            return json.loads(whole(answer, time.monotonic() + seconds))
+            return json.loads(read_until(answer, time.monotonic() + seconds))
 
 
-def whole(answer: Any, until: float) -> bytes:
+def read_until(answer: Any, until: float) -> bytes:
     """Up to `LARGEST` bytes of an answer. Raises `TimeoutError` for one that comes in drops and has not ended by then."""
     parts, size = list[bytes](), 0
     while size < LARGEST and (part := answer.read1(LARGEST - size)):

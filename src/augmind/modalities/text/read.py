@@ -1,5 +1,6 @@
 """One cell of a table, or two of a pair, as a row of text, or why it is none."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ def read(value: Any) -> Text:
 
     Numbers are read as they are written. Control characters become spaces (line ends stay), outer spaces go; everything else stays as it was written.
     """
-    if value is None or value != value:  # NaN
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         raise NoText("it is empty")
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
