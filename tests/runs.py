@@ -12,7 +12,7 @@ from PIL import Image
 
 from augmind.core import registry
 
-TINY: dict[str, Any] = {"steps": {"vae": 60, "gan": 50, "diffusion": 50, "cnn": 40}, "seeds": 2, "folds": 2, "preset": "quick", "jobs": 0}
+TINY: dict[str, Any] = {"steps": {"vae": 60, "gan": 50, "diffusion": 50, "cnn": 20}, "seeds": 2, "folds": 2, "preset": "quick", "jobs": 0}
 
 
 def digit_rows(per_class: int, classes: int = 10, skip: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -263,7 +263,7 @@ def test_a_damaged_plan_or_configuration_is_told_with_a_way_that_works(run, name
         assert code == 1 and "Traceback" not in err and name in told and way in told, err
     code, out, _ = call("runs", tmp_path, capsys=capsys)
     assert code == 0 and "damaged" in out
-    if name == "plan.json":
+    if name == "plan.json" and content == "{":
         (copy / name).unlink()
         assert call("resume", copy, "--quiet", capsys=capsys)[0] == 0
         assert augmind.Finished(copy).verdict == run.verdict

@@ -98,7 +98,7 @@ def test_a_finished_run_is_not_done_again(run, data):
 
 
 def test_the_same_seed_gives_the_same_result_whatever_the_number_of_processes_and_another_seed_another(data, tmp_path):
-    small = {**TINY, "generators": ("vae", "feature"), "learner": ("probe",), "seeds": 1}
+    small = {**TINY, "generators": ("vae", "feature"), "learner": ("probe",), "seeds": 1, "test": 0.25}
     a, b = (augmind.expand(data, tmp_path / name, **{**small, "jobs": jobs}) for name, jobs in (("a", 0), ("b", 2)))
     c = augmind.expand(data, tmp_path / "c", **small, seed=1)
     assert timeless(figures(a)) == timeless(figures(b)) != timeless(figures(c))

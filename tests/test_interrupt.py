@@ -14,8 +14,8 @@ import pytest
 from augmind.core.store import Store
 from runs import figures, folder
 
-KINDS = ("prepare", "features", "train-vae", "draw-feature", "choose", "teach", "wanted", "quality", "report")
-KINDS += ("draw-vae", "train-feature", "views", "sealed", "calibrate") if "AUGMIND_EVERY" in os.environ else ()
+KINDS = ("prepare", "train-vae", "draw-feature", "teach", "wanted", "report")
+KINDS += ("features", "choose", "quality", "draw-vae", "train-feature", "views", "sealed", "calibrate") if "AUGMIND_EVERY" in os.environ else ()
 """Kinds of stages; the others, which are made as these are, by hand: AUGMIND_EVERY=1 pytest tests/test_interrupt.py"""
 SECONDS = 90
 HOLD = """

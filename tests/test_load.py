@@ -660,7 +660,7 @@ BAD_ROWS = {
     "absolute": ("/etc/passwd,cat\n", "corrupt", "outside the dataset's folder"),
     "link out": ("link.png,cat\n", "corrupt", "outside the dataset's folder"),
     "web address": ("https://example.org/a.png,cat\n", "corrupt", "web address"),
-    "no path": (",cat\n", "corrupt", "no picture is given"),
+    "no path": (",cat\n", "corrupt", "no file is given"),
     "folder": ("cat,cat\n", "corrupt", "no such file"),
     "no label": ("cat/0.png,\n", "unlabelled", "no label"),
     "blank label": ("cat/0.png,   \n", "unlabelled", "no label"),
@@ -705,7 +705,7 @@ REFUSED = {
     "blank": (b"\n\n  \n", "empty", ""),
     "header only": (b"path,label\n", "no rows", ""),
     "no label column": (b"path,lable\ncat/0.png,cat\n", "no label column", "'lable'"),
-    "no picture column": (b"a,label\ncat/0.png,cat\n", "no picture column", "--column"),
+    "no picture column": (b"a,label\ncat/0.png,cat\n", "no picture or sound column", "--column"),
     "two label columns": (b"path,label,label\ncat/0.png,cat,dog\n", "2 columns named 'label'", ""),
     "one class": (b"path,label\ncat/0.png,cat\ncat/1.png,cat\n", "one class only", ""),
     "no labels": (b"path,label\ncat/0.png,\ncat/1.png,\n", "has a label", "--label"),
@@ -820,7 +820,7 @@ def test_folders_that_cannot_be_understood_are_refused_with_the_expected_layout(
         write(tmp_path / "flat" / f"{i}.png", png(GREY))
     refused(tmp_path / "flat", "3 pictures but no class folders", "one folder a class")
     write(tmp_path / "words" / "a" / "a.txt", b"hello")
-    refused(tmp_path / "words", "no pictures: 1 other files, such as 'a/a.txt'", "one folder a class")
+    refused(tmp_path / "words", "neither pictures nor sounds: 1 other files, such as 'a/a.txt'", "one folder a class")
     refused(classes(tmp_path / "one", names=("cat",)), "one class only: 'cat'", "two classes")
     refused(write(tmp_path / "model.pt", b"x"), "no known kind of dataset", ".csv")
     refused(write(tmp_path / "none.zip", b""), "'none.zip' is empty", "one folder a class")

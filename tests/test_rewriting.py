@@ -80,7 +80,7 @@ def test_a_named_model_adds_an_arm_to_a_run(tmp_path):
         "learner": "tfidf,probe",
         "generators": "feature",
     }
-    run = augmind.expand(table(tmp_path), tmp_path / "r", set=asked | {"masked.variants": 1, "backtranslation.variants": 1}, **options)
+    run = augmind.expand(table(tmp_path, 48), tmp_path / "r", set=asked | {"masked.variants": 1, "backtranslation.variants": 1}, **options)
     assert len(run.record["choices"]) == 2
     for choice in run.record["choices"]:
         assert {"masked", "backtranslation"} <= set(choice["scores"])
@@ -118,7 +118,7 @@ def test_a_run_and_what_is_drawn_from_it_go_on_only_with_the_backbone_that_it_wa
 
     encoder = tiny_encoder(tmp_path / "encoder")
     options = {"text": "text", "label": "label", "preset": "quick", "seeds": 1, "jobs": 1, "test": 0.3, "learner": "probe", "generators": "feature"}
-    run = augmind.expand(table(tmp_path, 48), tmp_path / "r", backbone=str(encoder), **options)
+    run = augmind.expand(table(tmp_path, 36), tmp_path / "r", backbone=str(encoder), **options)
     assert set(read_json(tmp_path / "r" / "plan.json", "")["sources"]) == {"backbone"}
     (encoder / "note.txt").write_text("another model")
     content.cache_clear()

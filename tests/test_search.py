@@ -516,3 +516,29 @@ def test_a_policy_that_cannot_be_made_is_refused_with_its_file():
     for wrong in ({"share": "many"}, {"learner": {"name": "nosuch", "settings": {}}}, {"transfer": {"name": "mix", "settings": {"x": 1}}}):
         with pytest.raises(UsageError, match="'file' is no"):
             buildable({**good, **wrong}, "'file'")
+
+
+def test_a_claim_that_another_run_has_ended_meanwhile_is_let_go(monkeypatch):
+    """SQLite may give one trial to two runs, at any moment of either."""
+    over = optuna.exceptions.UpdateFinishedTrialError("Trial#0 has already finished")
+    study = optuna.create_study()
+    study.enqueue_trial({}, user_attrs={"key": "k"})
+    together = Together.__new__(Together)
+    together.queue, together.workers = study, SimpleNamespace(jobs=1)
+    together.storage = SimpleNamespace(record_heartbeat=lambda trial: None)
+    trial = study.ask()
+
+    def fails(*_, **__):
+        raise over
+
+    monkeypatch.setattr(study, "tell", fails)
+    together._give_back([trial])
+    study.enqueue_trial({}, user_attrs={"key": "k"})
+    asked = []
+
+    def gone():
+        asked.append(optuna.study.Study.ask(study))
+        raise over
+
+    monkeypatch.setattr(study, "ask", gone)
+    assert together._claim() == [] and len(asked) == 1

@@ -1,14 +1,15 @@
 """Folders and tables of sounds: what is read, what is set aside with which words, and a whole run."""
 
 import io
-import shutil
 import struct
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 import torch
+from PIL import Image
 
 import augmind
 from augmind.core.errors import DataError, UsageError
@@ -111,14 +112,49 @@ def test_what_is_too_long_is_refused_before_it_is_whole_in_memory(tmp_path):
     assert bad.source == "low/long.flac" and "longer than 10 minutes" in bad.reason
 
 
-def test_options_about_pictures_and_mixed_folders_are_refused(tmp_path):
-    root = folder(tmp_path / "clips")
+def test_options_about_pictures_are_refused(tmp_path):
     with pytest.raises(UsageError, match="--size is about pictures"):
-        augmind.load(root, size=32)
-    shutil.rmtree(root / "low")
-    (root / "low").mkdir()
-    with pytest.raises(DataError):
-        augmind.load(root / "low")
+        augmind.load(folder(tmp_path / "clips"), size=32)
+
+
+@pytest.mark.parametrize("sounds", [1, 8])
+def test_pictures_among_sounds_are_refused_in_a_folder_and_in_a_table(sounds, tmp_path):
+    root = folder(tmp_path / "clips", per_class=sounds)
+    Image.new("RGB", (32, 32)).save(root / "low" / "cover.png")
+    names = [f"clips/{f.relative_to(root)},{f.parent.name}" for f in sorted(root.rglob("*.*"))]
+    (tmp_path / "t.csv").write_text("\n".join(["file,label", *names]))
+    for source in (root, tmp_path / "t.csv"):
+        with pytest.raises(DataError, match=r"some files of the dataset are pictures and others sounds: '.*', '.*'"):
+            augmind.load(source)
+
+
+def test_sounds_without_endings_or_class_folders(tmp_path):
+    root = folder(tmp_path / "clips")
+    for file in root.rglob("*.wav"):
+        file.rename(file.with_suffix(""))
+    assert augmind.load(root).spec.rate == 8000
+    (tmp_path / "flat").mkdir()
+    for i in range(3):
+        (tmp_path / "flat" / f"{i}.wav").write_bytes(wav(hum(300)))
+    with pytest.raises(DataError, match="3 sounds but no class folders"):
+        augmind.load(tmp_path / "flat")
+
+
+def test_datasets_of_hugging_face_that_hold_sounds_are_read_in_both_forms(tmp_path):
+    import datasets
+
+    root = folder(tmp_path / "clips", per_class=4)
+    files = sorted(root.rglob("*.wav"))
+    names = ["high", "low", "middle"]
+    features = datasets.Features({"clip": datasets.Audio(), "label": datasets.ClassLabel(names=names)})
+    rows = {"clip": [{"bytes": f.read_bytes(), "path": None} for f in files], "label": [names.index(f.parent.name) for f in files]}
+    data = datasets.Dataset(pa.Table.from_pydict(rows, schema=features.arrow_schema))  # `datasets` itself needs torchcodec to make it
+    data.save_to_disk(tmp_path / "hf")
+    data.to_parquet(tmp_path / "train.parquet")
+    clips = augmind.load(root)
+    for source in (tmp_path / "hf", tmp_path / "train.parquet"):
+        found = augmind.load(source)
+        assert torch.equal(found.samples.x, clips.samples.x) and found.spec == clips.spec
 
 
 def test_sounds_get_the_whole_job(tmp_path):
@@ -129,8 +165,14 @@ def test_sounds_get_the_whole_job(tmp_path):
     assert {"real", "classical"} <= set(arms) and run.verdict["sentence"].endswith(".")
     (choice, *_) = run.record["choices"]
     assert {"none", "wave", "specaugment", "wave+specaugment"} <= set(choice["scores"]) and "flip" not in choice["scores"]
-    assert "data:audio/wav" in run.report.read_text() or not any(g["kept"] for g in run.record["generators"])
+    assert any(g["kept"] for g in run.record["generators"]) and "data:audio/wav" in run.report.read_text()
     out = run.export(tmp_path / "out", rows="real")
     wave, rate = soundfile.read(next(out.rglob("*.wav")))
     assert rate == 8000 and len(wave) == 48 * 80 and np.abs(wave).max() > 0.05
+    import datasets
+
+    file = run.export(tmp_path / "p", to="parquet", rows="real") / "train.parquet"
+    table = datasets.load_dataset("parquet", data_files=str(file), split="train")
+    assert isinstance(table.features["audio"], datasets.Audio)
+    assert augmind.load(file).spec.rate == 8000
     assert read_json(tmp_path / "r" / "plan.json")["shape"] == [1, 40, 48]

@@ -11,7 +11,7 @@ from PIL import Image
 from augmind.core.errors import WrongSpec
 from augmind.core.types import Spec
 from augmind.modalities.audio.codec import MARK, AudioCodec
-from augmind.modalities.audio.transforms.specaugment import Specaugment
+from augmind.modalities.audio.transforms.specaugment import SpecAugment
 from augmind.modalities.audio.transforms.wave import Wave, bands_at, levels
 from augmind.modalities.image.transforms.flip import Flip
 from augmind.report.snippet import inert
@@ -146,14 +146,14 @@ def test_an_echo_adds_what_comes_later_and_never_more_than_the_sound():
 
 def test_transforms_are_functions_of_rows_and_seed_and_keep_the_range():
     x, y = soft(CODEC.encode([tone(200 + 20 * i) for i in range(16)])), torch.eye(2).repeat(8, 1)
-    for made in (Wave(), Wave(masks=2), Specaugment()):
+    for made in (Wave(), Wave(masks=2), SpecAugment()):
         (a, _), (b, _), (c, _) = made.apply(x, y, 1), made.apply(x, y, 1), made.apply(x, y, 2)
         assert torch.equal(a, b) and not torch.equal(a, c) and a.min() >= -1 and a.max() <= 1 and a.shape == x.shape
 
 
 def test_specaugment_hides_no_more_than_it_may_and_whole_runs():
     x = torch.arange(40 * 64.0).view(1, 1, 40, 64).repeat(100, 1, 1, 1) / 2560
-    out, _ = Specaugment(masks=1, part=0.2).apply(x, torch.zeros(100, 1), 0)
+    out, _ = SpecAugment(masks=1, part=0.2).apply(x, torch.zeros(100, 1), 0)
     hidden = out != x
     rows, columns = hidden[:, 0].all(2).sum(1), hidden[:, 0].all(1).sum(1)
     assert rows.max() <= 8 and columns.max() <= 13 and rows.max() > 4 and columns.max() > 6

@@ -11,13 +11,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from .core.errors import UsageError, unknown
 from .core.registry import find, names
-from .core.seeds import stable_seed
 from .core.store import damaged_file, read_json
-from .core.tune import place_of, placed, ranges
+from .core.tune import ranges
 from .core.types import SIDES, Spec
 from .cost import estimate
 from .presets import PRESETS, Preset
 from .tracking import checked
+from .usual import ASKED, GENERATORS, OWN_SCREENS, SCREENS, fitting, other_settings, usual_generators
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -32,14 +32,6 @@ def seconds(text: Any) -> Any:
     return float(found[1]) * UNITS[found[2] or "s"]
 
 
-COSTLY = ("steps", "batch", "width", "latent", "points", "vocabulary")
-"""Fields of generators on which the cost of a training depends; a search leaves them alone."""
-GENERATORS = ("vae", "gan", "diffusion", "feature")
-ASKED = ("lm",)
-"""Generators that have to be asked for, since they read a model that may not be on this machine."""
-SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
-OWN_SCREENS = ("form", "leaks", "ngrams", "likeliest")
-"""Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
 BALANCED = ("class", "group")
 
 
@@ -272,18 +264,19 @@ def make_plan(
     shape: tuple[int, ...],
     imbalanced: bool,
     kind: Literal["continuous", "tokens"] = "continuous",
+    rate: int = 0,
     trainable: bool = True,
     earlier: tuple[dict[str, Any], ...] = (),
 ) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
     preset, notes = config.preset_values(), list[str]()
     ratio = config.ratio or preset.ratio
-    spec = Spec(kind=kind, shape=shape, classes=())
+    spec = Spec(kind=kind, shape=shape, classes=(), rate=rate)
     learners = config.learner or tuple(n for n in fitting("learners", preset.learners, spec) if trainable or not trains_backbone(n))
     if untrainable := [n for n in learners if trains_backbone(n) and not trainable]:
         text = f"the learner '{untrainable[0]}' trains a backbone, and this one has nothing to train"
         raise UsageError(text, help="name an encoder: --backbone minilm (augmind models pull minilm), a folder or a Hub id")
-    generators = fitting("generators", config.generators, spec) if config.generators == GENERATORS else config.generators
+    generators = usual_generators(spec, notes) if config.generators == GENERATORS else config.generators
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
         learners = fitting("learners", ("probe", "cnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and fitting("learners", ("cnn",), spec):
@@ -359,27 +352,6 @@ def asked_transforms(config: Config) -> tuple[str, ...]:
 def asked_screens(config: Config) -> tuple[str, ...]:
     """Screens that take part since a setting of theirs was given; they come last, for they read the rows with a model."""
     return tuple(n for n in asked_of(config) if n in names("screens") and find("screens", n).needs)
-
-
-def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
-    """Of these plug-ins those that can take such rows, or work on features, which any rows have."""
-    return tuple(n for n in wanted if find(kind, n).space == "features" or not find(kind, n).refuses(spec))
-
-
-def other_settings(generators: tuple[str, ...], seed: int, preset: Preset) -> dict[str, dict[str, Any]]:
-    """Settings of generators beside their defaults, by key: every tunable field that costs nothing, half-way to a random place."""
-    out: dict[str, dict[str, Any]] = {}
-    for name in generators:
-        plugin = find("generators", name)
-        free = {n: r for n, r in ranges(plugin).items() if n not in COSTLY}
-        for i in range(preset.variants if free else 0):
-            places = [stable_seed(seed, "settings", name, i, n) % 10_000 / 10_000 for n in free]
-            settings = dict(preset.settings.get(name, {}))
-            for (field_name, allowed), u in zip(free.items(), places, strict=True):
-                default = place_of(allowed, plugin.__dataclass_fields__[field_name].default)
-                settings[field_name] = placed(allowed, u if allowed.options else (default + u) / 2)
-            out[f"{name}~{i + 1}"] = settings
-    return out
 
 
 def within(name: str, steps: int) -> int:

@@ -65,6 +65,7 @@ def prepare(folder: str) -> dict[str, Any]:
         "test_rows": 0 if job.split.mode == "cv" else len(job.split.folds[0].test),
         "classes": list(job.spec.classes),
         "kind": job.spec.kind,
+        "rate": job.spec.rate,
         "shape": list(job.spec.shape),
         "imbalanced": bool(present.max() > 1.5 * present.min()),
     }

@@ -16,6 +16,7 @@ from .donor import chosen_on, donors, seen_before
 from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
 from .shards import MOST_DRAWN
+from .usual import READY
 
 
 def ready(config: Config) -> None:
@@ -44,12 +45,12 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         for name in named:
             if name not in facts["classes"]:
                 raise unknown(f"class in --{option}", name, facts["classes"])
-    if config.describe and not job.namings and not (job.spec.parts and any(described(config))):
+    if config.describe and not job.namings and not ((job.spec.parts or job.spec.rate) and any(described(config))):
         what = "is about texts" if facts["kind"] != "tokens" else "leaves classes without words of their own that fit into a row"
         what = "is about single texts, or pairs that a language model writes" if job.spec.parts else what
         text = f"--describe {what}, so it would change nothing"
         raise UsageError(text, help=f"leave it out, or say in letters, of every class, what it means: {', '.join(facts['classes'][:6])}")
-    keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind")
+    keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind", "rate")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"]), "trainable": job.codec.trainable}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
     if any(seen_before(folder, set()) is None for folder in config.warm):
@@ -116,7 +117,7 @@ def unchanged(job: Job) -> None:
 
 def described(config: Config) -> Iterator[bool]:
     """Of the generators, and the screens that were asked for, whether each is told what classes mean."""
-    asked = [("generators", name) for name in config.generators] + [("screens", name) for name in asked_screens(config)]
+    asked = [("generators", name) for name in (*config.generators, *READY)] + [("screens", name) for name in asked_screens(config)]
     return ("describe" in find(kind, name).__dataclass_fields__ for kind, name in asked)
 
 

@@ -165,30 +165,31 @@ def gallery(job: Job) -> dict[str, Any]:
     where = {int(k): i for i, k in enumerate(real.key)}
     synthetic: dict[str, list[dict[str, Any]]] = {c: [] for c in job.spec.classes}
     rejected: dict[str, list[dict[str, Any]]] = {}
-
-    def show(x: torch.Tensor, near: torch.Tensor | None) -> dict[str, str]:
-        if near is None:
-            return {"html": job.codec.preview(x[None])[0], "nearest": ""}
-        return {"html": job.codec.preview(x[None], near[None])[0], "nearest": job.codec.preview(near[None])[0]}
-
+    drawn: list[tuple[dict[str, Any], torch.Tensor, int | None]] = []
     for generator, (purpose, path) in [(g, shard) for g in job.generators("rows") for shard in shards_by_generator(job, g)]:
         table, x = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")["x"]
         for i, label in enumerate(table["label"]):
             if purpose == "comparison" and label in job.config.want:
                 continue
-            near = real.x[where[table["nearest_row"][i]]] if table["nearest_row"][i] in where else None
             scores = {k[len("score_") :]: v[i] for k, v in table.items() if k.startswith("score_")}
             row = {"generator": generator, "row": f"{generator}:{table['seed'][i]}", "label": label, "scores": scores}
             why = table["rejected_by"][i]
             mine = [r for r in synthetic[label] if r["generator"] == generator]
             if not why and len(mine) < PER_CLASS:
-                synthetic[label].append(row | show(x[i], near))
+                synthetic[label].append(row)
+                drawn.append((row, x[i], where.get(table["nearest_row"][i])))
             elif why and why != "surplus" and len([r for r in rejected.get(why, []) if r["generator"] == generator]) < PER_REASON:
-                rejected.setdefault(why, []).append(row | show(x[i], near) | {"score": scores.get(why)})
-    classes = []
-    for k, name in enumerate(job.spec.classes):
-        shown = real.x[real.y == k][: 2 * PER_CLASS]
-        classes.append({"class": name, "real": job.codec.preview(shown), "synthetic": synthetic[name]})
+                rejected.setdefault(why, []).append(row | {"score": scores.get(why)})
+                drawn.append((rejected[why][-1], x[i], where.get(table["nearest_row"][i])))
+    own = {name: (real.y == k).nonzero().flatten()[: 2 * PER_CLASS].tolist() for k, name in enumerate(job.spec.classes)}
+    seen = sorted({i for rows in own.values() for i in rows} | {near for _, _, near in drawn if near is not None})
+    views = dict(zip(seen, job.codec.preview(real.x[seen]), strict=True))
+    for alone in (True, False):
+        if some := [d for d in drawn if (d[2] is None) is alone]:
+            beside = None if alone else real.x[[near for _, _, near in some]]
+            for (row, _, near), html in zip(some, job.codec.preview(torch.stack([x for _, x, _ in some]), beside), strict=True):
+                row.update(html=html, nearest="" if near is None else views[near])
+    classes = [{"class": name, "real": [views[i] for i in rows], "synthetic": synthetic[name]} for name, rows in own.items()]
     reasons = [{"reason": find("screens", s).reason, "screen": s, "rows": rejected[s]} for s in job.plan.screens if s in rejected]
     return {"classes": classes, "rejected": reasons}
 

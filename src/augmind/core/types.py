@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 SIDES = range(8, 257)
 """Sides that a grid may be brought to."""
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""What the International Press Telecommunications Council calls the work of trained models: files of synthetic rows are marked with it."""
 REAL = -1
 """Value of `Samples.maker` for rows of the dataset itself."""
 

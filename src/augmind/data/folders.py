@@ -8,10 +8,10 @@ from pathlib import Path
 
 from augmind.core.errors import DataError
 from augmind.modalities.audio.read import ENDINGS as SOUNDS
+from augmind.modalities.audio.read import is_sound
 from augmind.modalities.image.decode import ENDINGS, FOREIGN, is_picture
 
 from .listing import TABLES, fits, table_entries
-from .sounds import is_sound
 from .sources import LAYOUT, SPLITS, Columns, Entry, Found, hidden, printable, split_of, tidy
 
 DEPTH = 50
@@ -26,13 +26,13 @@ class Folder:
     folders: "list[Folder]" = field(default_factory=list)
     odd: list[tuple[Path, str]] = field(default_factory=list)
 
-    def pictures(self) -> list[Path]:
-        """Pictures directly in this folder."""
+    def rows(self) -> list[Path]:
+        """Pictures and sounds directly in this folder."""
         return [f for f in self.files if kind(f) != "stray"]
 
     def anywhere(self) -> bool:
-        """Whether there is a picture in this folder or below."""
-        return bool(self.pictures()) or any(f.anywhere() for f in self.folders)
+        """Whether there is a picture or a sound in this folder or below."""
+        return bool(self.rows()) or any(f.anywhere() for f in self.folders)
 
     def walk(self) -> "Iterator[Folder]":
         yield self
@@ -129,9 +129,9 @@ def scan(path: Path, columns: Columns, name: str = "") -> Found:
 
 def _unwrap(folder: Folder) -> Folder:
     """Steps into a folder that holds nothing but one folder of folders, as archives often have."""
-    while len(folder.folders) == 1 and not folder.pictures() and not any(f.suffix.lower() in TABLES for f in folder.files):
+    while len(folder.folders) == 1 and not folder.rows() and not any(f.suffix.lower() in TABLES for f in folder.files):
         inner = folder.folders[0]
-        if inner.path.name.lower() in SPLITS or inner.pictures():
+        if inner.path.name.lower() in SPLITS or inner.rows():
             break
         folder = inner
     return folder
@@ -143,7 +143,7 @@ def _is_split(folder: Folder) -> bool:
 
 
 def _tables(folder: Folder, columns: Columns, root: Path) -> list[Path]:
-    """The tables of a folder that list pictures; all of its tables if there is nothing else to read."""
+    """The tables of a folder that list pictures or sounds; all of its tables if there is nothing else to read."""
     tables = [f for f in folder.files if f.suffix.lower() in TABLES]
     listing = [t for t in tables if fits(t, columns, root)]
     lonely = not any(f.anywhere() for f in folder.folders)
@@ -160,7 +160,7 @@ def _unit(folder: Folder, split: str, tables: list[Path], root: Path, columns: C
         for place in inner.walk():
             entries += [_labelled(f, tidy(inner.path.name), split, root) for f in place.files]
     empty = [f.path.name for f in folder.folders if not f.anywhere()]
-    notes = [f"no picture in the folder '{_name(folder.path / e, root)}'" for e in empty]
+    notes = [f"neither a picture nor a sound in the folder '{_name(folder.path / e, root)}'" for e in empty]
     return entries, "folder: the name of a file's folder is its class", notes
 
 
@@ -193,8 +193,10 @@ def _name(file: Path, root: Path) -> str:
 def _demand_classes(entries: list[Entry], name: str) -> None:
     if any(e.label for e in entries):
         return
-    pictures = sum(e.status == "unlabelled" for e in entries)
-    if pictures:
-        raise DataError(f"'{name}' holds {pictures} pictures but no class folders, so they have no labels", help=LAYOUT)
+    loose = [e.source for e in entries if e.status == "unlabelled"]
+    if loose:
+        heard = sum(source.lower().endswith(SOUNDS) for source in loose)
+        what = "sounds" if heard == len(loose) else "files" if heard else "pictures"
+        raise DataError(f"'{name}' holds {len(loose)} {what} but no class folders, so they have no labels", help=LAYOUT)
     first = f", such as '{entries[0].source}'" if entries else ""
-    raise DataError(f"'{name}' holds no pictures: {len(entries)} other files{first}", help=LAYOUT)
+    raise DataError(f"'{name}' holds neither pictures nor sounds: {len(entries)} other files{first}", help=LAYOUT)

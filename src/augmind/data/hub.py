@@ -1,4 +1,4 @@
-"""Datasets of Hugging Face: a folder made by `save_to_disk`, or an id of the Hub; pictures stay undecoded."""
+"""Datasets of Hugging Face: a folder made by `save_to_disk`, or an id of the Hub; pictures and sounds stay undecoded."""
 
 import contextlib
 import os
@@ -32,9 +32,9 @@ class HubTable(Table):
         self.name, self.bad = name, {}
         self.columns, self.numbers = list(data.column_names), list(range(1, len(data) + 1))
         self.features = dict(data.features)
-        self.image, self.named = datasets.Image, datasets.ClassLabel
-        for column in self.pictures():
-            data = data.cast_column(column, datasets.Image(decode=False))
+        self.files, self.named = (datasets.Image, datasets.Audio), datasets.ClassLabel
+        for column in self.media():
+            data = data.cast_column(column, type(self.features[column])(decode=False))
         self.alone = {c: data.select_columns([c]).with_format(None) for c in self.columns}
 
     def values(self, column: str) -> list[Any]:
@@ -47,8 +47,8 @@ class HubTable(Table):
         feature = self.features.get(column)
         return list(feature.names) if isinstance(feature, self.named) else None
 
-    def pictures(self) -> list[str]:
-        return [c for c, f in self.features.items() if isinstance(f, self.image)]
+    def media(self) -> list[str]:
+        return [c for c, f in self.features.items() if isinstance(f, self.files)]
 
     def texts(self, column: str) -> bool:
         return getattr(self.features.get(column), "dtype", "") in ("string", "large_string")

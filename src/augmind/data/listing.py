@@ -1,4 +1,4 @@
-"""Tables that list pictures or hold texts: which files are tables, which of their columns mean what, and a row of the table as an entry."""
+"""Tables that list files or hold texts: which files are tables, which of their columns mean what, and a row of the table as an entry."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from .sources import SPLITS, Columns, Entry, Found, Text, printable, tidy
 from .table import Table
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
-PICTURE_NAMES = (
+FILE_NAMES = (
     *("image", "img", "picture", "photo", "path", "file", "filename", "file_name", "filepath", "file_path"),
     *("image_path", "img_path", "image_file", "image_bytes", "bytes", "jpg", "png"),
     *("audio", "sound", "clip", "recording", "wav", "audio_path", "audio_file", "sound_path", "sound_file"),
@@ -28,7 +28,7 @@ SPLIT_NAMES = ("split", "subset", "partition", "set")
 
 
 def fits(path: Path, columns: Columns, root: Path) -> bool:
-    """Whether a table has a column of texts, or of pictures of which the first exists, and one of labels."""
+    """Whether a table has a column of texts, or of files of which the first exists, and one of labels."""
     try:
         table = open_table(path)
         contents, _, texts = _roles(table, columns)
@@ -50,12 +50,12 @@ def open_table(path: Path) -> Table:
 
 
 def table_entries(path: Path, columns: Columns, *, root: Path, split: str = "") -> Found:
-    """The rows of a table. Pictures are found relative to the table's folder and must lie inside `root`."""
+    """The rows of a table. Files are found relative to the table's folder and must lie inside `root`."""
     return entries_of(open_table(path), columns, home=path.parent, root=root, split=split)
 
 
 def named_files(path: Path, column: str | None) -> list[Path]:
-    """The files that a table names as its pictures, there or not; none if it holds the pictures themselves."""
+    """The files that a table names as its rows, there or not; none if it holds what would be in them."""
     table = open_table(path)
     (picture, *_), texts = _content(table, Columns(picture=column))
     if texts:
@@ -71,7 +71,7 @@ def _placed(home: Path, value: str) -> Path:
 
 
 def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path | None, split: str = "") -> Found:
-    """The rows of any table; `split` is theirs where no column says otherwise. Without `home`, no picture may be a path."""
+    """The rows of any table; `split` is theirs where no column says otherwise. Without `home`, no row may be a path."""
     contents, label, texts = _roles(table, columns)
     column = contents[0]
     group = _named(table, columns.group, "group", ()) if columns.group else None
@@ -86,7 +86,7 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
         fetch = partial(_fetch, table, column, i, home, root)
         entries.append(_with(row, Text(cells[i], contents) if texts else fetch() if whole else fetch))
     entries.sort(key=lambda e: int(e.source.rpartition(":")[2]))
-    told = f"{'text' if texts else 'picture'} from column '{column}'"
+    told = f"{'text' if texts else 'file'} from column '{column}'"
     told = f"pairs of texts from columns '{column}' and '{contents[1]}'" if len(contents) > 1 else told
     how = f"table {table.name}: {told}, label from '{label}'"
     how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
@@ -103,14 +103,14 @@ def _with(row: Entry, content: Any) -> Entry:
 
 
 def _fetch(table: Table, column: str, i: int, home: Path | None, root: Path | None) -> File:
-    """The picture of row i as bytes or as a path inside `root`; `CannotRead`, returned, says why there is none."""
+    """The file of row i as bytes or as a path inside `root`; `CannotRead`, returned, says why there is none."""
     value = table.cell(column, i)
     if isinstance(value, dict):
         value = value.get("bytes") if value.get("bytes") is not None else value.get("path")
     if isinstance(value, bytes):
         return value
     if value is None or value == "":
-        return CannotRead("no picture is given")
+        return CannotRead("no file is given")
     if not isinstance(value, str):
         raise DataError(f"column '{column}' of '{table.name}' holds {type(value).__name__}, not paths or bytes", help="name another with --column")
     if "://" in value:
@@ -133,14 +133,14 @@ def _roles(table: Table, columns: Columns) -> tuple[tuple[str, ...], str, bool]:
 
 
 def _content(table: Table, columns: Columns) -> tuple[tuple[str, ...], bool]:
-    """The column of pictures or, where there is none or the user says so, of texts, two of pairs; and whether it holds texts."""
+    """The column of files or, where there is none or the user says so, of texts, two of pairs; and whether it holds texts."""
     if columns.text is not None:
         return tuple(_named(table, c, "text", ()) for c in _sides(table, columns.text)), True
-    typed = table.pictures()
+    typed = table.media()
     known = {c.strip().lower() for c in table.columns}
-    if columns.picture is None and not typed and not known & set(PICTURE_NAMES) and known & set(TEXT_NAMES):
+    if columns.picture is None and not typed and not known & set(FILE_NAMES) and known & set(TEXT_NAMES):
         return (_named(table, None, "text", TEXT_NAMES),), True
-    return (_named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture", PICTURE_NAMES),), False
+    return (_named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture or sound", FILE_NAMES),), False
 
 
 def _sides(table: Table, text: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ def named_column(table: Table, name: str, role: str) -> str:
 
 def _named(table: Table, wanted: str | None, role: str, usual: tuple[str, ...]) -> str:
     known = ", ".join(f"'{c}'" for c in table.columns) or "none"
-    flag = {"picture": "--column or, for texts, --text"}.get(role, f"--{role}")
+    flag = {"picture or sound": "--column or, for texts, --text"}.get(role, f"--{role}")
     if wanted is not None and wanted not in table.columns:
         hint = unknown("column", wanted, table.columns).help.partition("known:")[0]
         raise DataError(f"'{table.name}' has no column '{wanted}'", help=f"{hint}its columns are {known}")

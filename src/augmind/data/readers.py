@@ -147,7 +147,7 @@ class ArrowTable(Table):
             return [str(n) for n in feature["names"]]
         return None
 
-    def pictures(self) -> list[str]:
+    def media(self) -> list[str]:
         return [f.name for f in self.schema if _holds_bytes(f.type)]
 
     def texts(self, column: str) -> bool:
@@ -179,7 +179,7 @@ class MappedTable(ArrowTable):
 
 
 class ParquetTable(ArrowTable):
-    """A Parquet file; pictures are read one row group at a time, in order."""
+    """A Parquet file; pictures and sounds are read one row group at a time, in order."""
 
     def __init__(self, path: Path, file: pq.ParquetFile) -> None:
         super().__init__(path, file.schema_arrow, file.metadata.num_rows)

@@ -13,19 +13,21 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from augmind.core.decoding import CannotRead
-from augmind.core.errors import UsageError
+from augmind.core.errors import DataError, UsageError
 from augmind.core.run import Finding
 from augmind.core.types import Spec
 from augmind.modalities.audio.mel import Mel
-from augmind.modalities.audio.read import ENDINGS, needed
+from augmind.modalities.audio.read import is_sound, needed
 from augmind.modalities.audio.workers import Pool
 
 from .dataset import Row
+from .folders import kind
 from .sources import Entry
 
 FASTEST, SLOWEST = 16_000, 4000
 """Samples a second that sounds are brought to, at most and at least."""
 MOST_SECONDS, LEAST_SECONDS = 4.0, 0.32
+"""How long rows are, at most and at least."""
 LONG = 0.9
 """Quantile of the lengths that decides how long rows are: longer sounds are cut to the part with the most power."""
 COMMON = 0.1
@@ -38,7 +40,11 @@ BLOCK = 64
 """Waves that become rows together."""
 CLIPPED = 0.001
 """Share of samples that are cut off from which it is worth a finding."""
-MAGIC = (b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+ILLS = {
+    "truncated": (0.0, "ends before its header says", "end before their headers say"),
+    "clipped": (CLIPPED, "is cut off at full scale in places", "are cut off at full scale in places"),
+}
+"""What may be wrong with a file that is read all the same -> from where on it is told, of one and of many."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +56,21 @@ class Clip:
     rate: int
 
 
-def is_sound(head: bytes) -> bool:
-    """Whether a file that starts with these bytes claims to be a sound of a known format."""
-    return head.startswith(MAGIC) or (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE")
-
-
 def holds_sound(entries: Sequence[Entry]) -> bool:
-    """Whether the first row that can be read is a sound, by its ending or its first bytes."""
-    for entry in entries:
-        if entry.status != "ok" or not (isinstance(entry.content, Path) or callable(entry.content)):
-            continue
-        file = entry.content() if callable(entry.content) else entry.content
-        if isinstance(file, CannotRead):
-            continue
-        return file.suffix.lower() in ENDINGS if isinstance(file, Path) else is_sound(file[:16])
-    return False
+    """Whether the rows are sounds: all files by their names, or the first of those that are held in tables by its first bytes.
+
+    Raises `DataError` where some files are sounds and others pictures.
+    """
+    good = [e for e in entries if e.status == "ok"]
+    kinds = {kind(e.content): e.source for e in good if isinstance(e.content, Path)}
+    if {"picture", "sound"} <= kinds.keys():
+        text = f"some files of the dataset are pictures and others sounds: '{kinds['picture']}', '{kinds['sound']}'"
+        raise DataError(text, help="keep them in folders of their own")
+    if kinds:
+        return "sound" in kinds
+    held = (file for e in good if callable(e.content) and not isinstance(file := e.content(), CannotRead))
+    first = next(held, b"")
+    return kind(first) == "sound" if isinstance(first, Path) else is_sound(first[:16])
 
 
 def layout(facts: Sequence[dict[str, Any]]) -> Mel:
@@ -126,9 +132,8 @@ def heard(good: Sequence[Row], spec: Spec) -> list[Finding]:
         text = f"files of several rates: {told} samples a second"
         text += f"; {dull:,} have less than the rows, whose high tones they lack: a model may tell classes apart by that" if dull else ""
         out.append(Finding("AM137", "warning" if dull else "info", text, {str(k): v for k, v in rates.items()}))
-    for key, what in (("truncated", "end before their headers say"), ("clipped", "are cut off at full scale in places")):
-        some = [r for r in good if r.about.get(key, 0) > (CLIPPED if key == "clipped" else 0)]
-        if some:
-            text = f"{len(some):,} file{'s' * (len(some) > 1)} {what if len(some) > 1 else what.replace('end ', 'ends ').replace('are ', 'is ')}"
+    for key, (least, one, many) in ILLS.items():
+        if some := [r for r in good if r.about.get(key, 0) > least]:
+            text = f"{len(some):,} files {many}" if len(some) > 1 else f"one file {one}"
             out.append(Finding("AM137", "warning", f"{text}: {some[0].source}", {"rows": [r.id for r in some]}))
     return out

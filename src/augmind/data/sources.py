@@ -19,7 +19,8 @@ SPLITS = {
 }  # fmt: skip
 """Names that people give to splits, and the split that is meant."""
 LAYOUT = (
-    "expected: one folder a class (cats/001.png, dogs/001.png), perhaps inside train/, val/ and test/; or a table with paths or texts, and labels"
+    "expected: one folder a class (cats/001.png, dogs/001.png), of pictures or of sounds, perhaps inside train/, val/ and test/; "
+    "or a table with paths or texts, and labels"
 )
 JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 

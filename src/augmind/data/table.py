@@ -5,7 +5,7 @@ from typing import Any
 
 
 class Table(ABC):
-    """A table by columns. Small columns are read whole (`values`), pictures one by one (`cell`)."""
+    """A table by columns. Small columns are read whole (`values`), pictures and sounds one by one (`cell`)."""
 
     name: str
     columns: list[str]
@@ -24,8 +24,8 @@ class Table(ABC):
         """The names behind integer labels, if the table tells them."""
         return None
 
-    def pictures(self) -> list[str]:
-        """Columns that hold pictures by their type."""
+    def media(self) -> list[str]:
+        """Columns that hold pictures or sounds by their type."""
         return []
 
     def texts(self, column: str) -> bool:

@@ -182,11 +182,16 @@ class Together:
 
         SQLite may give one trial to two runs; then both work at it, and the first to end is believed.
         """
+        import optuna
+
         out: list[tuple[optuna.trial.Trial, Work]] = []
         try:
             while len(out) < max(1, self.workers.jobs) and (waiting := self._trials("WAITING")):
                 self.storage.record_heartbeat(next(iter(waiting.values()))[0]._trial_id)
-                trial = self.queue.ask()
+                try:
+                    trial = self.queue.ask()
+                except optuna.exceptions.UpdateFinishedTrialError:  # another run had the same one and has ended it
+                    continue
                 self.storage.record_heartbeat(trial._trial_id)
                 about = trial.user_attrs
                 work = Work.told(str(about.get("name", "")), str(about.get("args", "")), self.job.folder)
@@ -205,7 +210,7 @@ class Together:
         import optuna
 
         for trial in trials:
-            with contextlib.suppress(ValueError, *lost()):
+            with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError, *lost()):
                 self.queue.tell(trial, state=optuna.trial.TrialState.FAIL)
 
     def _work(self, claimed: list[tuple["optuna.trial.Trial", Work]], due: dict[str, Work], tell: Tell) -> None:

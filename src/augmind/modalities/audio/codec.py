@@ -13,15 +13,14 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from augmind.core.errors import WrongSpec
-from augmind.core.types import Backbone, Choice, Classical, Spec
+from augmind.core.types import SOURCE_TYPE, Backbone, Choice, Classical, Spec
 
 from .mel import Mel
 from .read import fitted, levelled
 
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MARK = f"synthetic, made by augmind; IPTC digital source type {SOURCE_TYPE}"
 """The machine-readable mark of a synthetic sound, in the comment of the file."""
-CEPSTRA = 20
+MFCC = 20
 """Coefficients of a cosine transform over the bands that features are made of."""
 SHIFTS = (-4, -2, 2, 4)
 """Columns by which rows are moved to find copies of them."""
@@ -38,11 +37,11 @@ def arm(transform: str, mixing: str = "none", **settings: Any) -> Classical:
 class AudioCodec:
     """Sounds of `spec.rate` samples a second as log-mel spectrograms of `spec.shape` = (1, bands, columns of 10 ms); stored as uint8 (`mel`).
 
-    `backbone_name` is "cepstra": counted features, which know nothing from elsewhere. Raises `WrongSpec` for other shapes.
+    `backbone_name` is "mfcc": counted features, which know nothing from elsewhere. Raises `WrongSpec` for other shapes.
     """
 
     spec: Spec
-    backbone_name: str = "cepstra"
+    backbone_name: str = "mfcc"
 
     name: ClassVar[str] = "audio"
     suffix: ClassVar[str] = ".wav"
@@ -59,8 +58,8 @@ class AudioCodec:
         if len(self.spec.shape) != 3 or self.spec.shape[0] != 1 or not self.spec.bounded or not self.spec.rate:
             text = f"sounds cannot have shape {self.spec.shape} at {self.spec.rate} samples a second"
             raise WrongSpec(text, help="sounds are stored as (1, bands, columns) bytes, with the rate of their waves")
-        if self.backbone_name != "cepstra":
-            raise WrongSpec(f"there are no features '{self.backbone_name}' of sounds", help="leave --backbone out, or name cepstra")
+        if self.backbone_name != "mfcc":
+            raise WrongSpec(f"there are no features '{self.backbone_name}' of sounds", help="leave --backbone out, or name mfcc")
         _ = self.mel
 
     @cached_property
@@ -94,8 +93,8 @@ class AudioCodec:
         return ""
 
     def embed(self, x: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """Mean and deviation over time of the cepstra and of their changes, and the cepstra of three parts of the clip."""
-        found = cepstra(self.spec.to_model(x)[:, 0])
+        """Mean and deviation over time of the mel-frequency cepstral coefficients and of their changes, and the means of three parts."""
+        found = mfcc(self.spec.to_model(x)[:, 0])
         change = found[..., 1:] - found[..., :-1]
         thirds = [part.mean(-1) for part in found.tensor_split(3, -1)]
         return torch.cat([found.mean(-1), found.std(-1), change.std(-1), *thirds], 1)
@@ -139,10 +138,10 @@ def moved(x: Shaped[Tensor, "n c h w"], by: int) -> Tensor:
     return out
 
 
-def cepstra(x: Float[Tensor, "n bands frames"]) -> Float[Tensor, "n k frames"]:
+def mfcc(x: Float[Tensor, "n bands frames"]) -> Float[Tensor, "n k frames"]:
     """The first cosines over the bands (Davis and Mermelstein 1980), orthonormal."""
     bands = x.shape[1]
-    k, at = torch.arange(min(CEPSTRA, bands)), torch.arange(bands) + 0.5
+    k, at = torch.arange(min(MFCC, bands)), torch.arange(bands) + 0.5
     basis = torch.cos(torch.pi / bands * k[:, None] * at) * (2 / bands) ** 0.5
     basis[0] /= 2**0.5
     return basis @ x

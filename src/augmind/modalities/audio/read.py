@@ -13,6 +13,8 @@ from augmind.core.errors import MachineError, first_line
 
 ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
 """Files that are taken for sounds."""
+MAGIC = (b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+"""First bytes of sounds, beside those of WAV files."""
 MOST_SECONDS, MOST_CHANNELS, RATES = 600, 32, (1000, 384_000)
 """What is read of a file at most, and the rates that a header may name."""
 BLOCK = 65_536
@@ -44,6 +46,11 @@ class Sound:
     wave: Float[np.ndarray, " t"]
     rate: int
     facts: dict[str, Any]
+
+
+def is_sound(head: bytes) -> bool:
+    """Whether a file that starts with these bytes claims to be a sound of a known format."""
+    return head.startswith(MAGIC) or (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE")
 
 
 def needed() -> None:

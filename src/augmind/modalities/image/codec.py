@@ -14,7 +14,7 @@ from torch import Tensor
 from augmind.core.errors import WrongSpec
 from augmind.core.loop import autocast
 from augmind.core.seeds import in_chunks
-from augmind.core.types import Backbone, Choice, Classical, Spec
+from augmind.core.types import SOURCE_TYPE, Backbone, Choice, Classical, Spec
 
 from .corruptions import CORRUPTIONS, Corruption
 
@@ -27,7 +27,6 @@ PREVIEW = 64
 BLOCK = 16
 """Pictures that pass through the backbone together."""
 
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MARK = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
     f' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'

@@ -42,3 +42,5 @@ USUAL = {"lm.model": "smollm2"}
 """The models of generators that are asked for without one."""
 ASKED = ("lm",)
 """Generators, which read nothing unless they are asked for."""
+CHECKS: dict[str, str] = {}
+"""Generators that need more than models, with the module whose `needed` says what they lack."""

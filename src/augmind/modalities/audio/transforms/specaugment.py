@@ -14,7 +14,7 @@ from ._masks import hidden
 
 
 @dataclass(kw_only=True)
-class Specaugment(Transform):
+class SpecAugment(Transform):
     """`masks` runs of bands and as many of moments become the row's mean, each of at most `part` of the side."""
 
     axes: ClassVar[tuple[int, ...]] = (3,)

@@ -36,7 +36,7 @@ COLOUR = 12.0
 class Wave(Transform):
     """Each change is made to a row with `probability`, by amounts drawn up to `strength`; `masks` as in SpecAugment follow.
 
-    Speed, pitch (the vocal tract's length too: all frequencies by one factor; Jaitly and Hinton 2013) and place are one resampling; echoes
+    Speed, pitch (vocal tract length perturbation, VTLP, Jaitly and Hinton 2013: all frequencies by one factor) and place are one resampling; echoes
     and noise are added as powers, so they are the mean of what waves would give.
     """
 

@@ -1,0 +1,138 @@
+"""Speech synthesis: what a class is called, spoken in many voices by espeak-ng (formant synthesis after Klatt 1980)."""
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from augmind.core.errors import WrongSpec
+from augmind.core.loop import Curves
+from augmind.core.plugin import Generator
+from augmind.core.run import Finding, Run
+from augmind.core.seeds import stream
+from augmind.core.tune import tune
+from augmind.core.types import Data, Knowledge, Spec
+from augmind.modalities.audio.codec import AudioCodec
+from augmind.modalities.audio.read import resampled, trimmed
+from augmind.modalities.audio.speech import Pool, Said, content, needed
+
+ACCENTS = {
+    "en": ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc"),
+    "es": ("es", "es-419"),
+    "fr": ("fr", "fr-be", "fr-ch"),
+    "pt": ("pt", "pt-br"),
+    "vi": ("vi", "vi-vn-x-central", "vi-vn-x-south"),
+}
+"""Languages of which espeak-ng has more than one accent."""
+VOICES = (
+    *("", "f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "klatt", "klatt2", "klatt3"),
+    *("Alex", "Alicia", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Lee", "Marco", "Mario", "Michael", "Mike"),
+    *("Nguyen", "Reed", "adam", "anika", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb", "david", "ed", "edward", "grandma", "grandpa"),
+    *("ian", "iven", "john", "linda", "marcelo", "max", "michel", "miguel", "norbert", "pablo", "paul", "pedro", "quincy", "rob", "robert", "sandro"),
+    *("shelby", "steph", "travis", "victor", "zac"),
+)
+"""Variants of espeak-ng 1.52 that sound like people: none that whispers, croaks or is a robot. A version that lacks one speaks in its usual voice."""
+SPEEDS, PITCHES, RANGES = (110, 220), (20, 80), (30, 80)
+"""Words a minute, and espeak-ng's pitch and range, from 0 to 99, between which voices are drawn."""
+
+
+@dataclass(kw_only=True)
+class Tts(Generator):
+    """Every class is spoken: its name, or what `describe` says for it, in the frame `say`. The row's seed picks accent, voice, speed and pitch.
+
+    What espeak-ng knows comes from elsewhere: the sounds of a language, and voices. Trained on beside real rows and under the same transforms, it
+    stands in for speakers that were not recorded; it has nothing to say of classes that are no words.
+
+    language  espeak-ng's code ("en", "de", "cmn"), of which all accents are used where it has several, or one accent ("en-us")
+    say       what is said, with {} for the word: "the number {}"
+    spread    how far speed, pitch and range lie from their middle, as a part of what sounds human
+    """
+
+    axes: ClassVar[tuple[int, ...]] = (3,)
+    waves: ClassVar[bool | None] = True
+    knowledge: ClassVar[Knowledge] = Knowledge.pretrained
+
+    language: str = "en"
+    say: str = "{}"
+    spread: float = tune(1.0, 0.0, 1.0)
+    describe: dict[str, str] = field(default_factory=dict)
+
+    def ready(self) -> None:
+        needed()
+
+    def source(self) -> str:
+        return content(needed())
+
+    def fit(self, data: Data, run: Run) -> "Tts":
+        self.require(data.spec)
+        self._built(data.spec, [self._words(name) for name in data.spec.classes])
+        waves = Pool().spoken([Said(text=text, voice=self.accents[0]) for text in self.texts_], needed())
+        silent = [name for name, (wave, _) in zip(data.spec.classes, waves, strict=True) if not wave.any()]
+        if len(silent) == data.classes:
+            way = "say what is to be spoken: --describe CLASS=WORDS, or choose other generators"
+            raise WrongSpec(f"espeak-ng can speak none of the classes ({', '.join(silent[:5])})", help=way)
+        self.curves_ = Curves(findings=self._told(silent))
+        return self
+
+    def _built(self, spec: Spec, texts: list[str]) -> None:
+        self.spec_, self.texts_, self.codec_ = spec, texts, AudioCodec(spec)
+
+    def _told(self, silent: list[str]) -> list[Finding]:
+        """AM223: classes that cannot be spoken, or not in this language."""
+        found = []
+        if silent:
+            told = f"{len(silent)} of the classes are silent when they are spoken: {', '.join(silent[:5])}"
+            found.append(Finding("AM223", "warning", f"{told}; give their words with --describe CLASS=WORDS", {"classes": silent}))
+        if self.language.partition("-")[0] == "en" and (foreign := [t for t in self.texts_ if not latin(t)]):
+            told = f"{len(foreign)} of the classes are not in Latin letters and were spoken as English: {', '.join(foreign[:5])}"
+            found.append(Finding("AM223", "warning", f"{told}; name their language, as in --set tts.language=cmn", {"classes": foreign}))
+        return found
+
+    @property
+    def accents(self) -> tuple[str, ...]:
+        return ACCENTS.get(self.language, (self.language,))
+
+    def _words(self, name: str) -> str:
+        """What is spoken for a class."""
+        return self.say.replace("{}", self.describe.get(name, re.sub(r"[\W_]+", " ", name).strip() or name))
+
+    def _said(self, k: int, seed: int) -> Said:
+        """What one row says, and how."""
+        rng = stream("tts", seed)
+
+        def one(options: tuple[str, ...]) -> str:
+            return options[int(torch.randint(len(options), (), generator=rng))]
+
+        def within(low: int, high: int) -> int:
+            middle, half = (low + high) / 2, (high - low) / 2 * self.spread
+            return round(middle + half * (2 * float(torch.rand((), generator=rng)) - 1))
+
+        accent, variant = one(self.accents), one(VOICES)
+        voice = f"{accent}+{variant}" if variant else accent
+        return Said(text=self.texts_[k], voice=voice, speed=within(*SPEEDS), pitch=within(*PITCHES), range=within(*RANGES))
+
+    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n 1 bands frames"]:
+        said = [self._said(k, seed) for k, seed in zip(y.tolist(), seeds.tolist(), strict=True)]
+        rate = self.spec_.rate
+        waves = [resampled(trimmed(wave, own), own, rate) if wave.any() else np.zeros(1, np.float32) for wave, own in Pool().spoken(said, needed())]
+        return self.spec_.to_model(self.codec_.encode(waves))
+
+    def state(self) -> dict[str, Tensor]:
+        said = json.dumps(self.texts_).encode()
+        return {"said": torch.frombuffer(bytearray(said), dtype=torch.uint8)}
+
+    def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Tts":
+        self.require(spec)
+        self._built(spec, json.loads(state["said"].numpy().tobytes()))
+        return self
+
+
+def latin(text: str) -> bool:
+    """Whether all letters are Latin."""
+    return all("LATIN" in unicodedata.name(c, "") for c in text if c.isalpha())

