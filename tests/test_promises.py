@@ -29,6 +29,14 @@ from augmind.core.types import Choice, Data, Knowledge, Samples, Spec
 from augmind.testing import toy_data
 from language import answering, pulled, tiny_rewriters
 from rows import sentences
+from speaking import pretend
+
+
+@pytest.fixture(autouse=True)
+def voices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speech without espeak-ng."""
+    pretend(monkeypatch)
+
 
 EVERY = [(kind, name) for kind in BASES for name in names(kind)]
 COSTLY = ("steps", "width", "points", "batch", "latent", "depth", "rounds", "epochs", "views")

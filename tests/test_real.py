@@ -1,6 +1,6 @@
 """The models that people use, where they are on this machine: `AUGMIND_REAL_MODELS=1 pytest tests/test_real.py`.
 
-They come by `augmind models pull minilm` and `augmind models pull smollm2`.
+They come by `augmind models pull minilm`, `smollm2` and `espeak-ng`.
 """
 
 import os
@@ -8,8 +8,9 @@ import os
 import pytest
 import torch
 
+from augmind.core.errors import UsageError
 from augmind.core.run import Run
-from augmind.core.types import Samples
+from augmind.core.types import Samples, Spec
 from augmind.modalities.text.generators.lm import Lm
 from augmind.modalities.text.screens.form import Form
 from augmind.nn.weights import located
@@ -47,3 +48,37 @@ def test_smollm2_writes_rows_that_look_like_texts_each_a_function_of_its_label_a
     drawn = Samples.synthetic("lm", x, y, seeds)
     assert Form().fit(data, run).score(drawn).mean() > 0.5
     assert len(set(data.codec.decode(x))) > 8
+
+
+def test_espeak_says_words_that_differ_in_voices_that_differ_and_a_text_sounds_the_same_in_any_company():
+    from augmind.modalities.audio.speech import Pool, Said, needed
+
+    here("espeak-ng")
+    voices = ("en", "en-us+f3", "en-gb-scotland+klatt2", "de+m4", "en+Alex", "en+a variant that there is not")
+    said = [Said(text=text, voice=voice, speed=speed) for voice in voices for text in ("zero", "seven", "?") for speed in (120, 200)]
+    one, other = [list(Pool().spoken(some, needed())) for some in (said, said[::-1])]
+    assert all(torch.equal(torch.tensor(a), torch.tensor(b)) and rate == 22_050 for (a, rate), (b, _) in zip(one, other[::-1], strict=True))
+    loud = {s: wave for s, (wave, _) in zip(said, one, strict=True)}
+    assert all(wave.any() == (s.text != "?") for s, wave in loud.items())
+    slow, fast = (loud[Said(text="seven", speed=speed)] for speed in (120, 200))
+    assert len(slow) > 1.2 * len(fast)
+    assert not torch.equal(torch.tensor(loud[said[0]][:2000]), torch.tensor(loud[said[6]][:2000]))
+    with pytest.raises(UsageError, match="no voice 'xx'"):
+        list(Pool().spoken([Said(text="a", voice="xx")], needed()))
+
+
+def test_the_same_word_in_other_voices_is_nearest_to_itself():
+    """Rows that one half of the draws spoke are the nearest neighbours of the same words from others, far beyond chance."""
+    from augmind.modalities.audio.codec import AudioCodec
+    from augmind.modalities.audio.generators.tts import Tts
+
+    here("espeak-ng")
+    spec = Spec(kind="continuous", shape=(1, 40, 64), classes=tuple(map(str, range(10))), rate=8000)
+    made, codec = Tts(), AudioCodec(spec)
+    made._built(spec, list(spec.classes))
+    y = torch.arange(200) % 10
+    x = spec.to_store(made.sample(y, torch.arange(200)))
+    z = codec.embed(x)
+    z = (z - z[:150].mean(0)) / (z[:150].std(0) + 1e-6)
+    nearest = torch.cdist(z[150:], z[:150]).argmin(1)
+    assert (y[:150][nearest] == y[150:]).float().mean() > 0.5

@@ -14,6 +14,7 @@ from PIL import Image
 import augmind
 from augmind.core.errors import DataError, UsageError
 from augmind.core.store import read_json
+from speaking import pretend
 
 
 def hum(hertz, rate=8000, seconds=0.4, seed=0):
@@ -157,12 +158,14 @@ def test_datasets_of_hugging_face_that_hold_sounds_are_read_in_both_forms(tmp_pa
         assert torch.equal(found.samples.x, clips.samples.x) and found.spec == clips.spec
 
 
-def test_sounds_get_the_whole_job(tmp_path):
-    """In three folds, with a picture generator that knows nothing of sounds, and files that play."""
-    options = {"preset": "quick", "seeds": 1, "folds": 2, "jobs": 0, "learner": ("probe",), "generators": ("vae",), "steps": {"vae": 50}}
+def test_sounds_get_the_whole_job(tmp_path, monkeypatch):
+    """With a picture generator that knows nothing of sounds, with speech, and files that play."""
+    pretend(monkeypatch)
+    options = {"preset": "quick", "seeds": 1, "folds": 2, "jobs": 0, "learner": ("probe",), "generators": ("vae", "tts"), "steps": {"vae": 50}}
     run = augmind.expand(folder(tmp_path / "clips"), tmp_path / "r", **options)
     arms = Counter(a["arm"] for a in run.record["arms"])
     assert {"real", "classical"} <= set(arms) and run.verdict["sentence"].endswith(".")
+    assert {g["name"]: g["knowledge"] for g in run.record["generators"]} == {"vae": "rows", "tts": "pretrained"}
     (choice, *_) = run.record["choices"]
     assert {"none", "wave", "specaugment", "wave+specaugment"} <= set(choice["scores"]) and "flip" not in choice["scores"]
     assert any(g["kept"] for g in run.record["generators"]) and "data:audio/wav" in run.report.read_text()

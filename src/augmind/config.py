@@ -278,9 +278,9 @@ def make_plan(
         raise UsageError(text, help="name an encoder: --backbone minilm (augmind models pull minilm), a folder or a Hub id")
     generators = usual_generators(spec, notes) if config.generators == GENERATORS else config.generators
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
-        learners = fitting("learners", ("probe", "cnn", "tfidf"), spec)
-    elif config.learner is None and config.preset == "quick" and fitting("learners", ("cnn",), spec):
-        notes.append("the quick preset compares with a pretrained backbone only; add --learner probe,cnn for a network from scratch too")
+        learners = fitting("learners", ("probe", "cnn", "crnn", "tfidf"), spec)
+    elif config.learner is None and config.preset == "quick" and (nets := fitting("learners", ("cnn", "crnn"), spec)):
+        notes.append(f"the quick preset compares heads on features only; add --learner probe,{nets[0]} for a network from scratch too")
     if config.generators == GENERATORS and (more := fitting("generators", ASKED, spec)):
         notes.append(f"rows can also come from a pretrained model: --generators {','.join((*more, *generators))} (augmind models list shows some)")
     whole = any(find("generators", g).space == "rows" for g in generators)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .config import Plan
 
-STEP_SECONDS = {"vae": 0.027, "gan": 0.045, "diffusion": 0.085, "cnn": 0.036, "finetune": 0.45, "textcnn": 0.02, "text_vae": 0.08}
+STEP_SECONDS = {"vae": 0.027, "gan": 0.045, "diffusion": 0.085, "cnn": 0.036, "crnn": 0.025, "finetune": 0.45, "textcnn": 0.02, "text_vae": 0.08}
 """One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by `python -m benchmarks.speed`)."""
+SIZED = ("cnn", "crnn")
+"""Learners that cost more for larger rows."""
 INNER_SPLITS = 2
 INNER_ARMS = 4
 """What the choice of a classical arm costs a learner that trains by steps: this many candidates on so many inner splits."""
@@ -32,13 +34,13 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and not plan.settings.get(n, {}).get("url")]
     generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] for n in reading)
     arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
-    learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n == "cnn" else 1.0) for n in plan.learners)
+    learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
     probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
     fixed = (embed + probes) / max(1, jobs) + 12
     if plan.trials:
         generate *= 1 + plan.folds * plan.splits * (1 + len(plan.variants) / max(1, len(plan.generators))) / trainings
         tries = plan.folds * plan.trials * (1 + plan.splits) / 2
-        learn += tries * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.7) * (size if n == "cnn" else 1.0) or 0.7 for n in plan.learners)
+        learn += tries * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.7) * (size if n in SIZED else 1.0) or 0.7 for n in plan.learners)
     stored = rows * (1 + trainings * plan.ratio * 2) * (values + 2 * 1280 * 4) + trainings * 20e6
     return {
         "seconds": round(fixed + (generate + learn) / max(1, jobs), 1),

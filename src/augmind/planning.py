@@ -16,7 +16,7 @@ from .donor import chosen_on, donors, seen_before
 from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
 from .shards import MOST_DRAWN
-from .usual import READY
+from .usual import GENERATORS, READY
 
 
 def ready(config: Config) -> None:
@@ -117,7 +117,8 @@ def unchanged(job: Job) -> None:
 
 def described(config: Config) -> Iterator[bool]:
     """Of the generators, and the screens that were asked for, whether each is told what classes mean."""
-    asked = [("generators", name) for name in (*config.generators, *READY)] + [("screens", name) for name in asked_screens(config)]
+    usual = READY if config.generators == GENERATORS else ()
+    asked = [("generators", name) for name in (*config.generators, *usual)] + [("screens", name) for name in asked_screens(config)]
     return ("describe" in find(kind, name).__dataclass_fields__ for kind, name in asked)
 
 

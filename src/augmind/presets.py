@@ -23,7 +23,7 @@ class Preset:
     variants: int = 0
 
 
-EVERY = ("probe", "cnn", "finetune", "tfidf", "textcnn")
+EVERY = ("probe", "cnn", "crnn", "finetune", "tfidf", "textcnn")
 """Learners, of which a dataset gets those that can take its rows."""
 PRESETS = {
     "quick": Preset(
@@ -31,7 +31,7 @@ PRESETS = {
         folds=3,
         seeds=3,
         learners=("probe", "tfidf"),
-        steps={"vae": 300, "gan": 300, "diffusion": 250, "cnn": 150, "finetune": 40, "textcnn": 150, "text_vae": 300},
+        steps={"vae": 300, "gan": 300, "diffusion": 250, "cnn": 150, "crnn": 150, "finetune": 40, "textcnn": 150, "text_vae": 300},
         settings={"diffusion": {"points": 5}},
         splits=2,
     ),
@@ -40,7 +40,7 @@ PRESETS = {
         folds=5,
         seeds=5,
         learners=EVERY,
-        steps={"vae": 1000, "gan": 1500, "diffusion": 1200, "cnn": 400, "finetune": 60, "textcnn": 400, "text_vae": 1000},
+        steps={"vae": 1000, "gan": 1500, "diffusion": 1200, "cnn": 400, "crnn": 400, "finetune": 60, "textcnn": 400, "text_vae": 1000},
         views=4,
         rounds=6,
         trials=40,
@@ -51,7 +51,7 @@ PRESETS = {
         folds=5,
         seeds=10,
         learners=EVERY,
-        steps={"vae": 3000, "gan": 4000, "diffusion": 4000, "cnn": 800, "finetune": 80, "textcnn": 800, "text_vae": 3000},
+        steps={"vae": 3000, "gan": 4000, "diffusion": 4000, "cnn": 800, "crnn": 600, "finetune": 80, "textcnn": 800, "text_vae": 3000},
         settings={"diffusion": {"points": 8}},
         views=4,
         rounds=8,

@@ -28,6 +28,7 @@ class Cnn(Starting):
     """AdamW (arXiv:1711.05101) for `steps` batches; the rate rises for a third of the way, then falls as a cosine."""
 
     axes: ClassVar[tuple[int, ...]] = (3,)
+    waves: ClassVar[bool | None] = False
 
     steps: int = tune(400, 1, 20_000, log=True)
     batch: int = tune(64, options=(16, 32, 64, 128, 256))

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from ctypes.util import find_library
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from augmind.core.errors import MachineError, UsageError
 from augmind.core.store import digest
 
 ENGINE = "espeak-ng"
+PROGRAM = decoding.PROGRAM.format(__name__)
+"""What a worker runs."""
 FILES = {"linux": "libespeak-ng.so", "darwin": "libespeak-ng.dylib", "win32": "espeak-ng.dll"}
 SYNCHRONOUS, DONT_EXIT, UTF8, CHARACTERS = 2, 0x8000, 1, 1
 """Constants of espeak-ng's interface: samples come by a callback, errors are returned, texts are UTF-8, positions are characters."""
@@ -128,7 +130,7 @@ def answer(request: Path | bytes, how: str) -> Answer:
 class Pool(decoding.Pool):
     """Speaks many texts in order with bounded memory."""
 
-    program: str = decoding.PROGRAM.format(__name__)
+    program: str = field(default_factory=lambda: PROGRAM)
 
     def spoken(self, texts: Iterable[Said], place: str) -> Iterator[tuple[Float[np.ndarray, " t"], int]]:
         """Waves, -1..1, and their rates. Raises `UsageError` for a voice that there is not, `MachineError` where the library fails."""

@@ -1,0 +1,113 @@
+"""Speech as a generator: what is said, in which voices, and what is told where nothing can be."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+import torch
+
+import augmind
+from augmind.core.errors import MachineError, UsageError, WrongSpec
+from augmind.core.run import Run
+from augmind.core.seeds import row_seeds
+from augmind.core.types import Data, Samples, Spec
+from augmind.modalities.audio.codec import AudioCodec
+from augmind.modalities.audio.generators.tts import PITCHES, RANGES, SPEEDS, Tts
+from speaking import pretend
+from test_sound_folder import folder
+
+
+@pytest.fixture
+def speaker(monkeypatch):
+    pretend(monkeypatch)
+
+
+def data_of(*classes: str) -> Data:
+    spec = Spec(kind="continuous", shape=(1, 40, 64), classes=classes, rate=8000)
+    rows = Samples.real(torch.randint(0, 255, (2 * len(classes), 1, 40, 64)).to(torch.uint8), torch.arange(2 * len(classes)) % len(classes))
+    return Data(train=rows, val=rows, spec=spec, codec=AudioCodec(spec))
+
+
+def fitted(tmp_path, *classes: str, **settings) -> Tts:
+    return Tts(**settings).fit(data_of(*classes), Run(folder=tmp_path))
+
+
+@pytest.mark.usefixtures("speaker")
+def test_what_is_said_is_the_name_in_words_or_what_the_class_is_said_to_mean(tmp_path):
+    made = fitted(tmp_path, "stop_sign", "7", "go-now", "--", describe={"7": "seven"})
+    assert made.texts_ == ["stop sign", "seven", "go now", "--"]
+    assert fitted(tmp_path, "a", "b", say="the letter {}").texts_ == ["the letter a", "the letter b"]
+
+
+@pytest.mark.usefixtures("speaker")
+def test_a_row_is_a_function_of_its_label_and_seed_and_other_seeds_are_other_voices(tmp_path):
+    made = fitted(tmp_path, "yes", "no", "maybe")
+    y, seeds = torch.arange(100) % 3, row_seeds(100, 0, "t")
+    rows = made.sample(y, seeds)
+    assert rows.shape == (100, 1, 40, 64) and rows.min() >= -1 and rows.max() <= 1 and (rows.amax((1, 2, 3)) > 0).all()
+    some = torch.tensor([40, 3, 77])
+    again = Tts().restore(made.spec_, made.state()).sample(y[some], seeds[some])
+    assert torch.equal(again, rows[some])
+    said = [made._said(0, seed) for seed in range(2000)]
+    voices, accents = Counter(s.voice for s in said), Counter(s.voice.partition("+")[0] for s in said)
+    assert len(voices) > 400 and set(accents) == set(made.accents) and min(accents.values()) > 150
+    for drawn, (low, high) in (([s.speed for s in said], SPEEDS), ([s.pitch for s in said], PITCHES), ([s.range for s in said], RANGES)):
+        assert low <= min(drawn) < low + 5 and high - 5 < max(drawn) <= high
+
+
+@pytest.mark.usefixtures("speaker")
+def test_without_spread_only_voices_differ_and_one_accent_is_that_one(tmp_path):
+    made = fitted(tmp_path, "yes", "no", spread=0.0, language="en-us")
+    said = [made._said(1, seed) for seed in range(100)]
+    assert {(s.text, s.speed, s.pitch, s.range) for s in said} == {("no", 165, 50, 55)}
+    assert {s.voice.partition("+")[0] for s in said} == {"en-us"} and len({s.voice for s in said}) > 30
+
+
+@pytest.mark.usefixtures("speaker")
+def test_classes_that_cannot_be_spoken_are_told(tmp_path):
+    (told,) = fitted(tmp_path, "?!", "yes").curves.findings
+    assert told.code == "AM223" and told.about == {"classes": ["?!"]} and "--describe" in told.text
+    (told,) = fitted(tmp_path, "да", "нет").curves.findings
+    assert told.code == "AM223" and "not in Latin letters" in told.text
+    assert not fitted(tmp_path, "да", "нет", language="ru").curves.findings
+    with pytest.raises(WrongSpec, match="can speak none of the classes") as caught:
+        fitted(tmp_path, "?!", "...")
+    assert "--describe" in caught.value.help
+
+
+@pytest.mark.usefixtures("speaker")
+def test_a_voice_that_there_is_not_and_a_library_that_dies_are_one_sentence(tmp_path):
+    with pytest.raises(UsageError, match="no voice 'xx'"):
+        fitted(tmp_path, "yes", "no", language="xx")
+    with pytest.raises(MachineError, match="espeak-ng failed"):
+        fitted(tmp_path, "crash", "no")
+
+
+def test_without_espeak_a_run_goes_on_and_says_how_to_get_it_and_one_that_asks_for_it_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("augmind.modalities.audio.speech.find_library", lambda name: None)
+    clips = folder(tmp_path / "clips", per_class=4)
+    plan = json.loads((augmind.expand(clips, tmp_path / "r", dry_run=True).folder / "plan.json").read_text())
+    assert "tts" not in plan["generators"] and any("augmind models pull espeak-ng" in note for note in plan["notes"])
+    with pytest.raises(MachineError, match="espeak-ng, which is not on this machine") as caught:
+        augmind.expand(clips, tmp_path / "s", generators=("tts",), dry_run=True)
+    assert caught.value.code == "ENV-004"
+
+
+def test_the_command_line_refuses_it_before_anything_slow_is_loaded(tmp_path):
+    clips = folder(tmp_path / "clips", per_class=2)
+    code = "import ctypes.util; ctypes.util.find_library = lambda name: None; from augmind import cli; cli.main()"
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code, "expand", str(clips), "--generators", "tts"], capture_output=True, text=True)
+    assert done.returncode == 4 and "augmind models pull espeak-ng" in " ".join(done.stderr.split()) and time.monotonic() - begun < 15
+
+
+@pytest.mark.usefixtures("speaker")
+def test_it_takes_part_by_itself_where_it_can_speak(tmp_path):
+    clips = folder(tmp_path / "clips", per_class=4)
+    plan = json.loads((augmind.expand(clips, tmp_path / "r", dry_run=True, describe={"low": "deep"}).folder / "plan.json").read_text())
+    assert plan["generators"][0] == "tts" and not any("espeak" in note for note in plan["notes"])
+    with pytest.raises(UsageError, match="--describe"):
+        augmind.expand(clips, tmp_path / "s", generators=("vae",), dry_run=True, describe={"low": "deep"})
