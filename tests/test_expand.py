@@ -102,6 +102,9 @@ def test_the_same_seed_gives_the_same_result_whatever_the_number_of_processes_an
     a, b = (augmind.expand(data, tmp_path / name, **{**small, "jobs": jobs}) for name, jobs in (("a", 0), ("b", 2)))
     c = augmind.expand(data, tmp_path / "c", **small, seed=1)
     assert timeless(figures(a)) == timeless(figures(b)) != timeless(figures(c))
+    crossed = {**TINY, "generators": ("feature",), "learner": ("probe",), "seeds": 1}
+    a, b = (augmind.expand(data, tmp_path / f"crossed {jobs}", **{**crossed, "jobs": jobs}) for jobs in (0, 2))
+    assert timeless(figures(a)) == timeless(figures(b))
 
 
 def test_bit_rot_is_refused_and_repaired_with_the_same_figures(run, tmp_path):

@@ -418,11 +418,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
 @pytest.mark.timeout(600)
 def test_planted_payloads_are_never_run_and_the_trap_works(outcomes, capsys):
     """All in one test: what comes of them is found out once, whichever process of the suite that is."""
-    control = outcomes.pop("control")
-    assert control["canary"] and control["heard"] == ["io.open"] and len(outcomes) >= 12
-    ran = {name: case["err"] for name, case in outcomes.items() if case["canary"] or case["heard"]}
-    assert not ran, "payloads ran"
-    wrong = {n: c for n, c in outcomes.items() if c["code"] != c["right"] or c["says"] not in c["err"] or "Traceback" in c["err"]}
-    assert not wrong
+    control, cases = outcomes["control"], {name: case for name, case in outcomes.items() if name != "control"}
+    assert control["canary"] and control["heard"] == ["io.open"] and len(cases) >= 12
+    assert not {name: case["err"] for name, case in cases.items() if case["canary"] or case["heard"]}, "payloads ran"
+    wrong = {n: c for n, c in cases.items() if c["code"] != c["right"] or c["says"] not in c["err"] or "Traceback" in c["err"]}
+    assert not wrong and all(c["right"] == 0 or c["err"].startswith("error [") for c in cases.values())
     with capsys.disabled():
         print(f"\n{len(PLANTED)} planted payloads")

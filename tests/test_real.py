@@ -54,7 +54,7 @@ def test_espeak_says_words_that_differ_in_voices_that_differ_and_a_text_sounds_t
     from augmind.modalities.audio.speech import Pool, Said, needed
 
     here("espeak-ng")
-    voices = ("en", "en-us+f3", "en-gb-scotland+klatt2", "de+m4", "en+Alex", "en+a variant that there is not")
+    voices = ("en", "en-us+f3", "en-gb-scotland+klatt2", "de+m4", "en+Alex", "en-us+Reed", "en+caleb", "en+a variant that there is not")
     said = [Said(text=text, voice=voice, speed=speed) for voice in voices for text in ("zero", "seven", "?") for speed in (120, 200)]
     one, other = [list(Pool().spoken(some, needed())) for some in (said, said[::-1])]
     assert all(torch.equal(torch.tensor(a), torch.tensor(b)) and rate == 22_050 for (a, rate), (b, _) in zip(one, other[::-1], strict=True))
@@ -75,7 +75,7 @@ def test_the_same_word_in_other_voices_is_nearest_to_itself():
     here("espeak-ng")
     spec = Spec(kind="continuous", shape=(1, 40, 64), classes=tuple(map(str, range(10))), rate=8000)
     made, codec = Tts(), AudioCodec(spec)
-    made._built(spec, list(spec.classes))
+    made._built(spec, list(spec.classes), ("en", "en-us"))
     y = torch.arange(200) % 10
     x = spec.to_store(made.sample(y, torch.arange(200)))
     z = codec.embed(x)

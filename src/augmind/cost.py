@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from .config import Plan
 
 STEP_SECONDS = {"vae": 0.027, "gan": 0.045, "diffusion": 0.085, "cnn": 0.036, "crnn": 0.025, "finetune": 0.45, "textcnn": 0.02, "text_vae": 0.08}
-"""One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by `python -m benchmarks.speed`)."""
+"""One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by
+`python -m benchmarks.speed`; `crnn`, which that leaves out, took 0.09 s for 40 x 56)."""
 SIZED = ("cnn", "crnn")
 """Learners that cost more for larger rows."""
 INNER_SPLITS = 2

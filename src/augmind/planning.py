@@ -16,7 +16,7 @@ from .donor import chosen_on, donors, seen_before
 from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
 from .shards import MOST_DRAWN
-from .usual import GENERATORS, READY
+from .usual import READY
 
 
 def ready(config: Config) -> None:
@@ -45,14 +45,14 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         for name in named:
             if name not in facts["classes"]:
                 raise unknown(f"class in --{option}", name, facts["classes"])
-    if config.describe and not job.namings and not ((job.spec.parts or job.spec.rate) and any(described(config))):
+    keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind", "rate")
+    known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"]), "trainable": job.codec.trainable}
+    plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
+    if config.describe and not job.namings and not ((job.spec.parts or job.spec.rate) and any(described(config, plan))):
         what = "is about texts" if facts["kind"] != "tokens" else "leaves classes without words of their own that fit into a row"
         what = "is about single texts, or pairs that a language model writes" if job.spec.parts else what
         text = f"--describe {what}, so it would change nothing"
         raise UsageError(text, help=f"leave it out, or say in letters, of every class, what it means: {', '.join(facts['classes'][:6])}")
-    keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind", "rate")
-    known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"]), "trainable": job.codec.trainable}
-    plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
     if any(seen_before(folder, set()) is None for folder in config.warm):
         plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))
     if config.start:
@@ -60,6 +60,8 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     parts = (*plan.generators, *plan.learners, *plan.screens, *asked_transforms(config))
     for key in config.set:
         if (name := key.partition(".")[0]) not in parts:
+            if name in READY:
+                make("generators", Choice(name=name)).ready()
             text = f"--set {key} is about '{name}', which is no part of this run"
             if name in asked_screens(config):
                 raise UsageError(text, help="it judges rows that a generator writes, and none here does: add --generators lm or llm")
@@ -115,10 +117,9 @@ def unchanged(job: Job) -> None:
         raise changed(f"what '{others[0]}' reads")
 
 
-def described(config: Config) -> Iterator[bool]:
+def described(config: Config, plan: Plan) -> Iterator[bool]:
     """Of the generators, and the screens that were asked for, whether each is told what classes mean."""
-    usual = READY if config.generators == GENERATORS else ()
-    asked = [("generators", name) for name in (*config.generators, *usual)] + [("screens", name) for name in asked_screens(config)]
+    asked = [("generators", name) for name in plan.generators] + [("screens", name) for name in asked_screens(config)]
     return ("describe" in find(kind, name).__dataclass_fields__ for kind, name in asked)
 
 

@@ -107,9 +107,11 @@ class Work:
     """Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths and, unless given, the trials; never the rules of the comparison."""
     generators: str | None = None
     """Which generators, by comma: vae, gan, diffusion, feature; of texts feature, lm (a language model; see augmind
-    models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt from the rows)."""
+    models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt from the rows);
+    of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng)."""
     learner: str | None = None
-    """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder."""
+    """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder;
+    of sounds probe, crnn."""
     backbone: str | None = None
     """The pretrained network. Of pictures: lite0, a name (resnet18, resnet50, convnext-tiny, vit-small, vit-base, dinov2-small, dinov2-base, vgg11,
     vgg16); of texts: hash (no weights), minilm (English), use-multilingual; a Hub id or a folder with safetensors."""
@@ -140,7 +142,7 @@ class Rows:
     """Rows of one --group may stand on both sides of a split: for an attribute such as sex, never for subjects or recordings."""
     describe: Annotated[list[str] | None, Several] = None
     """What classes of text mean, in words, where their names do not say it: 0="a bad review" 1="a good review". Sentences made of
-    these, or of the class names, stand beside the real rows in some of the arms."""
+    these, or of the class names, stand beside the real rows in some of the arms. Of sounds what is spoken for a class (tts)."""
 
     def options(self) -> dict[str, Any]:
         flags = {"drop_rare": self.drop_rare or None, "across": self.across or None}

@@ -224,8 +224,8 @@ def parquet(bundle: Bundle, out: Path) -> None:
     import pyarrow.parquet as pq
 
     media = bundle.codec.name
-    kinds = {"image": datasets.Image, "audio": datasets.Audio}
-    content: dict[str, Any] = {media: kinds[media]()} if media in kinds else {}
+    decoders = {"image": datasets.Image, "audio": datasets.Audio}
+    content: dict[str, Any] = {media: decoders[media]()} if media in decoders else {}
     content = {name: datasets.Value("string") for name in bundle.named} or content
     for split, tables in bundle.splits.items():
         kinds = {k: v for k, v in schema_of(tables[0].columns).items() if k != "label"}

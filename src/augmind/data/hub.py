@@ -32,7 +32,7 @@ class HubTable(Table):
         self.name, self.bad = name, {}
         self.columns, self.numbers = list(data.column_names), list(range(1, len(data) + 1))
         self.features = dict(data.features)
-        self.files, self.named = (datasets.Image, datasets.Audio), datasets.ClassLabel
+        self.held, self.named = (datasets.Image, datasets.Audio), datasets.ClassLabel
         for column in self.media():
             data = data.cast_column(column, type(self.features[column])(decode=False))
         self.alone = {c: data.select_columns([c]).with_format(None) for c in self.columns}
@@ -48,7 +48,7 @@ class HubTable(Table):
         return list(feature.names) if isinstance(feature, self.named) else None
 
     def media(self) -> list[str]:
-        return [c for c, f in self.features.items() if isinstance(f, self.files)]
+        return [c for c, f in self.features.items() if isinstance(f, self.held)]
 
     def texts(self, column: str) -> bool:
         return getattr(self.features.get(column), "dtype", "") in ("string", "large_string")

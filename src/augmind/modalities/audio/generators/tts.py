@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from augmind.core.errors import WrongSpec
+from augmind.core.errors import UsageError, WrongSpec
 from augmind.core.loop import Curves
 from augmind.core.plugin import Generator
 from augmind.core.run import Finding, Run
@@ -63,6 +63,11 @@ class Tts(Generator):
     spread: float = tune(1.0, 0.0, 1.0)
     describe: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "{}" not in self.say:
+            raise UsageError(f"tts: say={self.say!r} is not allowed", help="it frames the word, which {} stands for: --set tts.say='the number {}'")
+
     def ready(self) -> None:
         needed()
 
@@ -71,8 +76,10 @@ class Tts(Generator):
 
     def fit(self, data: Data, run: Run) -> "Tts":
         self.require(data.spec)
-        self._built(data.spec, [self._words(name) for name in data.spec.classes])
-        waves = Pool().spoken([Said(text=text, voice=self.accents[0]) for text in self.texts_], needed())
+        texts = [self._words(name) for name in data.spec.classes]
+        accents = Pool(workers=1).voices(texts[0], ACCENTS.get(self.language, (self.language,)), needed())
+        self._built(data.spec, texts, accents)
+        waves = Pool(workers=1).spoken([Said(text=text, voice=accents[0]) for text in texts], needed())
         silent = [name for name, (wave, _) in zip(data.spec.classes, waves, strict=True) if not wave.any()]
         if len(silent) == data.classes:
             way = "say what is to be spoken: --describe CLASS=WORDS, or choose other generators"
@@ -80,27 +87,24 @@ class Tts(Generator):
         self.curves_ = Curves(findings=self._told(silent))
         return self
 
-    def _built(self, spec: Spec, texts: list[str]) -> None:
-        self.spec_, self.texts_, self.codec_ = spec, texts, AudioCodec(spec)
+    def _built(self, spec: Spec, texts: list[str], accents: tuple[str, ...]) -> None:
+        self.spec_, self.texts_, self.accents_, self.codec_ = spec, texts, accents, AudioCodec(spec)
 
     def _told(self, silent: list[str]) -> list[Finding]:
-        """AM223: classes that cannot be spoken, or not in this language."""
+        """AM223: classes that cannot be spoken, or are spoken as English and not written in its letters."""
         found = []
         if silent:
             told = f"{len(silent)} of the classes are silent when they are spoken: {', '.join(silent[:5])}"
             found.append(Finding("AM223", "warning", f"{told}; give their words with --describe CLASS=WORDS", {"classes": silent}))
-        if self.language.partition("-")[0] == "en" and (foreign := [t for t in self.texts_ if not latin(t)]):
+        foreign = [name for name, text in zip(self.spec_.classes, self.texts_, strict=True) if not latin(text)]
+        if foreign and self.language.partition("-")[0] == "en":
             told = f"{len(foreign)} of the classes are not in Latin letters and were spoken as English: {', '.join(foreign[:5])}"
             found.append(Finding("AM223", "warning", f"{told}; name their language, as in --set tts.language=cmn", {"classes": foreign}))
         return found
 
-    @property
-    def accents(self) -> tuple[str, ...]:
-        return ACCENTS.get(self.language, (self.language,))
-
     def _words(self, name: str) -> str:
         """What is spoken for a class."""
-        return self.say.replace("{}", self.describe.get(name, re.sub(r"[\W_]+", " ", name).strip() or name))
+        return self.say.replace("{}", self.describe.get(name, re.sub(r"[_/\s-]+", " ", name).strip() or name))
 
     def _said(self, k: int, seed: int) -> Said:
         """What one row says, and how."""
@@ -113,23 +117,27 @@ class Tts(Generator):
             middle, half = (low + high) / 2, (high - low) / 2 * self.spread
             return round(middle + half * (2 * float(torch.rand((), generator=rng)) - 1))
 
-        accent, variant = one(self.accents), one(VOICES)
+        accent, variant = one(self.accents_), one(VOICES)
         voice = f"{accent}+{variant}" if variant else accent
         return Said(text=self.texts_[k], voice=voice, speed=within(*SPEEDS), pitch=within(*PITCHES), range=within(*RANGES))
 
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n 1 bands frames"]:
         said = [self._said(k, seed) for k, seed in zip(y.tolist(), seeds.tolist(), strict=True)]
-        rate = self.spec_.rate
-        waves = [resampled(trimmed(wave, own), own, rate) if wave.any() else np.zeros(1, np.float32) for wave, own in Pool().spoken(said, needed())]
+        waves = [self._placed(wave, rate) for wave, rate in Pool(workers=1).spoken(said, needed())]
         return self.spec_.to_model(self.codec_.encode(waves))
 
+    def _placed(self, wave: Float[np.ndarray, " t"], rate: int) -> Float[np.ndarray, " u"]:
+        """A wave as one of a file is: trimmed, at the rate of the rows."""
+        return resampled(trimmed(wave, rate), rate, self.spec_.rate) if wave.any() else np.zeros(1, np.float32)
+
     def state(self) -> dict[str, Tensor]:
-        said = json.dumps(self.texts_).encode()
+        said = json.dumps({"texts": self.texts_, "accents": self.accents_}).encode()
         return {"said": torch.frombuffer(bytearray(said), dtype=torch.uint8)}
 
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Tts":
         self.require(spec)
-        self._built(spec, json.loads(state["said"].numpy().tobytes()))
+        said = json.loads(state["said"].numpy().tobytes())
+        self._built(spec, said["texts"], tuple(said["accents"]))
         return self
 
 

@@ -20,7 +20,8 @@ from augmind.nn.objective import learn
 
 @dataclass(kw_only=True)
 class Crnn(Learner):
-    """Convolutions that halve bands and moments three times, a bidirectional GRU over the moments, its maximum over them (after arXiv:1609.04243).
+    """Convolutions that halve bands three times, and moments (those of short clips once), then a bidirectional GRU over the moments and its maximum
+    over them (after arXiv:1609.04243).
 
     AdamW for `steps` batches; the rate rises for a third of the way, then falls as a cosine.
     """
