@@ -220,7 +220,7 @@ def test_an_interrupted_search_is_replayed_and_ends_with_the_same_trials_for_any
 @pytest.mark.usefixtures("planted")
 def test_a_generator_of_fresh_rows_is_chosen_and_one_of_noise_is_not(tmp_path):
     data = noised(tmp_path / "digits.npz", train=8, test=40)
-    options = {**OPTIONS, "generators": ("planted_noised", "planted_noise"), "ratio": 6.0, "seeds": 3, "trials": 16}
+    options = {**OPTIONS, "generators": ("planted_noised", "planted_noise"), "ratio": 6.0, "seeds": 3, "trials": 14}
     run = augmind.expand(data, tmp_path / "r", **options)
     found = record_of(run)
     used = {g["name"] for g in found["winner"]["policy"]["generators"]}

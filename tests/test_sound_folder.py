@@ -161,7 +161,7 @@ def test_datasets_of_hugging_face_that_hold_sounds_are_read_in_both_forms(tmp_pa
 def test_sounds_get_the_whole_job(tmp_path, monkeypatch):
     """With a picture generator that knows nothing of sounds, with speech, and files that play."""
     pretend(monkeypatch)
-    options = {"preset": "quick", "seeds": 1, "folds": 2, "jobs": 0, "learner": ("probe",), "generators": ("vae", "tts"), "steps": {"vae": 50}}
+    options = {"preset": "quick", "seeds": 1, "test": 0.25, "jobs": 0, "learner": ("probe",), "generators": ("vae", "tts"), "steps": {"vae": 50}}
     run = augmind.expand(folder(tmp_path / "clips"), tmp_path / "r", **options)
     arms = Counter(a["arm"] for a in run.record["arms"])
     assert {"real", "classical"} <= set(arms) and run.verdict["sentence"].endswith(".")
