@@ -22,8 +22,9 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## expand a bundled dataset, print the verdict and the path of the report
 	$(BIN)/augmind demo
 
+# A file of tests stays in one process, since what its tests share would be made in each otherwise.
 test: $(STAMP)  ## the whole suite, offline, on a CPU
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff check .

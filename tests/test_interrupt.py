@@ -14,8 +14,12 @@ import pytest
 from augmind.core.store import Store
 from runs import figures, folder
 
-KINDS = ("prepare", "train-vae", "draw-feature", "teach", "wanted", "report")
-KINDS += ("features", "choose", "quality", "draw-vae", "train-feature", "views", "sealed", "calibrate") if "AUGMIND_EVERY" in os.environ else ()
+KINDS = ("train-vae", "teach", "report")
+KINDS += (
+    ("prepare", "features", "choose", "quality", "draw-vae", "draw-feature", "train-feature", "views", "sealed", "calibrate", "wanted")
+    if "AUGMIND_EVERY" in os.environ
+    else ()
+)
 """Kinds of stages; the others, which are made as these are, by hand: AUGMIND_EVERY=1 pytest tests/test_interrupt.py"""
 SECONDS = 90
 HOLD = """

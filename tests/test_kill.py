@@ -11,7 +11,7 @@ import pytest
 
 from runs import figures, folder
 
-KILLS = int(os.environ.get("AUGMIND_KILLS", "2"))
+KILLS = int(os.environ.get("AUGMIND_KILLS", "1"))
 """More by hand: AUGMIND_KILLS=20 pytest tests/test_kill.py"""
 
 

@@ -39,7 +39,7 @@ from runs import digit_rows, installed, noised, plant, plant_search, scattered
 
 SPEC = Spec(kind="continuous", shape=(1, 12, 12), classes=("a", "b"))
 MAKERS = {"vae": Choice(name="vae"), "vae~1": Choice(name="vae", settings={"beta": 0.5}), "gan": Choice(name="gan")}
-OPTIONS = {"preset": "quick", "seeds": 2, "jobs": 0, "search": True, "learner": ("nearest",), "generators": ()}
+OPTIONS = {"preset": "quick", "seeds": 2, "jobs": 0, "search": True, "learner": ("nearest",), "generators": (), "backbone": "lite0@32"}
 
 
 def space(learner="cnn", generators=MAKERS, balances=("none", "weights")):
