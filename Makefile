@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 536870912
 
-.PHONY: demo test check bench setup clean
+.PHONY: demo test slow check bench setup clean
 
 setup: $(STAMP)
 
@@ -23,8 +23,11 @@ demo: $(STAMP)  ## expand a bundled dataset, print the verdict and the path of t
 	$(BIN)/augmind demo
 
 # A file of tests stays in one process, since what its tests share would be made in each otherwise.
-test: $(STAMP)  ## the whole suite, offline, on a CPU
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+test: $(STAMP)  ## the suite, offline, on a CPU; all but the tests of `make slow`
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow"
+
+slow: $(STAMP)  ## the tests that are left out of `make test`
+	$(BIN)/python -m pytest -n 2 -m slow
 
 check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff check .

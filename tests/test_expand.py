@@ -240,7 +240,7 @@ def planted(tmp_path, monkeypatch):
 def test_fresh_real_rows_are_found_to_help_and_noise_is_not(tmp_path):
     """Where the synthetic rows are fresh real rows the verdict finds the gain; where they are noise it says no."""
     source = arrays(tmp_path / "digits.npz", train=4, test=40)
-    options = {**TINY, "backbone": None, "share": 0.8, "seeds": 3, "learner": ("probe",)}
+    options = {**TINY, "backbone": "lite0@64", "share": 0.8, "seeds": 3, "learner": ("probe",)}
     fresh = augmind.expand(source, tmp_path / "fresh", **options, ratio=3.0, generators=("planted_fresh",))
     assert fresh.verdict["use_synthetic"] and fresh.verdict["gain"] > 0.03, fresh.verdict["sentence"]
     noise = augmind.expand(source, tmp_path / "noise", **{**options, "seeds": 1}, ratio=0.5, generators=("planted_noise",))
@@ -288,6 +288,7 @@ def test_repeated_cross_validation_tests_every_row_in_every_repetition(data, tmp
     assert sum(map(sum, counts)) == pytest.approx(run.record["plan"]["rows"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("planted")
 def test_sample_asks_the_good_generator_for_what_another_cannot_give(tmp_path):
     source = arrays(tmp_path / "digits.npz", train=8, test=10)

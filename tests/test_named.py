@@ -101,8 +101,8 @@ def test_a_run_uses_what_the_classes_are_said_to_mean(tmp_path):
     kept = [line for line in lines if ",2,train" not in line]
     (tmp_path / "d.csv").write_text("\n".join(kept))
     told = {"0": "river boat water fish swims", "1": "engine wheel road brake drives"}
-    options = {"text": "text", "label": "label", "split": "split", "preset": "quick", "seeds": 1, "jobs": 1, "generators": "feature"}
-    options |= {"steps": {"textcnn": 20}}
+    options = {"text": "text", "label": "label", "split": "split", "preset": "quick", "seeds": 1, "jobs": 0, "generators": "feature"}
+    options |= {"learner": "probe,tfidf"}
     run = augmind.expand(tmp_path / "d.csv", tmp_path / "r", **options, describe=told)
     (scores,) = (c["scores"] for c in run.record["choices"] if c["learner"] == "probe")
     assert {"none", "class names", "eda", "class names+eda", "typos", "mixup", "class names alone"} == set(scores)
@@ -206,6 +206,7 @@ def test_logit_adjustment_takes_the_prior_out_of_the_bias(tmp_path):
     assert np.allclose(plain.bias_ - adjusted.bias_, prior) and np.allclose(plain.weight_, adjusted.weight_)
 
 
+@pytest.mark.slow
 def test_counted_features_are_no_knowledge_from_elsewhere(tmp_path):
     data = sentences(72)
     rows = [f'"{t}",{data.spec.classes[k]}' for t, k in zip(data.codec.decode(data.train.x), data.train.y.tolist(), strict=True)]

@@ -67,6 +67,7 @@ def table(folder, rows=72):
     return folder / "d.csv"
 
 
+@pytest.mark.slow
 def test_a_named_model_adds_an_arm_to_a_run(tmp_path):
     made = {name: tiny_rewriters()[name] for name in ("masked", "backtranslation")}
     asked = {f"{name}.{key}": value for name, given in made.items() for key, value in given.items()}

@@ -217,6 +217,7 @@ def test_an_interrupted_search_is_replayed_and_ends_with_the_same_trials_for_any
     assert record_of(whole) == record_of(again) == record_of(parallel)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("planted")
 def test_a_generator_of_fresh_rows_is_chosen_and_one_of_noise_is_not(tmp_path):
     data = noised(tmp_path / "digits.npz", train=8, test=40)
@@ -292,6 +293,7 @@ def test_what_a_dead_run_had_claimed_is_worked_out_by_another(tmp_path, monkeypa
     assert record_of(other) == record_of(alone)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("planted")
 def test_two_runs_at_once_divide_the_scores_between_them(tmp_path):
     data, url = scattered(tmp_path / "digits.npz", train=8, test=20), f"sqlite:///{tmp_path}/shared.db"
@@ -397,6 +399,7 @@ def test_what_is_damaged_in_a_storage_is_not_believed(tmp_path, monkeypatch):
         unpacked(str(None), 3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("planted")
 def test_scores_are_shared_by_what_is_begun_from_and_not_by_its_name(tmp_path):
     data, url = scattered(tmp_path / "digits.npz", train=6, test=10), f"sqlite:///{tmp_path}/shared.db"
