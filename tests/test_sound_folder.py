@@ -1,6 +1,5 @@
 """Folders and tables of sounds: what is read, what is set aside with which words, and a whole run."""
 
-import io
 import struct
 from collections import Counter
 
@@ -14,32 +13,8 @@ from PIL import Image
 import augmind
 from augmind.core.errors import DataError, UsageError
 from augmind.core.store import read_json
+from hearing import folder, hum, wav
 from speaking import pretend
-
-
-def hum(hertz, rate=8000, seconds=0.4, seed=0):
-    """A gliding, beating hum with some noise, none like another."""
-    rng = np.random.default_rng([seed, round(hertz)])
-    t = np.arange(round(rate * seconds)) / rate
-    phase = 2 * np.pi * hertz * (t + rng.uniform(-0.25, 0.25) * t**2 / seconds)
-    wave = sum(rng.uniform(0.1, 1) * np.sin(k * phase + rng.uniform(0, 6)) for k in range(1, 5)) * np.hanning(len(t))
-    wave *= 1 + 0.9 * np.sin(2 * np.pi * rng.uniform(4, 14) * t + rng.uniform(0, 6))
-    return (0.1 * wave + 0.003 * rng.standard_normal(len(t))).astype(np.float32)
-
-
-def wav(wave, rate=8000, **kind) -> bytes:
-    out = io.BytesIO()
-    soundfile.write(out, wave, rate, format=kind.pop("format", "WAV"), **kind)
-    return out.getvalue()
-
-
-def folder(root, per_class=8, classes=("low", "high", "middle"), rate=8000):
-    pitch = {"low": 150, "middle": 400, "high": 900}
-    for name in classes:
-        (root / name).mkdir(parents=True)
-        for i in range(per_class):
-            (root / name / f"{i:02d}.wav").write_bytes(wav(hum(pitch[name] * (1 + 0.02 * i), rate, 0.3 + 0.02 * i, i), rate))
-    return root
 
 
 def test_a_folder_of_sounds_is_a_dataset_of_spectrograms(tmp_path):

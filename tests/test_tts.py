@@ -17,8 +17,8 @@ from augmind.core.types import Data, Samples, Spec
 from augmind.modalities.audio.codec import AudioCodec
 from augmind.modalities.audio.generators.tts import PITCHES, RANGES, SPEEDS, Tts
 from augmind.modalities.audio.speech import FILES
+from hearing import folder
 from speaking import pretend
-from test_sound_folder import folder
 
 
 @pytest.fixture

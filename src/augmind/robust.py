@@ -1,7 +1,8 @@
 """Robustness: what the arms' models make of test rows that were corrupted in common ways.
 
 The codec says which corruptions there are (`corruptions`: name -> function of rows in model space, severity and row seeds);
-a codec without any has nothing to tell. Models are those of seed 0, as `teach` kept them: nothing is trained here, and the
+a codec without any has nothing to tell. What severities mean it
+may say in words (`severities`). Models are those of seed 0, as `teach` kept them: nothing is trained here, and the
 sealed rows have been opened before.
 """
 
@@ -115,7 +116,8 @@ def robust_record(job: Job, learner: str | Mapping[str, str], arms: Sequence[str
     fold = np.repeat(np.arange(len(parts)), [len(p["y"]) for p in parts]) if job.split.mode == "cv" else None
     answers = {arm: np.concatenate([p[f"right/{arm}"].numpy() for p in parts]).astype(float) for arm in arms}
     told = [arm_record(arm, answers, y, unit, fold, names) for arm in arms]
-    return {"corruptions": names, "severities": list(SEVERITIES), "rows": len(y), "arms": told}
+    severities = list(getattr(job.codec, "severities", SEVERITIES))
+    return {"corruptions": names, "severities": severities, "rows": len(y), "arms": told}
 
 
 def arm_record(

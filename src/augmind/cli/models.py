@@ -35,10 +35,9 @@ def pull(name: str) -> None:
     name
         A name of `augmind models list`, or a Hub id of a model with safetensors.
     """
-    from augmind.modalities.text.language import safetensors_of
     from augmind.nn.weights import pull as fetch
 
-    out.print(fetch(name, safetensors_of, lambda text: err.print(text, soft_wrap=True)), soft_wrap=True)
+    out.print(fetch(name, lambda text: err.print(text, soft_wrap=True)), soft_wrap=True)
 
 
 @models.command

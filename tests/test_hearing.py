@@ -1,0 +1,170 @@
+"""What is known of sounds before any is labelled: a network that has heard speech. And the noises that sounds are tested in."""
+
+import numpy as np
+import pytest
+import torch
+from transformers.audio_utils import mel_filter_bank
+
+import augmind
+import hearing
+from augmind.core.errors import MachineError, UsageError
+from augmind.core.types import Spec
+from augmind.modalities.audio.backbones.speech import COLUMNS, Net, Speech, bands_of, safetensors_of
+from augmind.modalities.audio.codec import AudioCodec
+from augmind.modalities.audio.corruptions import RATIOS, active
+from augmind.modalities.audio.mel import Mel, power_of
+from hearing import folder
+
+SEEDS = torch.tensor([3, 4, 2**52])
+
+
+def spec(rate: int = 8000, bands: int = 40, frames: int = 64) -> Spec:
+    return Spec(kind="continuous", shape=(1, bands, frames), classes=("a", "b"), bounded=True, rate=rate)
+
+
+def tones(rate: int = 8000, seconds: float = 0.5) -> list[np.ndarray]:
+    """Three sounds that begin and end softly."""
+    t = np.arange(round(rate * seconds)) / rate
+    return [0.3 * np.hanning(len(t)) * sum(np.sin(2 * np.pi * k * hertz * t) / k for k in (1, 2, 3)) for hertz in (180, 310, 540)]
+
+
+@pytest.fixture
+def heard(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUGMIND_CACHE", str(tmp_path / "cache"))
+    return hearing.pretend(tmp_path / "cache")
+
+
+# A backbone
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000])
+def test_the_bands_of_the_network_are_those_that_waves_would_give(rate):
+    """Noise at 16 kHz through the network's own transform, beside the way from stored bands; below the half of the rows' rate."""
+    from scipy.signal import decimate
+
+    mel = Mel(rate=rate, bands=40, frames=96)
+    wave = np.convolve(np.random.default_rng(0).normal(0, 0.1, mel.samples * 16_000 // rate), [1, 1.2, 0.5], "same")
+    own = decimate(wave, 16_000 // rate).copy() if rate < 16_000 else wave
+    ours = bands_of(mel) @ mel.power(torch.from_numpy(own).float()[None])[0]
+    taper = torch.from_numpy(np.hanning(401)[:400]).float()
+    theirs = torch.stft(torch.from_numpy(wave).float(), 512, 160, 400, taper, return_complex=True).abs().square() / (taper.sum() / 2) ** 2
+    filters = torch.from_numpy(mel_filter_bank(257, 32, 60.0, 3800.0, 16_000, norm="slaney", mel_scale="slaney")).float()
+    apart = 10 * (ours.mean(1) / (filters.T @ theirs).mean(1)).log10()
+    clear = slice(3, 29)
+    offset = apart[clear].mean()
+    assert (apart[clear] - offset).abs().max() < 2.0
+    assert abs(float(offset)) < 3.0
+
+
+def test_features_are_those_of_the_row_alone_and_little_changed_by_when_it_is_heard(heard):
+    codec = AudioCodec(spec(), "speech")
+    x = codec.encode(tones())
+    z = codec.embed(x)
+    assert z.shape == (3, 192) and codec.pretrained and codec.trainable and codec.reads() == "speech"
+    assert torch.allclose(codec.embed(x[1:2]), z[1:2], atol=1e-4) and codec.embed(x[:0]).shape == (0, 192)
+    later = torch.cat([x[..., -8:], x[..., :-8]], -1)  # one window: the ends are silent
+    assert (codec.embed(later) - z).norm(dim=1).max() < 0.4 * (z[0] - z[1]).norm()
+
+
+@pytest.mark.parametrize("frames", [32, 148, 300])
+def test_rows_of_any_length_are_heard(heard, frames):
+    net = Speech(spec(frames=frames))
+    seen = net.heard(torch.rand(2, 1, 40, frames) * 2 - 1)
+    assert seen.shape == (2, 1, max(frames, COLUMNS), 32) and seen.isfinite().all()
+    silent = net.features(torch.full((1, 1, 40, frames), -1.0))
+    assert silent.shape == (1, net.width) and silent.isfinite().all()
+
+
+def test_without_its_weights_the_command_that_gets_them_is_told(tmp_path, monkeypatch):
+    folder(tmp_path / "d", per_class=3)
+    with pytest.raises(MachineError, match="the backbone 'speech' are not on this machine") as caught:
+        augmind.expand(tmp_path / "d", tmp_path / "r", backbone="speech")
+    assert "augmind models pull speech" in caught.value.help
+    with pytest.raises(UsageError, match="unknown backbone of sounds 'speach'") as caught:
+        AudioCodec(spec(), "speach")
+    assert "did you mean 'speech'" in caught.value.help
+    with pytest.raises(UsageError, match="nothing to train") as caught:
+        augmind.expand(tmp_path / "d", tmp_path / "s", learner=("finetune",), dry_run=True)
+    assert "--backbone speech" in caught.value.help
+
+
+def test_damaged_weights_are_told(heard):
+    whole = (heard / "model.safetensors").read_bytes()
+    for wrong in (whole[:-100], b"\x80\x04no tensors", whole.replace(b"convs.3.bias", b"convs.3.bios")):
+        (heard / "model.safetensors").write_bytes(wrong)
+        with pytest.raises(MachineError, match="the backbone 'speech' cannot be read") as caught:
+            Speech(spec())
+        assert "augmind models pull speech" in caught.value.help
+
+
+def test_weights_come_out_of_an_onnx_file(tmp_path):
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    net, nodes, tensors, last = Net(), [], [], "x"
+    for i, conv in enumerate(net.convs):
+        names = [f"w{i}", *([f"b{i}"] if conv.bias is not None else [])]
+        tensors += [numpy_helper.from_array(v.detach().numpy(), n) for n, v in zip(names, (conv.weight, conv.bias), strict=False)]
+        nodes += [helper.make_node("Conv", [last, *names], [f"c{i}"]), helper.make_node("LeakyRelu", [f"c{i}"], [f"r{i}"])]
+        last = f"r{i}"
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", last)]
+    save(helper.make_model(helper.make_graph(nodes, "net", ends[:1], ends[1:], tensors)), str(tmp_path / "net.onnx"))
+    safetensors_of(tmp_path / "net.onnx", tmp_path / "made")
+    from augmind.core.tensors import load_tensors
+
+    found = load_tensors(tmp_path / "made" / "model.safetensors")
+    assert found.keys() == net.state_dict().keys() and all(torch.equal(found[k], v) for k, v in net.state_dict().items())
+
+
+def test_it_is_trained_further_in_a_run(heard, tmp_path):
+    data = folder(tmp_path / "d", per_class=5, classes=("low", "high"))
+    options = {"preset": "quick", "seeds": 1, "jobs": 0, "test": 0.3, "generators": ("feature",), "steps": {"finetune": 2}}
+    run = augmind.expand(data, tmp_path / "r", backbone="speech", learner=("finetune",), **options)
+    assert {r["learner"] for r in run.record["rows"]} == {"finetune"}
+    assert set(run.record["plan"]["sources"]) >= {"backbone"}
+
+
+# Noise
+
+
+def test_noise_lies_as_far_below_the_sound_as_it_says():
+    own = spec()
+    codec = AudioCodec(own)
+    x = codec.encode(tones())
+    clean = power_of(x[:, 0])
+    for name, corrupt in codec.corruptions.items():
+        for severity, ratio in enumerate(RATIOS, 1):
+            noisy = power_of(own.to_store(corrupt(own.to_model(x), severity, SEEDS))[:, 0])
+            found = 10 * (active(clean) / (noisy - clean).mean((1, 2))).log10()
+            assert (found - ratio).abs().max() < 1.0, (name, ratio, found)
+
+
+def test_a_noisy_spectrogram_is_that_of_the_sum_of_the_waves():
+    own = spec()
+    codec = AudioCodec(own)
+    x = codec.encode(tones())
+    noise = codec.corruptions["pink_noise"]
+    heard = noise(own.to_model(x), 3, SEEDS)
+    waves = torch.stack([torch.from_numpy(w) for w in codec.decode(x)])
+    hiss = noise.waves(SEEDS)
+    size = (active(codec.mel.power(waves)) / codec.mel.power(hiss).mean((1, 2))).sqrt()
+    summed = own.to_model(codec.mel.encode(waves + size[:, None] * hiss))
+    assert 40 * float((heard - summed).square().mean().sqrt()) < 5.0  # decibels: whether the two add or cancel is luck
+    assert 40 * abs(float((heard - summed).mean())) < 1.5
+
+
+def test_kinds_of_noise_differ_as_they_are_called():
+    own = spec()
+    noises = AudioCodec(own).corruptions
+    levels = {n: 10 * Mel(rate=8000, bands=40, frames=64).power(f.waves(SEEDS)).mean((0, 2)).log10() for n, f in noises.items()}
+    fall = {n: float(v[10] - v[38]) for n, v in levels.items()}
+    assert fall["white_noise"] < fall["pink_noise"] < fall["many_voices"]
+
+
+def test_a_row_is_in_the_same_noise_alone_and_among_others():
+    own = spec()
+    codec = AudioCodec(own)
+    x = own.to_model(codec.encode(tones()))
+    for corrupt in codec.corruptions.values():
+        assert torch.allclose(corrupt(x, 2, SEEDS)[1:2], corrupt(x[1:2], 2, SEEDS[1:2]), atol=1e-6)
+        assert corrupt(x[:0], 2, SEEDS[:0]).shape == (0, 1, 40, 64)
+        assert corrupt(torch.full_like(x, -1.0), 3, SEEDS).isfinite().all()
