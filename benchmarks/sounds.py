@@ -1,11 +1,12 @@
 """Few spoken words of two speakers: what speech synthesis adds, beside an oracle with clips of two speakers more.
 
-    python -m benchmarks.sounds --data FOLDER [--per 10 20] [--seeds 5] [--trainings 1] [--learners crnn] [--steps 300] [--jobs 2]
+    python -m benchmarks.sounds --data FOLDER [--per 10 20] [--seeds 5] [--trainings 1] [--learners crnn probe] [--steps 300] [--jobs 2]
 
 FOLDER holds `audio/fsdd.zip` (spoken digits, files named DIGIT_SPEAKER_TAKE.wav). A data seed chooses two speakers to learn from, `per`
 clips a digit of both together, two more for the oracle, which also learns from four times as many clips of theirs, and tests on the last
 two. Each cell is `augmind expand --preset quick --generators tts --group speaker`, the classical arm the best of no transform, `wave`,
-SpecAugment and both on inner folds whose speakers differ. Needs `augmind models pull espeak-ng`. Finished cells are not repeated.
+SpecAugment and both on inner folds whose speakers differ. `probe` is a linear head on the speech embedding (`--backbone`). A second table tells
+what the models make of test clips in noise. Needs `augmind models pull espeak-ng` and `speech`. Finished cells are not repeated.
 Expected: about 10 minutes a cell on 2 cores with `crnn`.
 """
 
@@ -17,10 +18,14 @@ import zipfile
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+
 import augmind
 from augmind.core.store import atomic_write, write_json
+from augmind.job import Job
+from augmind.robust import robust, robust_record
 
-from .lowdata import ARMS, markdown, note, rows_of
+from .lowdata import ARMS, interval, markdown, note, rows_of
 
 TESTED, MORE = 50, 4
 """Clips a digit of each speaker that is tested on, and clips of the oracle's further speakers for one of the others."""
@@ -62,8 +67,19 @@ def cell_data(clips: Path, per: int, seed: int, oracle: bool, out: Path) -> Path
     return path
 
 
-def run_cell(clips: Path, per: int, seed: int, out: Path, learners: tuple[str, ...], options: dict) -> dict[str, dict[str, float]]:
-    """Balanced accuracy in points by learner and arm, the oracle among them."""
+def in_noise(folder: Path, learner: str) -> dict[str, list[float]]:
+    """Balanced accuracy in points of every arm's model, mean over kinds of noise: as the clips are, then by ratio of signal to noise."""
+    job = Job(folder)
+    arms = [arm for arm in ARMS if (arm in ("real", "classical") or job.plan.generators)]
+    for fold in job.folds:
+        robust(str(folder), fold, learner, arms)
+    told = robust_record(job, learner, arms)
+    assert told is not None
+    return {a["arm"]: [100 * a["clean"], *(100 * float(np.mean(column)) for column in zip(*a["cells"].values(), strict=True))] for a in told["arms"]}
+
+
+def run_cell(clips: Path, per: int, seed: int, out: Path, learners: tuple[str, ...], options: dict, noisy: dict) -> dict[str, dict[str, float]]:
+    """Balanced accuracy in points by learner and arm, the oracle among them; figures in noise are put into `noisy`."""
     found: dict[str, dict[str, float]] = {learner: {} for learner in learners}
     for oracle in (False, True):
         data = cell_data(clips, per, seed, oracle, out)
@@ -71,6 +87,9 @@ def run_cell(clips: Path, per: int, seed: int, out: Path, learners: tuple[str, .
         given["generators"] = () if oracle else ("tts",)
         run = augmind.expand(data, out / f"run-{data.stem}-{'-'.join(learners)}", **given)
         note(found, run.record, oracle=oracle)
+        if not oracle:
+            for learner in learners:
+                noisy.setdefault((per, learner), []).append(in_noise(run.folder, learner))
     for arms in found.values():
         for arm in ARMS:
             arms.setdefault(arm, arms["classical"])
@@ -85,25 +104,39 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=4.0, help="synthetic rows per real row")
     parser.add_argument("--share", type=float, default=0.5, help="part of every batch that is synthetic")
     parser.add_argument("--trainings", type=int, default=1, help="trainings a cell")
-    parser.add_argument("--learners", nargs="+", default=["crnn"])
+    parser.add_argument("--learners", nargs="+", default=["crnn", "probe"])
+    parser.add_argument("--backbone", default="speech")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(".bench/sounds"))
     args = parser.parse_args()
     clips = unpacked(args.data / "audio" / "fsdd.zip", args.out)
     options = {"ratio": args.ratio, "share": args.share, "seeds": args.trainings, "jobs": args.jobs}
-    options |= {"steps": {"crnn": args.steps}} if "crnn" in args.learners else {}
+    options |= {"backbone": args.backbone} | ({"steps": {"crnn": args.steps}} if "crnn" in args.learners else {})
     lines: list[dict[str, object]] = []
+    noisy: dict[tuple[int, str], list[dict[str, list[float]]]] = {}
     print(
         "| set | per class | learner | arm | balanced accuracy | against best classical | share of the oracle's gap |\n|---|---|---|---|---|---|---|"
     )
     for per in args.per:
-        cells = [run_cell(clips, per, seed, args.out, tuple(args.learners), options) for seed in range(args.seeds)]
+        cells = [run_cell(clips, per, seed, args.out, tuple(args.learners), options, noisy) for seed in range(args.seeds)]
         for learner in args.learners:
             lines += (new := rows_of("fsdd", per, learner, cells))
             for line in new:
                 print(markdown(line), flush=True)
-    write_json(args.out / "sounds.json", {"seeds": args.seeds, "rows": lines})
+            print(f"of what the oracle adds to the classical arm, synthetic + classical adds {100 * share(cells, learner):.0f} %", flush=True)
+    print("\n| per class | learner | arm | clean | 20 dB | 10 dB | 0 dB |\n|---|---|---|---|---|---|---|")
+    for (per, learner), found in noisy.items():
+        for arm in found[0]:
+            told = [interval(np.array([cell[arm][i] for cell in found])) for i in range(4)]
+            print(f"| {per} | {learner} | {arm} | " + " | ".join(f"{mean:.1f} ± {half:.1f}" for mean, half in told) + " |")
+    write_json(args.out / "sounds.json", {"seeds": args.seeds, "rows": lines, "noise": {f"{p} {n}": v for (p, n), v in noisy.items()}})
+
+
+def share(cells: list[dict[str, dict[str, float]]], learner: str) -> float:
+    """Of the points that the oracle has over the best classical arm, the part that synthetic rows under that arm have."""
+    over = [[c[learner][arm] - c[learner]["classical"] for c in cells] for arm in ("synthetic+classical", "oracle")]
+    return float(np.mean(over[0]) / np.mean(over[1]))
 
 
 if __name__ == "__main__":
