@@ -13,6 +13,7 @@ from rich.console import Console
 
 from augmind.report import frame, render, summary
 from augmind.report.plots import Axis, axis_over, curve, number_line
+from augmind.report.robustness import robust_view
 from augmind.report.snippet import inert
 from augmind.report.where import map_view
 from augmind.report.words import DASH, METRICS, clean, duration, interval, plain, probability, whole
@@ -332,6 +333,19 @@ def test_robustness_marks_the_best_arm_under_each_corruption(page):
     first = found[: found.index("<details>")]
     assert first.count('class="best"') == 8 and first.count('<td class="cell"') == 4 * 9
     assert "JPEG" in first and "Gaussian noise" in first and found.count('<td class="cell"') == 4 * 9 + 8 * 12
+
+
+def test_a_line_an_arm_shows_what_severity_costs(small):
+    drawn = robust_view(small)
+    arms, severities = small["robustness"]["arms"], small["robustness"]["severities"]
+    assert drawn["chart"].count('class="mark') == len(arms) * (1 + len(severities)) and drawn["said"] == ""
+    named = small | {"robustness": small["robustness"] | {"severities": ["20 dB", "<b>10</b> dB", "0 dB"]}}
+    page = render(named)
+    assert "ratios of signal to noise (20 dB, " in page and "&gt;10&lt;" not in page and "<b>10</b> dB</text>" not in page
+    assert (
+        robust_view(small | {"robustness": {"corruptions": ["x"], "severities": [1], "arms": [{"arm": "real", "cells": {"x": [None]}}]}})["chart"]
+        == ""
+    )
 
 
 def test_corrected_p_is_told_where_it_differs(page):
