@@ -272,7 +272,7 @@ def test_a_gain_in_some_folds_is_no_use_if_no_row_can_be_handed_over():
         assert not v.use_synthetic and v.arm == arm and "none of those that would be handed over" in v.sentence
 
 
-def nothing_passes(screens, rows, judged, spared=frozenset()):
+def nothing_passes(screens, rows, judged):
     judge({}, rows, judged)
     judged.rejected = ["fidelity"] * len(judged.rejected)
     for name in screens:

@@ -255,7 +255,7 @@ def drawn_and_judged(generator: Generator, screens: dict[str, Screen], data: Dat
         for start in range(0, len(y), BLOCK):
             block = slice(start, start + BLOCK)
             x = scale.forward(scale.undo(generator.sample(y[block], seeds[block])))
-            judge(screens, Samples.synthetic(generator.name(), x, y[block], seeds[block], z=data.codec.embed(x)), judged, generator.spared)
+            judge(screens, Samples.synthetic(generator.name(), x, y[block], seeds[block], z=data.codec.embed(x)), judged)
         tried += ask
         kept = judged.kept()
         got = got if kept is None else kept.counts(len(want))

@@ -55,8 +55,8 @@ class Judged:
         return None if rows is None else rows.take(torch.tensor([r == "" for r in self.rejected], dtype=torch.bool))
 
 
-def judge(screens: dict[str, Screen], rows: Samples, judged: Judged, spared: frozenset[str] = frozenset()) -> None:
-    """Passes rows through the screens in order; a row rejected by one is not shown to the next. Those in `spared` reject none."""
+def judge(screens: dict[str, Screen], rows: Samples, judged: Judged) -> None:
+    """Passes rows through the screens in order; a row rejected by one is not shown to the next."""
     reasons = [""] * len(rows)
     alive = torch.arange(len(rows))
     kept = judged.kept()
@@ -65,8 +65,6 @@ def judge(screens: dict[str, Screen], rows: Samples, judged: Judged, spared: fro
         column = torch.full((len(rows),), float("nan"))
         column[alive] = scores
         judged.scores.setdefault(name, []).extend(column.tolist())
-        if name in spared:
-            continue
         for i in alive[scores < screen.cut].tolist():
             reasons[i] = name
         alive = alive[scores >= screen.cut]
@@ -123,7 +121,7 @@ def fill(
         seeds = row_seeds(len(y), job.config.seed, *names, turn)
         for start in range(0, len(y), BLOCK):
             block = slice(start, start + BLOCK)
-            judge(screens, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged, plugin.spared)
+            judge(screens, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged)
             run.progress(start + len(y[block]), len(y), round=turn + 1)
         tried, drawn = tried + ask, drawn + len(y)
         kept = judged.kept()

@@ -101,8 +101,6 @@ class Generator(Plugin):
 
     space: ClassVar[Space] = "rows"
     knowledge: ClassVar[Knowledge] = Knowledge.rows
-    spared: ClassVar[frozenset[str]] = frozenset()
-    """Screens that score its rows and reject none: those that would ask few real rows about what this generator knows better than they do."""
 
     @property
     def curves(self) -> Curves:
