@@ -32,7 +32,7 @@ def robust_view(record: dict[str, Any]) -> dict[str, Any]:
         "severities": severities,
         "said": "" if all(s.isdigit() for s in severities) else ", ".join(severities),
         "chart": chart(record, arms, names, severities),
-        "keys": [{"kind": kind, "css": css, "title": label_of(record, name)} for name, (kind, css) in drawn_as(record, arms).items()],
+        "legend": [{"kind": kind, "css": css, "title": label_of(record, name)} for name, (kind, css) in drawn_as(record, arms).items()],
         "each": [{"name": spoken(n), "cells": [padded(own.get(n, []), len(severities)) for own in values.values()]} for n in names],
     }
 
