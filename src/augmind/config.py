@@ -266,6 +266,7 @@ def make_plan(
     kind: Literal["continuous", "tokens"] = "continuous",
     rate: int = 0,
     trainable: bool = True,
+    advice: str = "",
     earlier: tuple[dict[str, Any], ...] = (),
 ) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
@@ -276,14 +277,14 @@ def make_plan(
     if untrainable := [n for n in learners if trains_backbone(n) and not trainable]:
         text = f"the learner '{untrainable[0]}' trains a backbone, and this one has nothing to train"
         ways = "name an encoder: --backbone minilm (augmind models pull minilm), a folder or a Hub id"
-        raise UsageError(text, help="--backbone speech (augmind models pull speech)" if rate else ways)
+        raise UsageError(text, help=advice or ways)
     generators = usual_generators(spec, notes) if config.generators == GENERATORS else config.generators
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
         learners = fitting("learners", ("probe", "cnn", "crnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and (nets := fitting("learners", ("cnn", "crnn"), spec)):
         notes.append(f"the quick preset compares heads on features only; add --learner probe,{nets[0]} for a network from scratch too")
-    if rate and config.backbone is None:
-        notes.append("features are counts, which know no speech; for spoken words: augmind models pull speech, then --backbone speech")
+    if advice and config.backbone is None:
+        notes.append(advice)
     if config.generators == GENERATORS and (more := fitting("generators", ASKED, spec)):
         notes.append(f"rows can also come from a pretrained model: --generators {','.join((*more, *generators))} (augmind models list shows some)")
     whole = any(find("generators", g).space == "rows" for g in generators)

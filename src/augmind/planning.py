@@ -47,6 +47,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
                 raise unknown(f"class in --{option}", name, facts["classes"])
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind", "rate")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"]), "trainable": job.codec.trainable}
+    known["advice"] = getattr(job.codec, "advice", "")
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
     if config.describe and not job.namings and not ((job.spec.parts or job.spec.rate) and any(described(config, plan))):
         what = "is about texts" if facts["kind"] != "tokens" else "leaves classes without words of their own that fit into a row"

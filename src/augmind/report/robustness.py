@@ -62,10 +62,10 @@ def chart(record: dict[str, Any], arms: list[dict[str, Any]], names: list[str], 
     parts = [grid(height(t), tick_label(up, t, Scale("", 100.0))) for t in up.ticks]
     drawn = drawn_as(record, arms)
     for (kind, css), line in zip(drawn.values(), lines, strict=True):
-        places = [(across.at(i), height(v)) for i, v in enumerate(line) if v is not None]
+        places = [(across.at(float(i)), height(v)) for i, v in enumerate(line) if v is not None]
         parts += [f'<line x1="{a}%" y1="{b}" x2="{c}%" y2="{d}" class="{css}"/>' for (a, b), (c, d) in pairwise(places)]
         parts += [marker(kind, x, round(y)) for x, y in places]
-    parts += [f'<text x="{across.at(i)}%" y="{HEIGHT - 12}">{escape(word)}</text>' for i, word in enumerate(["as they are", *severities])]
+    parts += [f'<text x="{across.at(float(i))}%" y="{HEIGHT - 12}">{escape(word)}</text>' for i, word in enumerate(["as they are", *severities])]
     said = "; ".join(f"{label_of(record, name)}: {', '.join(plain(v, POINTS) for v in line)}" for name, line in zip(drawn, lines, strict=True))
     return svg("".join(parts), HEIGHT, f"balanced accuracy by severity: {said}", "learning")
 

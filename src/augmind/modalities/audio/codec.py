@@ -51,6 +51,8 @@ class AudioCodec:
 
     name: ClassVar[str] = "audio"
     suffix: ClassVar[str] = ".wav"
+    advice: ClassVar[str] = "features are counts, which know no speech; for spoken words: augmind models pull speech, then --backbone speech"
+    """Said where no backbone is named."""
     severities: ClassVar[tuple[str, ...]] = tuple(f"{ratio} dB" for ratio in RATIOS)
     """What the severities of `corruptions` are: ratios of signal to noise."""
     classical: ClassVar[tuple[Classical, ...]] = (
