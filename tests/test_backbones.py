@@ -162,6 +162,16 @@ def test_names_stand_for_models_of_the_hub(tmp_path, monkeypatch):
     assert select("dinov2-small@28").width == 16
 
 
+def test_a_model_that_was_pulled_is_opened_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUGMIND_CACHE", str(tmp_path))
+    model("vit", tmp_path / "models" / "somebody--vit")
+    assert select("somebody/vit").width == 16 and select("somebody/vit@16").pixels == 16
+    (tmp_path / "models" / "somebody--vit" / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(MachineError, match="'somebody/vit' cannot be opened as a backbone") as caught:
+        select("somebody/vit")
+    assert "'lite0'" in caught.value.help and "augmind models pull somebody/vit" in caught.value.help
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_that_is_not_here_is_named_with_the_command_that_gets_it(name, tmp_path, monkeypatch):
     from huggingface_hub import constants

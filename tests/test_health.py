@@ -11,19 +11,22 @@ from PIL import Image
 from rich.console import Console
 from sklearn.datasets import load_digits
 
+import augmind
 from augmind.core.seeds import stream
 from augmind.data.clean import clean
 from augmind.data.health import health
+from augmind.data.sheet import BETWEEN, WIDE, Grid
 from augmind.data.suspects import label_errors, outliers
 from augmind.testing import ToyCodec, toy_samples
+from hearing import folder
 from rows import dataset, noisy, patterns
 
 WRONG = [10, 20, 30, 41, 52, 63]
 
 
 class PictureCodec(ToyCodec):
-    def decode(self, x):
-        return [Image.fromarray(row[0].numpy()) for row in x]
+    def tiles(self, x):
+        return x[:, :1].expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
 
 
 def pixels(path):
@@ -144,6 +147,27 @@ def test_the_contact_sheet_shows_pictures_where_there_are_some(found, tmp_path):
     full, chart = pixels(tmp_path / "sheet.png"), pixels(tmp_path / "bare.png")
     assert full.shape[1] == chart.shape[1] and len(full) > 2 * len(chart)
     assert (chart < 200).mean() > 0.02
+
+
+def test_the_contact_sheet_shows_sounds_in_colour_by_class(tmp_path):
+    found = augmind.inspect(folder(tmp_path / "clips", per_class=6))
+    found.draw(tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as picture:
+        sheet = np.asarray(picture.convert("RGB")).astype(int)
+    shown = (sheet[..., 1] <= sheet[..., 0]) & (sheet.sum(2) < 600)  # from black over red to yellow; bars and letters are bluish
+    lines = np.diff((shown.mean(1) > 0.4).astype(int))
+    assert (lines == 1).sum() == 3, "a line of tiles for each class"
+    assert shown.mean() > 0.1 and len(np.unique(sheet[shown], axis=0)) > 100
+    bare = dataclasses.replace(found, dataset=dataclasses.replace(found.dataset, codec=ToyCodec(found.dataset.spec)))
+    bare.draw(tmp_path / "bare.png")
+    assert len(sheet) > len(pixels(tmp_path / "bare.png")) + 200
+
+
+@pytest.mark.parametrize(("shape", "across"), [((32, 32, 3), 10), ((64, 32, 3), 10), ((40, 64, 3), 7), ((16, 256, 3), 4)])
+def test_of_wide_rows_fewer_stand_in_a_line_and_all_fit(shape, across):
+    grid = Grid.of(shape)
+    assert grid.across == across and across * (grid.width + BETWEEN) <= WIDE
+    assert grid.width / grid.height == pytest.approx(min(3, max(1, shape[1] / shape[0])))
 
 
 def test_the_contact_sheet_survives_hostile_and_foreign_names(found, tmp_path):

@@ -60,6 +60,17 @@ def test_features_tell_sounds_apart_and_depend_on_the_row_alone():
     assert ((near < 6) == (torch.arange(12) < 6)).all()
 
 
+@pytest.mark.parametrize("frames", [32, 64, 400])
+def test_a_tile_shows_low_tones_at_the_bottom_and_is_not_too_wide_for_a_sheet(frames):
+    codec = AudioCodec(Spec(kind="continuous", shape=(1, 40, frames), classes=("a", "b"), rate=RATE))
+    tiles = codec.tiles(codec.encode([tone(hertz, frames / 100, harmonics=1) for hertz in (150, 3000)]))
+    _, height, width, _ = tiles.shape
+    assert tiles.dtype == torch.uint8 and tiles.shape[3] == 3 and width == frames and height % 40 == 0 and width <= 2.5 * height
+    low, high = tiles.float().sum(3).mean(2).argmax(1) / height
+    assert low > 0.8 and high < 0.3
+    assert codec.tiles(codec.encode([])).shape == (0, height, width, 3)
+
+
 def test_a_preview_is_a_picture_and_a_player_and_survives_the_report():
     (html,) = CODEC.preview(CODEC.encode([tone(300)]))
     kept = str(inert(html))

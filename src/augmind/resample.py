@@ -80,6 +80,9 @@ class Plain:
     def figures(self, x: Float[Tensor, "n d"], real: Float[Tensor, "m d"]) -> dict[str, float]:
         return {}
 
+    def tiles(self, x: Float[Tensor, "n d"]) -> None:
+        return None
+
     def preview(self, x: Float[Tensor, "n d"], beside: Float[Tensor, "n d"] | None = None) -> list[str]:
         return [f"<code>{row.tolist()}</code>" for row in x]
 

@@ -73,6 +73,9 @@ class ToyCodec:
     def figures(self, x: Tensor, real: Tensor) -> dict[str, float]:
         return {}
 
+    def tiles(self, x: Tensor) -> None:
+        return None
+
     def preview(self, x: Tensor, beside: Tensor | None = None) -> list[str]:
         return [f"<code>{float(row.float().mean()):.3f}</code>" for row in x]
 

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor, nn
 
 SIDES = range(8, 257)
@@ -199,6 +199,10 @@ class Codec(Protocol):
 
     def embed(self, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n d"]: ...
     def backbone(self, name: str | None = None) -> Backbone: ...
+    def tiles(self, x: Shaped[Tensor, "n ..."]) -> UInt8[Tensor, "n h w c"] | None:
+        """Each row in 3 or 4 channels of colour, for a sheet that shows many; None where rows are nothing to look at."""
+        ...
+
     def preview(self, x: Shaped[Tensor, "n ..."], beside: Shaped[Tensor, "n ..."] | None = None) -> list[str]:
         """HTML of each row; what the row of `beside` does not have is marked, where rows have parts to mark."""
         ...

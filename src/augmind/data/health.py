@@ -82,7 +82,7 @@ class Health:
     def draw(self, path: Path) -> None:
         """A contact sheet as PNG: counts per class, examples, outliers, likely label errors and near duplicates with captions.
 
-        Rows that are not pictures leave only the chart of counts.
+        Sounds are shown as spectrograms. Rows that are nothing to look at, such as texts, leave only the chart of counts.
         """
         from . import sheet
 

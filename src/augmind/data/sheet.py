@@ -1,10 +1,14 @@
 """The contact sheet of a dataset: one PNG that shows its classes and the rows to look at."""
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
 
 from augmind.core.store import atomic_write
 
@@ -19,18 +23,40 @@ if TYPE_CHECKING:
 INK, QUIET, BAR, WARN = "#1f2933", "#7b8794", "#3e7cb1", "#c2410c"
 WIDE = 12.0
 """Width of the sheet in inches."""
-ACROSS = 10
-"""Pictures in a line."""
+ACROSS, BETWEEN = 10, 0.1
+"""Square tiles in a line, and inches between them."""
+WIDEST = 3.0
+"""Width over height of a tile, at most: what is wider still is drawn smaller in it."""
 CLASSES = 12
 """Classes with examples."""
-TILE, CAPTION, TITLE, GAP = 1.12, 0.38, 0.55, 0.25
-"""Heights in inches of a line of pictures, of its captions, of a heading and of the space between panels."""
+INNER = 0.94 * WIDE
+"""Inches between the margins."""
+CAPTION, TITLE, GAP = 0.38, 0.55, 0.25
+"""Heights in inches of the captions of a line, of a heading and of the space between panels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """So many tiles in a line, of this width and height in inches."""
+
+    across: int
+    width: float
+    height: float
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> "Grid":
+        """Suits rows that are shown (height, width, channels): of wide ones there are fewer in a line."""
+        wide = min(max(1.0, shape[1] / shape[0]), WIDEST)
+        across = math.ceil(ACROSS / wide)
+        width = INNER / across - BETWEEN
+        return cls(across=across, width=width, height=width / wide)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """A heading and lines of captioned rows: (row id, caption, stands out)."""
 
+    grid: Grid
     title: str
     note: str
     lines: list[list[tuple[int, str, bool]]]
@@ -40,17 +66,23 @@ class Panel:
     """Every two rows belong together and are drawn closer."""
 
     @property
+    def caption(self) -> float:
+        """Inches below the tiles of a line."""
+        return CAPTION if any(text for line in self.lines for _, text, _ in line) else 0.0
+
+    @property
     def height(self) -> float:
-        return TITLE + (TILE + CAPTION * any(text for line in self.lines for _, text, _ in line)) * len(self.lines) + GAP
+        return TITLE + (self.grid.height + BETWEEN + self.caption) * len(self.lines) + GAP
 
 
 def draw(health: "Health", path: Path) -> None:
-    """Writes the sheet. Rows that are not pictures leave only the counts."""
+    """Writes the sheet. Rows that are nothing to look at leave only the counts."""
     from matplotlib import font_manager, rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = [p for p in (examples(health), label_errors(health), outliers(health), near(health)) if p.lines] if pictorial(health.dataset) else []
+    grid = laid_out(health.dataset)
+    panels = [p for make in (examples, label_errors, outliers, near) if (p := make(health, grid)).lines] if grid else []
     shown = min(len(health.counts), 2 * CLASSES)
     chart = TITLE + max(1.6, 0.24 * shown) + 0.45
     height = 0.9 + chart + sum(p.height for p in panels)
@@ -71,10 +103,10 @@ def draw(health: "Health", path: Path) -> None:
     atomic_write(path, sink.getvalue())
 
 
-def pictorial(dataset: Dataset) -> bool:
-    from PIL.Image import Image
-
-    return len(dataset.samples) > 0 and isinstance(dataset.codec.decode(dataset.samples.x[:1])[0], Image)
+def laid_out(dataset: Dataset) -> Grid | None:
+    """The grid that suits the rows; None where there are none, or nothing to look at."""
+    shown = dataset.codec.tiles(dataset.samples.x[:1])
+    return Grid.of(tuple(shown.shape[1:])) if shown is not None and len(shown) else None
 
 
 def heading(figure: "Figure", health: "Health", height: float) -> float:
@@ -119,40 +151,44 @@ def counts(figure: "Figure", health: "Health", top: float, chart: float, height:
         axes.legend(loc="lower right", frameon=False, fontsize=9, ncols=len(splits), bbox_to_anchor=(1, -0.12))
 
 
-def examples(health: "Health") -> Panel:
+def examples(health: "Health", grid: Grid) -> Panel:
     """The first rows of each class."""
     wrong = {s.id for s in health.label_errors} | {s.id for s in health.outliers}
     ranked = sorted(health.counts, key=lambda c: -health.counts[c])[:CLASSES]
     by_class: dict[str, list[int]] = {name: [] for name in ranked}
     for key, y in zip(health.dataset.samples.key.tolist(), health.dataset.samples.y.tolist(), strict=True):
         name = health.dataset.spec.classes[y]
-        if name in by_class and len(by_class[name]) < ACROSS - 1 and key not in wrong:
+        if name in by_class and len(by_class[name]) < grid.across - 1 and key not in wrong:
             by_class[name].append(key)
     lines = [[(i, "", False) for i in ids] for ids in by_class.values()]
     more = len(health.counts) - len(ranked)
-    note = f"{more:,} more classes are not shown" if more else ""
-    return Panel(title="Examples of each class", note=note, lines=lines, labels=list(by_class))
+    notes = [f"{more:,} more classes are not shown"] if more else []
+    if (spec := health.dataset.spec).rate:
+        notes.append(f"{spec.shape[2] / 100:g} seconds from left to right, low tones at the bottom, {spec.rate / 2000:g} kHz at the top")
+    return Panel(grid=grid, title="Examples of each class", note="; ".join(notes), lines=lines, labels=list(by_class))
 
 
-def label_errors(health: "Health") -> Panel:
-    rows = [(s.id, f"{short(s.label, 12)}\n→ {short(s.suggested, 11)} ?", True) for s in health.label_errors[: 2 * ACROSS]]
+def label_errors(health: "Health", grid: Grid) -> Panel:
+    rows = [(s.id, f"{short(s.label, 12)}\n→ {short(s.suggested, 11)} ?", True) for s in health.label_errors[: 2 * grid.across]]
     note = f"given label → suggested one{most(len(rows), len(health.label_errors))}"
-    return Panel(title="Doubtful labels", note=note, lines=cut(rows), labels=[])
+    return Panel(grid=grid, title="Doubtful labels", note=note, lines=cut(rows, grid.across), labels=[])
 
 
-def outliers(health: "Health") -> Panel:
-    rows = [(s.id, f"{short(s.label, 12)}\n{s.score:.1f} deviations", False) for s in health.outliers[:ACROSS]]
+def outliers(health: "Health", grid: Grid) -> Panel:
+    rows = [(s.id, f"{short(s.label, 12)}\n{s.score:.1f} deviations", False) for s in health.outliers[: grid.across]]
     note = f"unlike the other rows of the class{most(len(rows), len(health.outliers))}"
-    return Panel(title="Outliers", note=note, lines=cut(rows), labels=[])
+    return Panel(grid=grid, title="Outliers", note=note, lines=cut(rows, grid.across), labels=[])
 
 
-def near(health: "Health") -> Panel:
+def near(health: "Health", grid: Grid) -> Panel:
     """Pairs side by side, pairs of different labels first."""
     rows = health.dataset.rows
-    pairs = sorted((ids[:2] for ids in health.near), key=lambda p: rows[p[0]].label == rows[p[1]].label)[:ACROSS]
+    pairs = sorted((ids[:2] for ids in health.near), key=lambda p: rows[p[0]].label == rows[p[1]].label)[: grid.across]
     tiles = [(i, place(health.dataset, i), rows[a].label != rows[b].label) for a, b in pairs for i in (a, b)]
     note = f"two rows of each cluster{most(len(pairs), len(health.near))}"
-    return Panel(title="Near duplicates, kept together in every split", note=note, lines=cut(tiles), labels=[], paired=True)
+    return Panel(
+        grid=grid, title="Near duplicates, kept together in every split", note=note, lines=cut(tiles, grid.across // 2 * 2), labels=[], paired=True
+    )
 
 
 def most(shown: int, total: int) -> str:
@@ -164,8 +200,8 @@ def place(dataset: Dataset, id: int) -> str:
     return f"{short(row.label, 12)}\n{short(Path(row.source).name, 13)}"
 
 
-def cut(rows: list[tuple[int, str, bool]]) -> list[list[tuple[int, str, bool]]]:
-    return [rows[k : k + ACROSS] for k in range(0, len(rows), ACROSS)]
+def cut(rows: list[tuple[int, str, bool]], across: int) -> list[list[tuple[int, str, bool]]]:
+    return [rows[k : k + across] for k in range(0, len(rows), across)]
 
 
 def short(text: str, most: int) -> str:
@@ -176,22 +212,24 @@ def tiles(figure: "Figure", dataset: Dataset, panel: Panel, top: float, height: 
     panel_title(figure, panel.title, panel.note, top, height)
     position = {int(key): i for i, key in enumerate(dataset.samples.key)}
     wanted = [i for line in panel.lines for i, _, _ in line]
-    pictures = dict(zip(wanted, dataset.codec.decode(dataset.samples.x[[position[i] for i in wanted]]), strict=True))
-    caption = CAPTION if any(text for line in panel.lines for _, text, _ in line) else 0.0
-    step, side = 0.94 / ACROSS, (TILE - 0.1) / WIDE
+    shown = dataset.codec.tiles(dataset.samples.x[[position[i] for i in wanted]])
+    if shown is None:
+        return
+    pictures = dict(zip(wanted, shown.numpy(), strict=True))
+    grid, step = panel.grid, (panel.grid.width + BETWEEN) / WIDE
     for row, line in enumerate(panel.lines):
-        bottom = top - TITLE - row * (TILE + caption) - TILE + 0.1
+        bottom = top - TITLE - row * (grid.height + BETWEEN + panel.caption) - grid.height
         if panel.labels:
-            figure.text(0.03, (bottom + (TILE - 0.1) / 2) / height, wrapped(panel.labels[row]), fontsize=9.5, color=INK, va="center")
+            figure.text(0.03, (bottom + grid.height / 2) / height, wrapped(panel.labels[row]), fontsize=9.5, color=INK, va="center")
         for column, (i, text, warn) in enumerate(line):
-            apart = 0.005 if panel.paired and column % 2 else -0.005 if panel.paired else 0.0
+            apart = 0.003 if panel.paired and column % 2 else -0.003 if panel.paired else 0.0
             x = 0.03 + (column + bool(panel.labels)) * step - apart
-            axes = figure.add_axes((x, bottom / height, side, (TILE - 0.1) / height))
+            axes = figure.add_axes((x, bottom / height, grid.width / WIDE, grid.height / height))
             show(axes, pictures[i], text, WARN if warn else QUIET)
 
 
-def show(axes: "Axes", picture: Any, caption: str, colour: str) -> None:
-    axes.imshow(picture.convert("RGBA"), interpolation="nearest" if max(picture.size) <= 64 else "antialiased")
+def show(axes: "Axes", picture: UInt8[np.ndarray, "h w c"], caption: str, colour: str) -> None:
+    axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) <= 64 else "antialiased")
     axes.set_axis_off()
     if caption:
         axes.text(0.5, -0.04, caption, transform=axes.transAxes, ha="center", va="top", fontsize=8.5, color=colour, linespacing=1.15)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from augmind.core.errors import WrongSpec
 from augmind.core.seeds import in_chunks
 from augmind.core.types import SOURCE_TYPE, Backbone, Choice, Classical, Spec
 
+from .backbones.hub import TOGETHER
 from .backbones.select import COUNTED, known
 from .corruptions import RATIOS, Noise, noises
 from .mel import Mel
@@ -31,6 +33,8 @@ BLOCK = 32
 """Rows that become waves together."""
 TALL = 96
 """Height, in pixels, of the picture of a sound that people are shown, at least."""
+WIDEST = 2.5
+"""Width over height of a tile, at most: of longer sounds the bands are drawn higher."""
 
 
 def arm(transform: str, mixing: str = "none", **settings: Any) -> Classical:
@@ -42,8 +46,8 @@ def arm(transform: str, mixing: str = "none", **settings: Any) -> Classical:
 class AudioCodec:
     """Sounds of `spec.rate` samples a second as log-mel spectrograms of `spec.shape` = (1, bands, columns of 10 ms); stored as uint8 (`mel`).
 
-    `backbone_name` is "mfcc", counted features, which know nothing from elsewhere, or "speech". Raises `WrongSpec` for other shapes,
-    `UsageError` for another name.
+    `backbone_name` is "mfcc", counted features, which know nothing from elsewhere, or a backbone of `backbones.select`. Raises `WrongSpec` for
+    other shapes, `UsageError` for another name.
     """
 
     spec: Spec
@@ -114,7 +118,7 @@ class AudioCodec:
 
         backbone = shared(self.backbone_name, self.spec)
         with torch.inference_mode():
-            features = in_chunks(lambda rows: backbone.features(self.spec.to_model(rows)), x, size=BLOCK)
+            features = in_chunks(lambda rows: backbone.features(self.spec.to_model(rows)), x, size=TOGETHER)
         return features.clone()
 
     def _counted(self, x: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
@@ -130,19 +134,24 @@ class AudioCodec:
 
         return select(name or self.backbone_name, self.spec)
 
+    def tiles(self, x: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n y w 3"]:
+        """Each spectrogram from black to light yellow, low bands at the bottom, at most `WIDEST`."""
+        times = math.ceil(self.spec.shape[2] / (WIDEST * self.spec.shape[1]))
+        return coloured(x[:, 0]).repeat_interleave(times, 1)
+
     def preview(self, x: UInt8[Tensor, "n c h w"], beside: UInt8[Tensor, "n c h w"] | None = None) -> list[str]:
         """A picture of each spectrogram, low bands at the bottom, and a player."""
-        return [self._shown(row, wave) for row, wave in zip(x, self.decode(x), strict=True)]
+        return [self._shown(picture, wave) for picture, wave in zip(coloured(x[:, 0]), self.decode(x), strict=True)]
 
-    def _shown(self, row: UInt8[Tensor, "c h w"], wave: np.ndarray) -> str:
+    def _shown(self, picture: UInt8[Tensor, "h w 3"], wave: np.ndarray) -> str:
         seconds = self.spec.shape[2] / 100
-        picture = base64.b64encode(drawn(row[0].flip(0))).decode("ascii")
+        shown = base64.b64encode(png(picture)).decode("ascii")
         sound = base64.b64encode(wav(wave, self.spec.rate)).decode("ascii")
         times = max(1, -(-TALL // self.spec.shape[1]))
         alt = f"spectrogram of a sound of {seconds:.1f} seconds"
         size = f'width="{times * self.spec.shape[2]}" height="{times * self.spec.shape[1]}"'
         player = f'<audio controls="" controlslist="nodownload noplaybackrate" src="data:audio/wav;base64,{sound}"></audio>'
-        return f'<img src="data:image/png;base64,{picture}" {size} alt="{alt}"><br>{player}'
+        return f'<img src="data:image/png;base64,{shown}" {size} alt="{alt}"><br>{player}'
 
     def figures(self, x: UInt8[Tensor, "n c h w"], real: UInt8[Tensor, "m c h w"]) -> dict[str, float]:
         return {}
@@ -187,12 +196,17 @@ def wav(wave: Float[np.ndarray, " t"], rate: int, comment: str = "") -> bytes:
     return sink.getvalue()
 
 
-def drawn(x: UInt8[Tensor, "h w"]) -> bytes:
-    """A grid of bytes as a picture in dark blue to yellow."""
+def coloured(x: UInt8[Tensor, "n bands frames"]) -> UInt8[Tensor, "n bands frames 3"]:
+    """Bytes as colours from black to light yellow, low bands at the bottom."""
     from matplotlib import colormaps
+
+    return torch.from_numpy((colormaps["magma"](x.flip(1).numpy())[..., :3] * 255).round().astype(np.uint8))
+
+
+def png(x: UInt8[Tensor, "h w 3"]) -> bytes:
+    """A picture as a file."""
     from PIL import Image
 
-    colours = (colormaps["magma"](x.numpy())[..., :3] * 255).round().astype(np.uint8)
     sink = io.BytesIO()
-    Image.fromarray(colours).save(sink, format="PNG")
+    Image.fromarray(x.numpy()).save(sink, format="PNG")
     return sink.getvalue()

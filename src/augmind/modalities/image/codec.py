@@ -135,6 +135,10 @@ class ImageCodec:
     def figures(self, x: UInt8[Tensor, "n c h w"], real: UInt8[Tensor, "m c h w"]) -> dict[str, float]:
         return {}
 
+    def tiles(self, x: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n h w k"]:
+        """The pictures themselves: grey ones in three equal channels, transparent ones in four."""
+        return x.expand(-1, max(3, x.shape[1]), -1, -1).permute(0, 2, 3, 1)
+
     def preview(self, x: UInt8[Tensor, "n c h w"], beside: UInt8[Tensor, "n c h w"] | None = None) -> list[str]:
         """Each picture as an HTML image that holds its own PNG bytes; tiny ones are enlarged without smoothing."""
         height, width = self.spec.shape[1:]

@@ -102,6 +102,9 @@ class TextCodec:
 
         return trainable(name or self.backbone_name, self.sides)
 
+    def tiles(self, x: UInt8[Tensor, "n length"]) -> None:
+        """None: text is read."""
+
     def preview(self, x: UInt8[Tensor, "n length"], beside: UInt8[Tensor, "n length"] | None = None) -> list[str]:
         """Each row as a block of escaped text in the direction of its script, cut where it is long; words that `beside` lacks are marked.
         The sides of a pair stand one below the other, each with its name."""

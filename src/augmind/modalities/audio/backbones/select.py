@@ -1,10 +1,13 @@
-"""Backbones of sounds by name: "speech"; "mfcc", the counted features, is no backbone."""
+"""Backbones of sounds by name: "speech", a Hub id or a folder of a `transformers` model; "mfcc", the counted features, is no backbone."""
 
 from functools import cache
+from pathlib import Path
 
 from augmind.core.errors import WrongSpec, unknown
 from augmind.core.types import Backbone, Spec
+from augmind.nn.published import Published
 
+from .hub import Hub
 from .speech import NAME, Speech
 
 COUNTED = "mfcc"
@@ -12,8 +15,8 @@ COUNTED = "mfcc"
 
 def known(name: str) -> None:
     """Raises `UsageError` for a name that can be no backbone of sounds."""
-    if name not in (COUNTED, NAME):
-        raise unknown("backbone of sounds", name, [COUNTED, NAME])
+    if name not in (COUNTED, NAME) and "/" not in name and not Path(name).is_dir():
+        raise unknown("backbone of sounds", name, [COUNTED, NAME, "a Hub id such as facebook/wav2vec2-base-960h", "a folder"])
 
 
 def select(name: str, spec: Spec) -> Backbone:
@@ -21,7 +24,9 @@ def select(name: str, spec: Spec) -> Backbone:
     known(name)
     if name == COUNTED:
         raise WrongSpec("counted features of sounds have nothing to train", help=f"choose another learner, such as crnn, or --backbone {NAME}")
-    return Speech(spec)
+    if name == NAME:
+        return Speech(spec)
+    return Hub(Published(name, f"'{NAME}' or '{COUNTED}'"), spec)
 
 
 @cache

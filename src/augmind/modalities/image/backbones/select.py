@@ -5,8 +5,8 @@ from pathlib import Path
 
 from augmind.core.errors import unknown
 from augmind.core.types import Backbone
+from augmind.nn.published import Published
 
-from .files import described
 from .lite0 import Lite0
 
 NAMES = {
@@ -28,13 +28,14 @@ def select(name: str) -> Backbone:
     base, pixels = checked(name)
     if base == "lite0":
         return Lite0(pixels or 128)
-    if str(described(base).get("architecture", "")).startswith("vgg"):
+    published = Published(base, "'lite0'")
+    if str(published.says().get("architecture", "")).startswith("vgg"):
         from .vgg import Vgg
 
-        return Vgg(base, pixels)
+        return Vgg(published, pixels)
     from .hub import HubBackbone
 
-    return HubBackbone(base, pixels)
+    return HubBackbone(published, pixels)
 
 
 def checked(name: str) -> tuple[str, int]:

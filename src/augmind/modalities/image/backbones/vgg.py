@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .files import described, located, missing
+from augmind.nn.published import Published
+
 from .prepare import MEAN, SD, to_colour, to_size, to_statistics
 
 WEIGHTS, BODY = "model.safetensors", "features."
@@ -17,10 +18,10 @@ class Vgg:
     machine or has another form.
     """
 
-    def __init__(self, model: str, pixels: int = 0) -> None:
-        self.name = f"{model}@{pixels}" if pixels else model
-        self.module = opened(model)
-        says = described(model).get("pretrained_cfg", {})
+    def __init__(self, published: Published, pixels: int = 0) -> None:
+        self.name = f"{published.model}@{pixels}" if pixels else published.model
+        self.module = opened(published)
+        says = published.says().get("pretrained_cfg", {})
         self.mean, self.sd = tuple(says.get("mean", MEAN)), tuple(says.get("std", SD))
         self.pixels: int = pixels or says.get("input_size", [3, 224, 224])[1]
         self.width = len(list(self.module.parameters())[-1])
@@ -30,19 +31,19 @@ class Vgg:
         return self.module(to_statistics(x, self.mean, self.sd)).mean((2, 3)).float()
 
 
-def opened(model: str) -> nn.Sequential:
+def opened(published: Published) -> nn.Sequential:
     """The convolutional part with its weights, trainable, in eval mode."""
     from safetensors import SafetensorError, safe_open
 
-    path = located(model, WEIGHTS)
+    path = published.file(WEIGHTS)
     if path is None:
-        raise missing(model, FileNotFoundError(f"no {WEIGHTS}"))
+        raise published.missing(FileNotFoundError(f"no {WEIGHTS}"))
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {k.removeprefix(BODY): file.get_tensor(k) for k in file.keys() if k.startswith(BODY)}  # noqa: SIM118
         return stacked(tensors).eval()
     except (SafetensorError, ValueError, RuntimeError) as error:
-        raise missing(model, error) from error
+        raise published.missing(error) from error
 
 
 def stacked(tensors: dict[str, Tensor]) -> nn.Sequential:
