@@ -32,19 +32,19 @@ def robust_view(record: dict[str, Any]) -> dict[str, Any]:
         "severities": severities,
         "said": "" if all(s.isdigit() for s in severities) else ", ".join(severities),
         "chart": chart(record, arms, names, severities),
-        "legend": [{"kind": kind, "css": css, "title": label_of(record, name)} for name, (kind, css) in drawn_as(record, arms).items()],
+        "legend": [{"kind": kind, "css": css, "title": label_of(record, name)} for name, kind, css in drawn_as(record, arms)],
         "each": [{"name": spoken(n), "cells": [padded(own.get(n, []), len(severities)) for own in values.values()]} for n in names],
     }
 
 
-def drawn_as(record: dict[str, Any], arms: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Kind and class of the line of every arm, by name: the second of a kind is dashed."""
+def drawn_as(record: dict[str, Any], arms: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Name, kind and class of the line of every arm: the second of a kind is dashed."""
     known = {clean(a.get("arm", "")): a for a in entries(record, "arms")}
-    out: dict[str, tuple[str, str]] = {}
+    out: list[tuple[str, str, str]] = []
     for arm in arms:
         name = clean(arm.get("arm", ""))
         kind = kind_of(known.get(name, arm))
-        out[name] = kind, f"line k-{kind}" + (" guess" if kind in [k for k, _ in out.values()] else "")
+        out.append((name, kind, f"line k-{kind}" + (" guess" if kind in [k for _, k, _ in out] else "")))
     return out
 
 
@@ -61,12 +61,14 @@ def chart(record: dict[str, Any], arms: list[dict[str, Any]], names: list[str], 
 
     parts = [grid(height(t), tick_label(up, t, Scale("", 100.0))) for t in up.ticks]
     drawn = drawn_as(record, arms)
-    for (kind, css), line in zip(drawn.values(), lines, strict=True):
+    for (_, kind, css), line in zip(drawn, lines, strict=True):
         places = [(across.at(float(i)), height(v)) for i, v in enumerate(line) if v is not None]
         parts += [f'<line x1="{a}%" y1="{b}" x2="{c}%" y2="{d}" class="{css}"/>' for (a, b), (c, d) in pairwise(places)]
         parts += [marker(kind, x, round(y)) for x, y in places]
     parts += [f'<text x="{across.at(float(i))}%" y="{HEIGHT - 12}">{escape(word)}</text>' for i, word in enumerate(["as they are", *severities])]
-    said = "; ".join(f"{label_of(record, name)}: {', '.join(plain(v, POINTS) for v in line)}" for name, line in zip(drawn, lines, strict=True))
+    said = "; ".join(
+        f"{label_of(record, name)}: {', '.join(plain(v, POINTS) for v in line)}" for (name, _, _), line in zip(drawn, lines, strict=True)
+    )
     return svg("".join(parts), HEIGHT, f"balanced accuracy by severity: {said}", "learning")
 
 
