@@ -66,10 +66,8 @@ def chart(record: dict[str, Any], arms: list[dict[str, Any]], names: list[str], 
         parts += [f'<line x1="{a}%" y1="{b}" x2="{c}%" y2="{d}" class="{css}"/>' for (a, b), (c, d) in pairwise(places)]
         parts += [marker(kind, x, round(y)) for x, y in places]
     parts += [f'<text x="{across.at(float(i))}%" y="{HEIGHT - 12}">{escape(word)}</text>' for i, word in enumerate(["as they are", *severities])]
-    said = "; ".join(
-        f"{label_of(record, name)}: {', '.join(plain(v, POINTS) for v in line)}" for (name, _, _), line in zip(drawn, lines, strict=True)
-    )
-    return svg("".join(parts), HEIGHT, f"balanced accuracy by severity: {said}", "learning")
+    told = [f"{label_of(record, name)}: {', '.join(plain(v, POINTS) for v in line)}" for (name, _, _), line in zip(drawn, lines, strict=True)]
+    return svg("".join(parts), HEIGHT, f"balanced accuracy by severity: {'; '.join(told)}", "learning")
 
 
 def at(cells: dict[str, list[float | None]], name: str, i: int) -> list[float | None]:
