@@ -278,7 +278,7 @@ def make_plan(
         text = f"the learner '{untrainable[0]}' trains a backbone, and this one has nothing to train"
         ways = "name an encoder: --backbone minilm (augmind models pull minilm), a folder or a Hub id"
         raise UsageError(text, help=advice or ways)
-    generators = usual_generators(spec, notes) if config.generators == GENERATORS else config.generators
+    generators = usual_generators(spec, notes, asked_of(config)) if config.generators == GENERATORS else config.generators
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
         learners = fitting("learners", ("probe", "cnn", "crnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and (nets := fitting("learners", ("cnn", "crnn"), spec)):

@@ -1,14 +1,25 @@
 """What a plan will cost: wall time, disk and memory, from constants measured once."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import Plan
 
-STEP_SECONDS = {"vae": 0.027, "gan": 0.045, "diffusion": 0.085, "cnn": 0.036, "crnn": 0.025, "finetune": 0.45, "textcnn": 0.02, "text_vae": 0.08}
+STEP_SECONDS = {
+    "vae": 0.027,
+    "gan": 0.045,
+    "diffusion": 0.085,
+    "cnn": 0.036,
+    "crnn": 0.025,
+    "finetune": 0.45,
+    "textcnn": 0.02,
+    "text_vae": 0.08,
+    "wavegan": 0.052,
+}
 """One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by
-`python -m benchmarks.speed`; `crnn`, which that leaves out, took 0.09 s for 40 x 56)."""
+`python -m benchmarks.speed`; `crnn`, which that leaves out, took 0.09 s for 40 x 56; `wavegan` 0.26 s for a second at 8 kHz, 40 x 100, in its
+batches of 16)."""
 SIZED = ("cnn", "crnn")
 """Learners that cost more for larger rows."""
 INNER_SPLITS = 2
@@ -17,12 +28,20 @@ INNER_ARMS = 4
 FEATURE_SECONDS = 0.0045
 """Embedding one row on one thread with the default backbone."""
 
-ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3}
-"""What a language model takes on one thread to write a row, to read it, and to say of which class it is (SmolLM2-135M, rows of 25 tokens)."""
+ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3, "tts": 0.5}
+"""What a language model takes on one thread to write a row, to read it, and to say of which class it is (SmolLM2-135M, rows of 25 tokens), and what
+another takes to say it (a network of the size of MMS-TTS, a second long)."""
+NAMED = ("tts",)
+"""Those that read a model only where one is named."""
 DRAWN = 2.5
 """Rows that are drawn for one that passes the screens."""
 LANGUAGE_MB = 800
 """Memory of a language model in a worker, beside the rest (SmolLM2-135M)."""
+
+
+def reads(name: str, settings: dict[str, Any]) -> bool:
+    """Whether one of `ROW_SECONDS` works with a model on this machine."""
+    return not settings.get("url") and (name not in NAMED or bool(settings.get("model")))
 
 
 def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
@@ -32,7 +51,7 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     trainings = plan.folds + (plan.mode == "cv")
     generate = trainings * sum(plan.steps.get(g, 0) * STEP_SECONDS.get(g, 0.0) * size for g in plan.generators)
     embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows)
-    reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and not plan.settings.get(n, {}).get("url")]
+    reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and reads(n, plan.settings.get(n, {}))]
     generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] for n in reading)
     arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)

@@ -62,7 +62,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     for key in config.set:
         if (name := key.partition(".")[0]) not in parts:
             if name in READY:
-                make("generators", Choice(name=name)).ready()
+                make("generators", Choice(name=name, settings=asked_of(config)[name])).ready()
             text = f"--set {key} is about '{name}', which is no part of this run"
             if name in asked_screens(config):
                 raise UsageError(text, help="it judges rows that a generator writes, and none here does: add --generators lm or llm")

@@ -26,12 +26,12 @@ def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
     return tuple(n for n in wanted if find(kind, n).space == "features" or not find(kind, n).refuses(spec))
 
 
-def usual_generators(spec: Spec, notes: list[str]) -> tuple[str, ...]:
-    """The generators of a run that names none; a note where one of them lacks something on this machine."""
+def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    """The generators of a run that names none, with the settings asked for; a note where one of them lacks something on this machine."""
     found = fitting("generators", GENERATORS, spec)
     for name in fitting("generators", READY, spec):
         try:
-            make("generators", Choice(name=name)).ready()
+            make("generators", Choice(name=name, settings=asked.get(name, {}))).ready()
         except MachineError as error:
             notes.append(f"'{name}' is left out: {error}; {error.help}")
         else:

@@ -24,6 +24,6 @@ def refuse_absent(data: Any, options: dict[str, Any]) -> None:
             unread = f"{part}.url" in said or (part in table.ASKED and part not in generators)
             if isinstance(name, str) and name and not unread and not name.endswith(table.FILES):
                 needed(name, what)
-        for part in table.CHECKS.keys() & set(generators):
+        for part in sorted(name for name in table.CHECKS.keys() & set(generators) if not said.get(f"{name}.model")):
             import_module(f"augmind.modalities.{modality}.{table.CHECKS[part]}").needed()
     needed_backbone(options.get("backbone") or "", bool(options.get("download")))

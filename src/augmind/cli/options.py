@@ -108,7 +108,8 @@ class Work:
     generators: str | None = None
     """Which generators, by comma: vae, gan, diffusion, feature; of texts feature, lm (a language model; see augmind
     models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt from the rows);
-    of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng)."""
+    of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng; or by --set tts.model=MODEL) and wavegan (waves of up to
+    2 seconds learnt from the rows alone)."""
     learner: str | None = None
     """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder;
     of sounds probe, crnn."""
@@ -168,8 +169,8 @@ class Way:
     """Settings of plug-ins: finetune.lora=8 finetune.unfreeze=0.5 vae.beta=0.3. Of texts masked.model=MODEL (a masked language model) and
     backtranslation.model=MODEL backtranslation.back=MODEL (there and back) add a classical arm; lm.attributes=shorter,angrier names ways to
     write, lm.paraphrase=true asks for other wordings of real rows; fluency.model=MODEL and labeller.model=MODEL (with labeller.url=URL one behind an
-    endpoint) have a language model judge synthetic rows; with --target, paraphrase.model=MODEL adds texts in other words. Lists are words
-    by comma, or JSON."""
+    endpoint) have a language model judge synthetic rows; with --target, paraphrase.model=MODEL adds texts in other words. Of sounds
+    tts.model=MODEL has a VITS model, such as facebook/mms-tts-eng, say the class names. Lists are words by comma, or JSON."""
 
     def options(self) -> dict[str, Any]:
         return asdict(self) | {"balance": listed("--balance", self.balance), "set": given(self.set)}

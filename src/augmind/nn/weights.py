@@ -114,10 +114,10 @@ def present(name: str) -> bool:
 
 def needed(name: str, what: str) -> Path:
     """`located`. Raises `MachineError` with the command that gets the model, `UsageError` for a name that can be none."""
+    program = name in packages() and not packages()[name].model
+    if program and what != "model":
+        raise UsageError(f"'{name}' is no {what}", help="augmind models list says what there is")
     if found := located(name):
-        program = name in packages() and not packages()[name].model
-        if program and what != "model":
-            raise UsageError(f"'{name}' is no {what}", help="augmind models list says what there is")
         if found.is_dir() and not program and not (found / "config.json").is_file():
             raise UsageError(
                 f"the {what} '{name}' is a folder without config.json, so no model", help="give the folder that holds it and the safetensors"

@@ -101,8 +101,13 @@ class Mel:
 
 def stored(power: Float[Tensor, "..."]) -> UInt8[Tensor, "..."]:
     """Power as bytes: 0 for `FLOOR` decibels and less, 255 for 0 and more."""
+    return shades(power).round().to(torch.uint8)
+
+
+def shades(power: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """What `stored` rounds."""
     decibels = 10 * power.clamp(min=TINY).log10()
-    return ((decibels / -FLOOR + 1) * 255).round().clamp(0, 255).to(torch.uint8)
+    return ((decibels / -FLOOR + 1) * 255).clamp(0, 255)
 
 
 def power_of(x: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -32,7 +32,9 @@ PACKAGES = (
         ),
     ),
 )
-FILES, READS, USUAL, ASKED = (), {}, {}, ()
-"""No setting names a model of sounds; see the table of texts."""
+FILES, USUAL, ASKED = (), {}, ()
+"""As of texts: no file is anything but a model, and none is usual or read without being named."""
+READS = {"tts.model": "speech model"}
+"""Settings that name a model, and what is said of it where it is missing."""
 CHECKS = {"tts": "speech"}
-"""Generators, with the module whose `needed` says what they lack."""
+"""Generators, with the module whose `needed` says what they lack where no model is named for them."""

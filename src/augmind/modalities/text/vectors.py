@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from augmind.core.errors import UsageError, first_line
 from augmind.core.store import file_digest
-from augmind.modalities.text.transformer import opened
 from augmind.modalities.text.weights import FILES
+from augmind.nn.transformer import opened
 from augmind.nn.weights import changed, content, needed
 
 MOST_WORDS = 200_000

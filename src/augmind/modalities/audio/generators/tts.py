@@ -1,8 +1,9 @@
-"""Speech synthesis: what a class is called, spoken in many voices by espeak-ng (formant synthesis after Klatt 1980)."""
+"""Speech synthesis: what a class is called, spoken in many voices by espeak-ng (formant synthesis after Klatt 1980) or by a neural network."""
 
 import json
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -20,7 +21,11 @@ from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.audio.codec import AudioCodec
 from augmind.modalities.audio.read import resampled, trimmed
-from augmind.modalities.audio.speech import Pool, Said, content, needed
+from augmind.modalities.audio.speech import ENGINE, Pool, Said, content, needed
+from augmind.modalities.audio.voices import NOISES, Voice, Voices, voices
+from augmind.modalities.audio.voices import SPEEDS as PARTS
+from augmind.modalities.audio.voices import needed as present
+from augmind.nn import weights
 
 ACCENTS = {
     "en": ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc"),
@@ -46,12 +51,14 @@ SPEEDS, PITCHES, RANGES = (110, 220), (20, 80), (30, 80)
 class Tts(Generator):
     """Every class is spoken: its name, or what `describe` says for it, in the frame `say`. The row's seed picks accent, voice, speed and pitch.
 
-    What espeak-ng knows comes from elsewhere: the sounds of a language, and voices. Trained on beside real rows and under the same transforms, it
+    What is known of speech comes from elsewhere: the sounds of a language, and voices. Trained on beside real rows and under the same transforms, it
     stands in for speakers that were not recorded; it has nothing to say of classes that are no words.
 
     language  espeak-ng's code ("en", "de", "cmn"), of which all accents are used where it has several, or one accent ("en-us")
+    model     a folder or Hub id of a VITS model, such as facebook/mms-tts-eng, that speaks instead of espeak-ng: the row's seed picks the speaker,
+              where it has several, speed and noise
     say       what is said, with {} for the word: "the number {}"
-    spread    how far speed, pitch and range lie from their middle, as a part of what sounds human
+    spread    how far speed, pitch and range, or speed and noise, lie from their middle, as a part of what sounds human
     """
 
     axes: ClassVar[tuple[int, ...]] = (3,)
@@ -59,6 +66,7 @@ class Tts(Generator):
     knowledge: ClassVar[Knowledge] = Knowledge.pretrained
 
     language: str = "en"
+    model: str = ""
     say: str = "{}"
     spread: float = tune(1.0, 0.0, 1.0)
     describe: dict[str, str] = field(default_factory=dict)
@@ -67,36 +75,59 @@ class Tts(Generator):
         super().__post_init__()
         if "{}" not in self.say:
             raise UsageError(f"tts: say={self.say!r} is not allowed", help="it frames the word, which {} stands for: --set tts.say='the number {}'")
+        if self.model and self.language != "en":
+            text = f"tts: language={self.language!r} is about espeak-ng, and '{self.model}' speaks its own language"
+            raise UsageError(text, help="leave out tts.language, or tts.model; of MMS-TTS every language has a model: facebook/mms-tts-deu")
 
     def ready(self) -> None:
-        needed()
+        if self.model:
+            present(self.model)
+        else:
+            needed()
 
     def source(self) -> str:
-        return content(needed())
+        return weights.content(present(self.model)) if self.model else content(needed())
 
     def fit(self, data: Data, run: Run) -> "Tts":
         self.require(data.spec)
         texts = [self._words(name) for name in data.spec.classes]
-        accents = Pool(workers=1).voices(texts[0], ACCENTS.get(self.language, (self.language,)), needed())
+        accents = () if self.model else Pool(workers=1).voices(texts[0], ACCENTS.get(self.language, (self.language,)), needed())
         self._built(data.spec, texts, accents)
-        waves = Pool(workers=1).spoken([Said(text=text, voice=accents[0]) for text in texts], needed())
-        silent = [name for name, (wave, _) in zip(data.spec.classes, waves, strict=True) if not wave.any()]
+        silent = [name for name, mute in zip(data.spec.classes, self._mute(), strict=True) if mute]
         if len(silent) == data.classes:
             way = "say what is to be spoken: --describe CLASS=WORDS, or choose other generators"
-            raise WrongSpec(f"espeak-ng can speak none of the classes ({', '.join(silent[:5])})", help=way)
+            raise WrongSpec(f"{self._speaker} can speak none of the classes ({', '.join(silent[:5])})", help=way)
         self.curves_ = Curves(findings=self._told(silent))
         return self
+
+    @property
+    def _speaker(self) -> str:
+        return f"'{self.model}'" if self.model else ENGINE
+
+    def _mute(self) -> list[bool]:
+        """Whether nothing is heard when a class is spoken."""
+        if self.model:
+            return [voices(self.model).silent(text) for text in self.texts_]
+        waves = Pool(workers=1).spoken([Said(text=text, voice=self.accents_[0]) for text in self.texts_], needed())
+        return [not wave.any() for wave, _ in waves]
 
     def _built(self, spec: Spec, texts: list[str], accents: tuple[str, ...]) -> None:
         self.spec_, self.texts_, self.accents_, self.codec_ = spec, texts, accents, AudioCodec(spec)
 
     def _told(self, silent: list[str]) -> list[Finding]:
-        """AM223: classes that cannot be spoken, or are spoken as English and not written in its letters."""
+        """AM223: classes that cannot be spoken, hold letters that a model leaves out, or are spoken as English and not written in its letters."""
         found = []
         if silent:
             told = f"{len(silent)} of the classes are silent when they are spoken: {', '.join(silent[:5])}"
             found.append(Finding("AM223", "warning", f"{told}; give their words with --describe CLASS=WORDS", {"classes": silent}))
-        foreign = [name for name, text in zip(self.spec_.classes, self.texts_, strict=True) if not latin(text)]
+        named = list(zip(self.spec_.classes, self.texts_, strict=True))
+        if self.model:
+            cut = {name: lost for name, text in named if name not in silent and (lost := voices(self.model).unknown(text))}
+            if some := [*cut.items()][:5]:
+                told = f"{len(cut)} of the classes hold letters that {self._speaker} leaves out: {', '.join(f'{c} of {n}' for n, c in some)}"
+                found.append(Finding("AM223", "warning", f"{told}; give their words with --describe CLASS=WORDS", {"classes": [*cut]}))
+            return found
+        foreign = [name for name, text in named if not latin(text)]
         if foreign and self.language.partition("-")[0] == "en":
             told = f"{len(foreign)} of the classes are not in Latin letters and were spoken as English: {', '.join(foreign[:5])}"
             found.append(Finding("AM223", "warning", f"{told}; name their language, as in --set tts.language=cmn", {"classes": foreign}))
@@ -107,23 +138,36 @@ class Tts(Generator):
         return self.say.replace("{}", self.describe.get(name, re.sub(r"[_/\s-]+", " ", name).strip() or name))
 
     def _said(self, k: int, seed: int) -> Said:
-        """What one row says, and how."""
+        """What espeak-ng says for one row, and how."""
         rng = stream("tts", seed)
 
         def one(options: tuple[str, ...]) -> str:
             return options[int(torch.randint(len(options), (), generator=rng))]
 
-        def within(low: int, high: int) -> int:
-            middle, half = (low + high) / 2, (high - low) / 2 * self.spread
-            return round(middle + half * (2 * float(torch.rand((), generator=rng)) - 1))
+        def within(ends: tuple[int, int]) -> int:
+            return round(between(ends, self.spread, rng))
 
         accent, variant = one(self.accents_), one(VOICES)
         voice = f"{accent}+{variant}" if variant else accent
-        return Said(text=self.texts_[k], voice=voice, speed=within(*SPEEDS), pitch=within(*PITCHES), range=within(*RANGES))
+        return Said(text=self.texts_[k], voice=voice, speed=within(SPEEDS), pitch=within(PITCHES), range=within(RANGES))
+
+    def _voice(self, own: Voices, seed: int) -> Voice:
+        """How a model says one row."""
+        rng = stream("tts", seed)
+        speaker = int(torch.randint(own.speakers, (), generator=rng))
+        return Voice(speaker=speaker, speed=between(PARTS, self.spread, rng), noise=between(NOISES, self.spread, rng))
+
+    def _spoken(self, rows: list[tuple[int, int]]) -> Iterator[tuple[Float[np.ndarray, " t"], int]]:
+        """Waves and their rates for these labels and seeds."""
+        if not self.model:
+            yield from Pool(workers=1).spoken([self._said(k, seed) for k, seed in rows], needed())
+            return
+        own = voices(self.model)
+        for k, seed in rows:
+            yield own.spoken(self.texts_[k], self._voice(own, seed), seed), own.rate
 
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n 1 bands frames"]:
-        said = [self._said(k, seed) for k, seed in zip(y.tolist(), seeds.tolist(), strict=True)]
-        waves = [self._placed(wave, rate) for wave, rate in Pool(workers=1).spoken(said, needed())]
+        waves = [self._placed(wave, rate) for wave, rate in self._spoken(list(zip(y.tolist(), seeds.tolist(), strict=True)))]
         return self.spec_.to_model(self.codec_.encode(waves))
 
     def _placed(self, wave: Float[np.ndarray, " t"], rate: int) -> Float[np.ndarray, " u"]:
@@ -144,3 +188,9 @@ class Tts(Generator):
 def latin(text: str) -> bool:
     """Whether all letters are Latin."""
     return all("LATIN" in unicodedata.name(c, "") for c in text if c.isalpha())
+
+
+def between(ends: tuple[float, float], spread: float, rng: torch.Generator) -> float:
+    """A number around the middle of these ends, as far from it as `spread` allows, a part of the whole way."""
+    (low, high), u = ends, 2 * float(torch.rand((), generator=rng)) - 1
+    return (low + high) / 2 + (high - low) / 2 * spread * u

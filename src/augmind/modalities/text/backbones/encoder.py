@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from augmind.modalities.text.rows import texts_of
 from augmind.modalities.text.sides import RELATED, related
-from augmind.modalities.text.transformer import opened
+from augmind.nn.transformer import opened
 
 TOKENS = 256
 """Tokens of a text that are read, as all-MiniLM-L6-v2 was trained."""

@@ -8,7 +8,7 @@ import torch
 
 from augmind.core.seeds import seeded
 from augmind.core.tune import tune
-from augmind.modalities.text.transformer import opened
+from augmind.nn.transformer import opened
 
 from ._rewriting import Rewriting
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from augmind.core.tune import tune
-from augmind.modalities.text.transformer import opened
 from augmind.modalities.text.words import words
+from augmind.nn.transformer import opened
 
 from ._rewriting import Rewriting
 
