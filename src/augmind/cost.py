@@ -28,7 +28,7 @@ INNER_ARMS = 4
 FEATURE_SECONDS = 0.0045
 """Embedding one row on one thread with the default backbone."""
 
-ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3, "tts": 0.5}
+ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3, "tts": 0.9}
 """What a language model takes on one thread to write a row, to read it, and to say of which class it is (SmolLM2-135M, rows of 25 tokens), and what
 another takes to say it (a network of the size of MMS-TTS, a second long)."""
 NAMED = ("tts",)

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -67,7 +68,7 @@ class Listener(Critic):
         base, count = coarsest(samples), layers(samples)
         sizes = [1, *(width * 2**i for i in range(count))]
         super().__init__(sizes[-1] * base, classes, spectral=False)
-        nn.init.normal_(self.label.weight, std=(sizes[-1] * base) ** -0.5)
+        nn.init.normal_(cast(nn.Embedding, self.label).weight, std=(sizes[-1] * base) ** -0.5)
         self.margin = base * STRIDE**count - samples
         self.downs = nn.ModuleList(nn.Conv1d(a, b, KERNEL, STRIDE, KERNEL // 2 - 1) for a, b in pairwise(sizes))
 

@@ -190,7 +190,7 @@ def latin(text: str) -> bool:
     return all("LATIN" in unicodedata.name(c, "") for c in text if c.isalpha())
 
 
-def between(ends: tuple[float, float], spread: float, rng: torch.Generator) -> float:
+def between(ends: tuple[float, float] | tuple[int, int], spread: float, rng: torch.Generator) -> float:
     """A number around the middle of these ends, as far from it as `spread` allows, a part of the whole way."""
     (low, high), u = ends, 2 * float(torch.rand((), generator=rng)) - 1
     return (low + high) / 2 + (high - low) / 2 * spread * u
