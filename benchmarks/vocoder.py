@@ -5,9 +5,10 @@
 FOLDER holds `audio/fsdd.zip` (spoken digits at 8 kHz, files named DIGIT_SPEAKER_TAKE.wav); the clips are spread evenly over it. Each is
 trimmed, brought to the rate of the rows and to one loudness, and fitted to `--frames` columns, as `expand` does; then it becomes a stored
 row, and a wave again. Printed are the log-spectral distance (`distances.spectral_distance`) and the mel distance to the wave that the row
-was made of, in decibels, what the first is above that of Griffin-Lim on the same clips, and milliseconds a clip. `--parts` adds the
-network alone, without what `Vocoder` does after it, and what it says where it is given the true wave, as if rows lost nothing. Needs
-`augmind models pull hifigan`. Expected: about 2 minutes on one core, 4 with `--parts`.
+was made of, in decibels, what the first is above that of Griffin-Lim on the same clips, and milliseconds a clip. "The same
+without the network" is the control: what `Vocoder` does after the network, done to the wave of Griffin-Lim. `--parts` adds the network
+without that, and what it says where it is given the true wave, as if rows lost nothing. Needs `augmind models pull hifigan`. Expected: about
+2 minutes on one core, 4 with `--parts`.
 """
 
 import argparse
@@ -42,13 +43,17 @@ def ways(mel: Mel, true: Tensor, parts: bool) -> dict[str, Callable[[int], Tenso
     x, made = mel.encode(true), installed(mel)
     if made is None:
         raise SystemExit(f"HiFi-GAN makes no sounds of {mel.rate} samples a second")
+    power = power_of(x[:, 0])
     whole: dict[str, Callable[[int], Tensor]] = {
         "Griffin-Lim": lambda i: mel.decode(x[i : i + 1]),
+        "Griffin-Lim, then the same without the network": lambda i: made.settled(
+            made.matched(mel.decode(x[i : i + 1]), power[i : i + 1]), power[i : i + 1]
+        ),
         "HiFi-GAN": lambda i: made.decode(x[i : i + 1]),
     }
     parted: dict[str, Callable[[int], Tensor]] = {
         "the network alone": lambda i: made.said(mel.decode(x[i : i + 1])),
-        "the network alone, bands put right": lambda i: made.matched(made.said(mel.decode(x[i : i + 1])), power_of(x[i : i + 1, 0])),
+        "the network alone, bands put right": lambda i: made.matched(made.said(mel.decode(x[i : i + 1])), power[i : i + 1]),
         "the network alone, given the true wave": lambda i: made.said(true[i : i + 1]),
     }
     return whole | (parted if parts else {})
