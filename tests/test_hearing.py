@@ -1,5 +1,7 @@
 """What is known of sounds before any is labelled: a network that has heard speech. And the noises that sounds are tested in."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from augmind.core.registry import make
 from augmind.core.run import Run
 from augmind.core.store import read_json
 from augmind.core.types import Choice, Samples, Spec
+from augmind.explain import preview
 from augmind.modalities.audio.backbones.speech import COLUMNS, Net, Speech, bands_of, safetensors_of
 from augmind.modalities.audio.codec import AudioCodec
 from augmind.modalities.audio.corruptions import RATIOS, active
@@ -182,3 +185,11 @@ def test_a_row_is_in_the_same_noise_alone_and_among_others():
         assert torch.allclose(corrupt(x, 2, SEEDS)[1:2], corrupt(x[1:2], 2, SEEDS[1:2]), atol=1e-6)
         assert corrupt(x[:0], 2, SEEDS[:0]).shape == (0, 1, 40, 64)
         assert corrupt(torch.full_like(x, -1.0), 3, SEEDS).isfinite().all()
+
+
+def test_sounds_of_any_length_are_shown_whole(tmp_path):
+    """A page makes large pictures smaller; a spectrogram made smaller would be another sound."""
+    own = spec(frames=150)
+    job = SimpleNamespace(spec=own, codec=AudioCodec(own))
+    (row,) = job.codec.encode(tones(seconds=1.2)[:1])
+    assert preview(job, row) == job.codec.preview(row[None])[0]
