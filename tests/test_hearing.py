@@ -1,7 +1,5 @@
 """What is known of sounds before any is labelled: a network that has heard speech. And the noises that sounds are tested in."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -16,6 +14,7 @@ from augmind.core.run import Run
 from augmind.core.store import read_json
 from augmind.core.types import Choice, Samples, Spec
 from augmind.explain import preview
+from augmind.job import Job
 from augmind.modalities.audio.backbones.speech import COLUMNS, Net, Speech, bands_of, safetensors_of
 from augmind.modalities.audio.codec import AudioCodec
 from augmind.modalities.audio.corruptions import RATIOS, active
@@ -190,6 +189,6 @@ def test_a_row_is_in_the_same_noise_alone_and_among_others():
 def test_sounds_of_any_length_are_shown_whole(tmp_path):
     """A page makes large pictures smaller; a spectrogram made smaller would be another sound."""
     own = spec(frames=150)
-    job = SimpleNamespace(spec=own, codec=AudioCodec(own))
+    job = type("Standing", (Job,), {"spec": own, "codec": AudioCodec(own)})(tmp_path)
     (row,) = job.codec.encode(tones(seconds=1.2)[:1])
     assert preview(job, row) == job.codec.preview(row[None])[0]

@@ -169,7 +169,7 @@ def with_previews(job: Job, told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def preview(job: Job, row: Tensor) -> str:
-    """One stored row as HTML; a large picture is averaged down first, so that the page stays small. What shows a wave is heard as it is."""
+    """One stored row as HTML; a large grid is averaged down first, so that the page stays small. What shows a wave is heard as it is."""
     times = round(max(row.shape[1:]) / SIGHT) if row.ndim == 3 and not job.spec.rate else 1
     if times > 1:
         row = job.spec.to_store(avg_pool2d(job.spec.to_model(row[None]), times, ceil_mode=True))[0]
