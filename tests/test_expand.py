@@ -29,7 +29,9 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory) -> augmind.Finished:
-    return augmind.expand(data, tmp_path_factory.mktemp("runs") / "a", **TINY, generators=MAKERS, learner=("probe", "cnn"), want={"digit 1": 9})
+    return augmind.expand(
+        data, tmp_path_factory.mktemp("runs") / "a", **TINY | {"explain": True}, generators=MAKERS, learner=("probe", "cnn"), want={"digit 1": 9}
+    )
 
 
 def figures(finished: augmind.Finished) -> tuple:
@@ -104,6 +106,7 @@ def test_the_same_seed_gives_the_same_result_whatever_the_number_of_processes_an
     a, b = (augmind.expand(data, tmp_path / name, **{**small, "jobs": jobs}) for name, jobs in (("a", 0), ("b", 2)))
     c = augmind.expand(data, tmp_path / "c", **{**small, "generators": ("feature",)}, seed=1)
     assert timeless(figures(a)) == timeless(figures(b))
+    assert a.record["explanation"] is a.record["growth"] is None and 'id="why"' not in a.report.read_text()
     real = [[row for row in figures(run)[0] if row["arm"] == "real"] for run in (a, c)]
     assert real[0] != real[1]
 
@@ -252,7 +255,7 @@ def test_fresh_real_rows_are_found_to_help_and_noise_is_not(tmp_path):
 def test_where_no_row_passes_no_arm_pretends_to_have_any_whatever_the_margin(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("augmind.shards.judge", nothing_passes)
     source = arrays(tmp_path / "digits.npz", train=6, test=10)
-    options = {**TINY, "seeds": 2, "ratio": 0.3, "learner": ("probe",), "margin": 0.5}
+    options = {**TINY, "seeds": 2, "ratio": 0.3, "learner": ("probe",), "margin": 0.5, "explain": True}
     run = augmind.expand(source, tmp_path / "r", **options, generators=("planted_noise",))
     assert not run.verdict["use_synthetic"] and "no synthetic rows were left to compare" in run.verdict["sentence"]
     assert [a["arm"] for a in run.record["arms"]] == ["real", "classical"] == run.record["explanation"]["arms"]

@@ -45,7 +45,7 @@ os.mkdir, os.replace = held_mkdir, held_replace
 def start(data: Path, out: Path, *flags: str, **environment: str) -> subprocess.Popen[str]:
     """The command in a process group of its own, as a shell starts it."""
     verb = ["-m", "augmind", "expand", str(data), "--out", str(out), "--preset", "quick", "--quiet", "--jobs", "1", "--test", "0.25", "--seeds", "1"]
-    verb += ["--learner", "probe", "--generators", "vae,feature", "--steps", "vae=50", "--want", "digit 0=4"]
+    verb += ["--learner", "probe", "--generators", "vae,feature", "--steps", "vae=50", "--want", "digit 0=4", "--no-explain"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.Popen(
         [sys.executable, *flags, *verb], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=env

@@ -39,7 +39,16 @@ from runs import digit_rows, installed, noised, plant, plant_search, scattered
 
 SPEC = Spec(kind="continuous", shape=(1, 12, 12), classes=("a", "b"))
 MAKERS = {"vae": Choice(name="vae"), "vae~1": Choice(name="vae", settings={"beta": 0.5}), "gan": Choice(name="gan")}
-OPTIONS = {"preset": "quick", "seeds": 2, "jobs": 0, "search": True, "learner": ("nearest",), "generators": (), "backbone": "lite0@32"}
+OPTIONS = {
+    "preset": "quick",
+    "seeds": 2,
+    "jobs": 0,
+    "search": True,
+    "learner": ("nearest",),
+    "generators": (),
+    "backbone": "lite0@32",
+    "explain": False,
+}
 
 
 def space(learner="cnn", generators=MAKERS, balances=("none", "weights")):
@@ -165,7 +174,7 @@ def record_of(run):
 @pytest.mark.usefixtures("planted")
 def test_the_best_transform_is_found_and_the_harmful_one_is_not_recommended(tmp_path):
     data = scattered(tmp_path / "digits.npz", train=12, test=40)
-    run = augmind.expand(data, tmp_path / "r", **OPTIONS, trials=20)
+    run = augmind.expand(data, tmp_path / "r", **OPTIONS | {"explain": True}, trials=20)
     found = record_of(run)
     assert found["winner"]["policy"]["classical"]["transform"]["name"] == "anywhere"
     worst = [t for t in found["trials"] if t["policy"]["classical"]["transform"]["name"] == "swap"]

@@ -147,14 +147,16 @@ def comparison(job: Job, before: tuple[str, ...], since: float | None, searched:
                     args = {**root, "fold": fold, "learner": learner, "arm": arm, "seed": seed}
                     out.append(Item(name=f"teach {arm} {learner} {fold} {seed}", function="augmind.compare:teach", args=args, after=after))
     settled = tuple(n for n in before if (n.startswith("choose ") and n.endswith(" 0")) or n.startswith("views "))
-    out.append(Item(name="learning curve", function="augmind.growth:curve", args=root, after=settled))
+    if job.config.explain:
+        out.append(Item(name="learning curve", function="augmind.growth:curve", args=root, after=settled))
     if tested_corrupted(job):
         for fold, learner in [(f, n) for f in job.folds for n in plan.learners]:
             taught = tuple(f"teach {arm} {learner} {fold} 0" for arm in arms(job))
             args = {**root, "fold": fold, "learner": learner, "arms": list(arms(job))}
             out.append(Item(name=f"robust {learner} {fold}", function="augmind.robust:robust", args=args, after=taught))
     shown = waits_for(job, (*before, *(i.name for i in out)))
-    out.append(Item(name="explanation", function="augmind.explain:explain", args=root, after=shown))
+    if job.config.explain:
+        out.append(Item(name="explanation", function="augmind.explain:explain", args=root, after=shown))
     last = (*before, *(i.name for i in out))
     out.append(Item(name="verdict and report", function="augmind.record:conclude", args={**root, "since": since}, after=last))
     return out

@@ -115,6 +115,7 @@ class Config(BaseModel):
     margin: float = Field(0.0, ge=0, lt=1)
     steps: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     set: Settings = Field(default_factory=dict)
+    explain: bool = True
     search: bool = False
     trials: int | None = Field(None, ge=1, le=10_000)
     sampler: Literal["tpe", "gp", "random"] = "tpe"

@@ -279,8 +279,8 @@ def further_figures(job: Job, found: list[Predictions], decided: Verdict) -> dic
     return {
         "confusion": confusions(found, job.spec.classes),
         "fairness": fairness_record(job, found, decided.arm),
-        "explanation": explain_record(job, found),
-        "growth": growth_record(job, d and d.estimate, d and d.se),
+        "explanation": explain_record(job, found) if job.config.explain else None,
+        "growth": growth_record(job, d and d.estimate, d and d.se) if job.config.explain else None,
         "robustness": robust_record(job, {f: best_learner(job, f) for f in job.folds}, arms(job)) if tested_corrupted(job) else None,
     }
 
@@ -353,6 +353,6 @@ def conclude(folder: str, since: float | None = None) -> None:
     write_json(job.folder / "policy.json", record["verdict"]["policy"])
     atomic_write(job.folder / "report.csv", frame(record).to_csv(index=False).encode())
     atomic_write(job.folder / "figures.jsonl", "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in record["rows"]).encode())
-    atomic_write(
-        job.folder / "report.html", render(record | {"gallery": gallery(job), "explanation": with_previews(job, record["explanation"])}).encode()
-    )
+    why = record["explanation"]
+    page = record | {"gallery": gallery(job), "explanation": why and with_previews(job, why)}
+    atomic_write(job.folder / "report.html", render(page).encode())
