@@ -23,7 +23,7 @@ KINDS = ("prepare", "features", "train-vae", "draw-vae", "train-feature", "draw-
 KINDS += ("choose", "sealed", "teach", "curve", "explain")
 """In the order of the work."""
 OPTIONS: dict[str, Any] = {**TINY, "seeds": 1, "test": 0.25, "learner": ("probe",), "generators": ("vae", "feature"), "want": {"digit 0": 4}}
-OPTIONS["steps"] = {"vae": 50}
+OPTIONS |= {"steps": {"vae": 50}, "explain": True}
 
 
 @pytest.fixture(scope="module")
