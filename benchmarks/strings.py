@@ -5,7 +5,7 @@
 FOLDER holds `audio/fsdd.zip` (spoken digits, files named DIGIT_SPEAKER_TAKE.wav). A seed chooses two speakers to learn from, with `per` clips a digit
 of both together; strings of three to five clips of one speaker, a tenth of a second apart at most, are learnt from and, of the four other
 speakers, tested on. Synthesised strings are spoken by espeak-ng as a whole (`augmind models pull espeak-ng`), half of every batch. All arms
-learn for as many steps; the error is that of the last one. Needs `pip install jiwer`. Expected: 3 minutes a seed on 2 cores.
+learn for as many steps; the error is that of the last one. Needs `pip install jiwer`. Expected: 8 minutes a seed on 2 cores.
 """
 
 import argparse
