@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ TOGETHER = 32
 
 
 class Language:
-    """A model of `transformers` in float32 with its tokenizer, for inference alone. No code of it is run."""
+    """A model of `transformers` in float32 with its tokenizer, for inference alone. No code of it is run.
+
+    `memory` is what the model calls keys and values of what it has read: "cache" since transformers 5.24, "past_key_values" before.
+    """
 
     def __init__(self, name: str) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -44,6 +48,7 @@ class Language:
             text = f"'{name}' is no language model with safetensors: {first_line(error)}"
             raise UsageError(text, help="give a folder, a .gguf file or a Hub id of a causal language model") from error
         self.model.eval().requires_grad_(False)
+        self.memory = "cache" if "cache" in signature(self.model.forward).parameters else "past_key_values"
         pieces = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
         told = self.model.config.eos_token_id
         ends = {self.tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])}
@@ -94,13 +99,13 @@ class Language:
         """Log probabilities of the tokens of rows that come after a prompt of `before` tokens, of which `first` is what was made."""
         from copy import deepcopy
 
-        past = deepcopy(first.past_key_values)
+        past = deepcopy(first[self.memory])
         past.batch_repeat_interleave(len(x))
         where = (before + torch.arange(x.shape[1] - 1)).expand(len(x), -1)
         begin = first.logits[0, -1].float().log_softmax(0)[x[:, 0]]
         if x.shape[1] == 1:
             return begin[:, None]
-        logits = self.model(x[:, :-1], past_key_values=past, position_ids=where, use_cache=True).logits
+        logits = self.model(x[:, :-1], **{self.memory: past}, position_ids=where, use_cache=True).logits
         later = logits.gather(2, x[:, 1:, None])[..., 0].float() - torch.stack([row.float().logsumexp(1) for row in logits])
         return torch.cat([begin[:, None], later], 1)
 
@@ -108,7 +113,7 @@ class Language:
         """Token ids of each row up to and with the one that ends its line."""
         from copy import deepcopy
 
-        past, rows, written = deepcopy(first.past_key_values), torch.arange(len(chance)), [[] for _ in chance]
+        past, rows, written = deepcopy(first[self.memory]), torch.arange(len(chance)), [[] for _ in chance]
         past.batch_repeat_interleave(len(chance))
         logits = first.logits[:, -1].expand(len(chance), -1)
         for t in range(chance.shape[1]):
@@ -122,7 +127,7 @@ class Language:
                 past.batch_select_indices(going.nonzero().squeeze(1))
                 rows, token = rows[going], token[going]
             where = torch.full((len(rows), 1), len(prompt) + t)
-            logits = self.model(token[:, None], past_key_values=past, position_ids=where, use_cache=True, logits_to_keep=1).logits[:, -1]
+            logits = self.model(token[:, None], **{self.memory: past}, position_ids=where, use_cache=True, logits_to_keep=1).logits[:, -1]
         return written
 
 
