@@ -1,16 +1,19 @@
 """Toy datasets for tests: rows as a loader gives them, and ways of copying a grid nearly."""
 
+import dataclasses
 import hashlib
 
 import torch
 from torch.nn.functional import interpolate, pad
 
 from augmind.core.seeds import stream
+from augmind.core.sides import joined
 from augmind.core.types import Data, Samples, Spec
 from augmind.data.dataset import Dataset, Row
+from augmind.modalities.joint.codec import JointCodec
 from augmind.modalities.text.codec import TextCodec
 from augmind.modalities.text.sides import as_row
-from augmind.testing import ToyCodec
+from augmind.testing import ToyCodec, toy_data
 
 
 def dataset(x, y, *, splits=None, groups=None, classes=None, codec=None, kind="continuous", bounded=True):
@@ -103,3 +106,17 @@ def said_of(topic, rng, number):
     how = [MANNERS[m] for m in torch.randint(0, len(MANNERS), (2,), generator=rng).tolist()]
     a, b = torch.randint(0, len(nouns), (2,), generator=rng).tolist()
     return f"The {how[0]} {nouns[a]} {verb} by the {how[1]} {nouns[b]}, number {number}."
+
+
+def joint(n=24, seed=0):
+    """A small learnable dataset of grids of colours joined with grids of waves, of three classes, with features, and as many held-out rows."""
+    grids, waves = toy_data(n, (1, 16, 16), seed=seed), toy_data(n, (1, 16, 24), seed=seed + 50)
+    sides = (
+        dataclasses.replace(grids.spec, classes=()),
+        dataclasses.replace(waves.spec, classes=(), rate=8000),
+    )
+    parts = [joined([a.x, b.x]) for a, b in ((grids.train, waves.train), (grids.val, waves.val))]
+    spec = Spec(kind="continuous", shape=tuple(parts[0].shape[1:]), classes=grids.spec.classes, parts=("image", "audio"), sides=sides)
+    codec = JointCodec(spec, "image=lite0@32")
+    train, val = (Samples.real(x, own.y).with_features(codec.embed(x)) for x, own in zip(parts, (grids.train, grids.val), strict=True))
+    return Data(train=train, val=val, spec=spec, codec=codec)

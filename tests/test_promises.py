@@ -28,7 +28,7 @@ from augmind.core.tune import Range, placed, ranges
 from augmind.core.types import Choice, Data, Knowledge, Samples, Spec
 from augmind.testing import toy_data
 from language import answering, pulled, tiny_rewriters
-from rows import sentences
+from rows import joint, sentences
 from speaking import pretend
 
 
@@ -40,6 +40,11 @@ def voices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 EVERY = [(kind, name) for kind in BASES for name in names(kind)]
 COSTLY = ("steps", "width", "points", "batch", "latent", "depth", "rounds", "epochs", "views")
+SIDED: dict[str, dict[str, Any]] = {
+    "each": {"by": ["flip_crop", "wave"], "sides": {"image": [1, 16, 16], "audio": [1, 16, 24]}},
+    "exchange": {"widths": {"image": 1280, "audio": 96}},
+}
+"""Settings that a codec gives to what works on rows of several kinds."""
 every = pytest.mark.parametrize(("kind", "name"), EVERY, ids=[f"{k}-{n}" for k, n in EVERY])
 
 
@@ -59,6 +64,7 @@ def small(kind: str, name: str, **settings: Any) -> Any:
     cheap = {f: least(r, fields[f]) for f, r in ranges(plugin).items() if f in COSTLY}
     cheap |= {"url": answering(), "model": "toy"} if name == "llm" else {}
     cheap |= tiny_rewriters().get(name, {})
+    cheap |= SIDED.get(name, {})
     return make(kind, Choice(name=name, settings=cheap | settings))
 
 
@@ -71,7 +77,8 @@ def suited(kind: str, name: str, rows: int = 24) -> Data:
         grids = grids.features()
     waves = toy_data(rows, (1, 16, 16))
     waves = dataclasses.replace(waves, spec=dataclasses.replace(waves.spec, rate=8000))
-    for data in (grids, toy_data(rows, (3, 32, 32)), sentences(rows), waves):
+    both = [joint(rows), joint(rows).features()] if plugin.sided else []
+    for data in (grids, toy_data(rows, (3, 32, 32)), sentences(rows), waves, *both):
         if not plugin.refuses(data.spec):
             return data
     pytest.skip(f"{name} takes other data than the toys")
@@ -283,7 +290,10 @@ def test_transform_keeps_shapes_ranges_and_label_mass(kind: str, name: str):
 def imagined(data: Data, n: int, seed: int = 9) -> Samples:
     """Rows from the distribution of the real ones, as if a good generator had drawn them."""
     grid = data.spec.shape if len(data.spec.shape) == 3 else (1, 16, 16)
-    fresh = (sentences(max(n, 3), seed) if data.spec.kind == "tokens" else toy_data(max(n, 3), grid, seed=seed)).train.take(list(range(n)))
+    made = joint if data.spec.sides else sentences
+    fresh = (made(max(n, 3), seed) if data.spec.kind == "tokens" or data.spec.sides else toy_data(max(n, 3), grid, seed=seed)).train.take(
+        list(range(n))
+    )
     return Samples.synthetic("toy", fresh.x, fresh.y, row_seeds(n, seed), z=fresh.z)
 
 
@@ -321,7 +331,8 @@ def feed(data: Data, **changes: Any) -> Feed:
 
 def learning(name: str, rows: int = 24) -> tuple[Learner, Data]:
     """A small learner and toy rows: learners get the rows themselves, with their features beside."""
-    for data in (toy_data(rows, (1, 16, 16)), toy_data(rows, (3, 32, 32)), sentences(rows)):
+    both = [joint(rows)] if find("learners", name).sided else []
+    for data in (toy_data(rows, (1, 16, 16)), toy_data(rows, (3, 32, 32)), sentences(rows), *both):
         if not find("learners", name).refuses(data.spec):
             return small("learners", name), data
     pytest.skip(f"{name} takes other data than the toys")

@@ -164,7 +164,7 @@ def test_it_learns_in_depth_and_is_restored(lora, tmp_path, x):
 
 def test_a_plan_knows_the_files_that_it_was_made_with(tmp_path):
     where = Path(model("ast", tmp_path))
-    before = sources({}, AudioCodec(SPEC, str(where)).reads())
+    before = sources({}, AudioCodec(SPEC, str(where)))
     assert before == {"backbone": content(where)}
 
 

@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 
 from augmind.core.errors import WrongSpec
-from augmind.core.types import Spec
-from augmind.modalities.audio.codec import MARK, AudioCodec
+from augmind.core.run import Run
+from augmind.core.types import Data, Samples, Spec
+from augmind.modalities.audio.codec import MARK, AudioCodec, flac
+from augmind.modalities.audio.screens.recording import Recording
 from augmind.modalities.audio.transforms.specaugment import SpecAugment
 from augmind.modalities.audio.transforms.wave import Wave, bands_at, levels
 from augmind.modalities.image.transforms.flip import Flip
@@ -49,6 +51,40 @@ def test_synthetic_files_say_so_and_are_the_same_bytes_every_time():
     first, second = CODEC.files(x, [True, False])
     assert soundfile.SoundFile(io.BytesIO(first)).comment == MARK and soundfile.SoundFile(io.BytesIO(second)).comment == ""
     assert CODEC.files(x[:1], [True])[0] == first
+
+
+def test_a_flac_file_holds_the_samples_and_the_mark_of_the_wav_file():
+    (data,) = CODEC.files(CODEC.encode([tone(300)]), [True])
+    packed = flac(data)
+    with soundfile.SoundFile(io.BytesIO(packed)) as file, soundfile.SoundFile(io.BytesIO(data)) as plain:
+        assert file.format == "FLAC" and file.comment == MARK and file.samplerate == RATE
+        assert np.array_equal(file.read(dtype="int16"), plain.read(dtype="int16"))
+    assert packed == flac(data)
+
+
+def test_what_no_microphone_gives_is_no_recording_and_other_recordings_are(tmp_path):
+    x = CODEC.encode(
+        [tone(hertz, seconds) + 0.001 * noise(hertz, seconds) for hertz, seconds in zip(range(200, 400, 10), np.linspace(0.3, 0.6, 20), strict=True)]
+    )
+    y, z = torch.arange(20) % 2, torch.zeros(20, 3)
+    screen = Recording().fit(Data(train=Samples.real(x, y, z=z), val=Samples.real(x[:0], y[:0]), spec=SPEC, codec=CODEC), Run(folder=tmp_path))
+
+    def passed(rows):
+        return screen.score(Samples.synthetic("toy", rows, y[: len(rows)], y[: len(rows)])).tolist()
+
+    assert passed(CODEC.encode([tone(700, 0.45), tone(150, 0.4, harmonics=2) + 0.003 * noise(3, 0.4)])) == [1, 1]
+    spoilt = {
+        "silent": torch.zeros_like(x[:2]),
+        "soft": (x[:2].float() - 100).clamp(0).to(torch.uint8),
+        "loud": x[:2].clamp(min=240),
+        "cut off": torch.where(x[:2] > 120, 255, x[:2]).to(torch.uint8),
+        "hiss": x[:2].clamp(min=150),
+    }
+    assert {name: passed(rows) for name, rows in spoilt.items()} == {name: [0, 0] for name in spoilt}
+
+
+def noise(seed, seconds):
+    return np.random.default_rng(seed).standard_normal(round(seconds * RATE)).astype(np.float32)
 
 
 def test_features_tell_sounds_apart_and_depend_on_the_row_alone():

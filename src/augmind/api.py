@@ -186,7 +186,8 @@ class Finished:
         return written
 
     def export(self, out: str | Path, to: str = "imagefolder", rows: str = "all") -> Path:
-        """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset, npz, for texts also csv or jsonl; `rows` all, real or synthetic."""
+        """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset, npz, of texts csv or jsonl, of sounds flac; `rows` all, real or
+        synthetic."""
         from .data.export import export
         from .handover import handed_over
 

@@ -6,7 +6,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from .compare import SEARCHED, arms, policy_of
 from .config import Config, Plan, recorded
 from .core.errors import DataError, UsageError
 from .core.pool import Item, Workers
-from .core.store import disk_errors, make_folder, read_json, write_json
+from .core.store import digest, disk_errors, make_folder, read_json, write_json
 from .data.stamp import stamp
 from .explain import waits_for
 from .job import Job
@@ -35,11 +35,12 @@ def open_folder(config: Config, out: Path) -> Job:
     Raises `UsageError` if the folder belongs to another dataset or configuration, `DataError` if the data changed since the work began.
     """
     path = out / "config.json"
-    source = Path(config.data).expanduser()
-    data = str(source.resolve()) if source.exists() else config.data
+    source, data = Path(config.data).expanduser(), placed(config.data)
     record = {"config": config.model_dump(mode="json", exclude={"jobs", "track", "storage"}), "data": data, "augmind": __version__}
     record["track"] = config.track
     record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
+    if config.beside:
+        record["stamp"], record["config"]["beside"] = digest(record["stamp"], stamp(config.beside)), placed(config.beside)
     if path.is_file() and worked_on(Job(out)):
         refuse_other(out, recorded(out), record)
         return Job(out)
@@ -83,6 +84,12 @@ def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any], defaults: 
         )
 
 
+def placed(data: str) -> str:
+    """Where data lie, whatever folder the run goes on from; a name that is no path as it is."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() else data
+
+
 def preparations(job: Job) -> list[Item]:
     """Everything that needs no choice: features, generators, synthetic rows, their figures; slow ones early."""
     plan, root = job.plan, {"folder": str(job.folder)}
@@ -92,7 +99,10 @@ def preparations(job: Job) -> list[Item]:
         inner = [f"{fold}.{i}" for fold in job.folds for i in range(plan.splits)]
         out += imagined(job, [(fold, g) for fold in inner for g in (*plan.generators, *plan.variants)])
     out += imagined(job, [(fold, g) for fold in folds for g in plan.generators])
-    out += [Item(name=f"views {t}", function="augmind.teaching:views", args={**root, "transform": t}, after=("features",)) for t in needed_views(job)]
+    out += [
+        Item(name=f"views {t}", function="augmind.teaching:views", args={**root, "transform": asdict(t)}, after=("features",))
+        for t in needed_views(job)
+    ]
     if job.config.want:
         drawn = tuple(f"draw {g} {job.final}" for g in plan.generators)
         out.append(Item(name="rows asked for", function="augmind.pipeline:draw_wanted", args=root, after=drawn))

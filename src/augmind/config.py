@@ -17,7 +17,7 @@ from .core.types import SIDES, Spec
 from .cost import estimate
 from .presets import PRESETS, Preset
 from .tracking import checked
-from .usual import ASKED, GENERATORS, OWN_SCREENS, SCREENS, fitting, other_settings, usual_generators
+from .usual import ASKED, GENERATORS, OWN_SCREENS, SCREENS, fitting, of_sides, other_settings, usual_generators
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -88,6 +88,7 @@ class Config(BaseModel):
     data: str
     label: str | None = None
     column: str | None = None
+    beside: str | None = None
     text: str | tuple[str, ...] | None = None
     group: str | None = None
     split: str | None = None
@@ -266,6 +267,8 @@ def make_plan(
     imbalanced: bool,
     kind: Literal["continuous", "tokens"] = "continuous",
     rate: int = 0,
+    parts: tuple[str, ...] = (),
+    sides: tuple[Spec, ...] = (),
     trainable: bool = True,
     advice: str = "",
     earlier: tuple[dict[str, Any], ...] = (),
@@ -273,7 +276,9 @@ def make_plan(
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
     preset, notes = config.preset_values(), list[str]()
     ratio = config.ratio or preset.ratio
-    spec = Spec(kind=kind, shape=shape, classes=(), rate=rate)
+    spec = Spec(kind=kind, shape=shape, classes=(), rate=rate, parts=parts if sides else (), sides=sides)
+    if config.search and sides:
+        raise UsageError("a search does not yet know the transforms of rows that join several kinds", help="leave --search out")
     learners = config.learner or tuple(n for n in fitting("learners", preset.learners, spec) if trainable or not trains_backbone(n))
     if untrainable := [n for n in learners if trains_backbone(n) and not trainable]:
         text = f"the learner '{untrainable[0]}' trains a backbone, and this one has nothing to train"
@@ -281,7 +286,7 @@ def make_plan(
         raise UsageError(text, help=advice or ways)
     generators = usual_generators(spec, notes, asked_of(config)) if config.generators == GENERATORS else config.generators
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
-        learners = fitting("learners", ("probe", "cnn", "crnn", "tfidf"), spec)
+        learners = fitting("learners", ("probe", "late_fusion", "cnn", "crnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and (nets := fitting("learners", ("cnn", "crnn"), spec)):
         notes.append(f"the quick preset compares heads on features only; add --learner probe,{nets[0]} for a network from scratch too")
     if advice and config.backbone is None:
@@ -290,6 +295,8 @@ def make_plan(
         notes.append(f"rows can also come from a pretrained model: --generators {','.join((*more, *generators))} (augmind models list shows some)")
     whole = any(find("generators", g).space == "rows" for g in generators)
     own = tuple(n for n in OWN_SCREENS if whole and not find("screens", n).refuses(spec))
+    usual = tuple(n for n in SCREENS if spec.sides or not find("screens", n).sided)
+    following = of_sides(spec) | ({"mix": {"ratio": ratio}} if "group" in config.balance else {})
     plan = Plan(
         mode=mode,
         folds=folds,
@@ -300,9 +307,9 @@ def make_plan(
         shape=shape,
         learners=learners,
         generators=generators,
-        screens=(*own, *SCREENS, *(asked_screens(config) if whole else ()), *(("mix",) if "group" in config.balance else ())),
+        screens=(*own, *usual, *(asked_screens(config) if whole else ()), *(("mix",) if "group" in config.balance else ())),
         steps={**preset.steps, **config.steps},
-        settings=settings_of(preset, config, {"mix": {"ratio": ratio}} if "group" in config.balance else {}),
+        settings=settings_of(preset, config, following),
         inner_folds=preset.inner_folds,
         views=max(1, min(preset.views, 4000 // max(1, rows))),
         rounds=preset.rounds,

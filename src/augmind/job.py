@@ -1,7 +1,6 @@
 """A run folder opened for work: its configuration, its plan, its stages, and the rows that a fold may see."""
 
 import dataclasses
-import importlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +17,13 @@ from .core.plugin import Generator, Learner, Space
 from .core.registry import find
 from .core.run import Finding, Run
 from .core.seeds import stable_seed
+from .core.sides import shapes_of
 from .core.store import read_json, read_table, write_table
 from .core.tensors import load_tensors
 from .core.types import Choice, Classical, Codec, Data, Knowledge, Samples, Spec
 from .data.dataset import Dataset, Row
 from .data.split import Split
+from .modalities import codec_of
 from .opened import Opened
 
 
@@ -47,6 +48,7 @@ class Job(Opened):
     def prepare_inputs(self) -> dict[str, Any]:
         c = self.config
         options = c.model_dump(include={"label", "column", "text", "group", "split", "size", "max_bad", "drop_rare", "across", "test", "seed"})
+        options |= {"beside": c.beside} if c.beside else {}
         return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, "repeats": c.repeats, **options}
 
     @property
@@ -72,7 +74,7 @@ class Job(Opened):
 
     @cached_property
     def codec(self) -> Codec:
-        return codec(self.about["codec"], self.spec, self.config.backbone)
+        return codec_of(self.about["codec"], self.spec, self.config.backbone)
 
     @cached_property
     def split(self) -> Split:
@@ -200,7 +202,8 @@ class Job(Opened):
     def transform(self, name: str) -> Choice:
         """A transform with the settings that were asked for, and a hash of what it reads beside them."""
         read = {"content": self.plan.sources[name]} if name in self.plan.sources else {}
-        return Choice(name=name, settings=asked_of(self.config).get(name, {}) | read)
+        sides = {"sides": shapes_of(self.spec)} if find("transforms", name).sided else {}
+        return Choice(name=name, settings=asked_of(self.config).get(name, {}) | read | sides)
 
     def learner(self, name: str) -> Choice:
         choice = self.choice("learners", name, self.plan)
@@ -224,22 +227,15 @@ class Job(Opened):
             settings["content"] = plan.sources[name]
         return Choice(name=name, settings=settings)
 
-    def knowledge(self, plugin: type[Generator] | type[Learner]) -> Knowledge:
+    def knowledge(self, plugin: Generator | Learner) -> Knowledge:
         """Where what a plug-in knows comes from; in a space of features that no model was trained for, from the rows alone."""
-        own = plugin.knowledge
+        own = plugin.known if isinstance(plugin, Generator) else plugin.knowledge
         return Knowledge.rows if own is Knowledge.pretrained and plugin.space == "features" and not self.codec.pretrained else own
 
     def generators(self, space: str | None = None) -> tuple[str, ...]:
         """Planned generators; with `space`, those whose rows a learner of that space can take."""
         own = {n: find("generators", n).space for n in self.plan.generators}
         return tuple(n for n in own if space in (None, "features") or own[n] == space)
-
-
-def codec(name: str, spec: Spec, backbone: str | None = None) -> Codec:
-    """The codec of a modality by its folder's name, with its own backbone unless one is named."""
-    module = importlib.import_module(f"augmind.modalities.{name}.codec")
-    made = getattr(module, f"{name.capitalize()}Codec")
-    return made(spec, backbone) if backbone else made(spec)
 
 
 def write_rows(path: Path, rows: tuple[Row, ...]) -> None:

@@ -34,7 +34,7 @@ def prepare(folder: str) -> dict[str, Any]:
     c = job.config
 
     def work(tmp: Path) -> None:
-        source = {"label": c.label, "column": c.column, "text": c.text, "group": c.group, "split": c.split, "size": c.size}
+        source = {"label": c.label, "column": c.column, "text": c.text, "group": c.group, "split": c.split, "size": c.size, "beside": c.beside}
         dataset = clean(load(c.data, **source, max_bad=c.max_bad, download=c.download))
         dataset = drop_rare(dataset) if c.drop_rare else dataset
         count, together = c.folds or c.preset_values().folds, c.group is not None and not c.across
@@ -66,6 +66,8 @@ def prepare(folder: str) -> dict[str, Any]:
         "classes": list(job.spec.classes),
         "kind": job.spec.kind,
         "rate": job.spec.rate,
+        "parts": list(job.spec.parts),
+        "sides": [side.to_json() for side in job.spec.sides],
         "shape": list(job.spec.shape),
         "imbalanced": bool(present.max() > 1.5 * present.min()),
     }
@@ -121,7 +123,7 @@ def train(folder: str, fold: str, generator: str) -> None:
         run = job.run(f"train {generator}, fold {fold}", stage, allowed)
         facts: dict[str, Any] = {
             "settings": plugin.settings(),
-            "knowledge": job.knowledge(type(plugin)).name,
+            "knowledge": job.knowledge(plugin).name,
             "status": "ok",
             "why": "",
             "findings": [],

@@ -11,7 +11,7 @@ from .core.errors import MachineError, UsageError, first_line, unknown
 from .core.plugin import Generator, Plugin, Screen
 from .core.registry import find, make, names
 from .core.store import atomic_write, write_json
-from .core.types import Choice
+from .core.types import Choice, Codec, Spec
 from .donor import chosen_on, donors, seen_before
 from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
@@ -40,7 +40,6 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     if (job.folder / "plan.json").is_file():
         unchanged(job)
         return job.plan
-    read = job.codec.reads()
     for option, named in (("want", config.want), ("describe", config.describe)):
         for name in named:
             if name not in facts["classes"]:
@@ -48,6 +47,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind", "rate")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"]), "trainable": job.codec.trainable}
     known["advice"] = getattr(job.codec, "advice", "")
+    known |= {"parts": tuple(facts["parts"]), "sides": tuple(Spec.from_json(side) for side in facts["sides"])}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
     if config.describe and not job.namings and not ((job.spec.parts or job.spec.rate) and any(described(config, plan))):
         what = "is about texts" if facts["kind"] != "tokens" else "leaves classes without words of their own that fit into a row"
@@ -73,7 +73,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators)))
     drawn = [bill for p in made.values() if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows))]
     bills = tuple(f"{bill}; up to {MOST_DRAWN} times as much where the screens reject most rows" for bill in drawn)
-    plan = replace(plan, sources=sources(made, read), notes=(*plan.notes, *notes, *bills, *unserved(plan)))
+    plan = replace(plan, sources=sources(made, job.codec), notes=(*plan.notes, *notes, *bills, *unserved(plan)))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
 
@@ -103,17 +103,18 @@ def reading(job: Job, config: Config, plan: Plan) -> dict[str, Plugin]:
     return made | asked
 
 
-def sources(made: dict[str, Plugin], backbone: str) -> dict[str, str]:
-    """A hash of what each of these reads, and of the backbone where it is on this machine; nothing for those that read nothing."""
+def sources(made: dict[str, Plugin], codec: Codec) -> dict[str, str]:
+    """A hash of what each of these reads, and of the backbones where they are on this machine; nothing for those that read nothing."""
     found = {name: source for name, p in made.items() if (source := p.source())}
-    place = located(backbone) if backbone else None
-    return found | ({"backbone": content(place)} if place else {})
+    sides = getattr(codec, "codecs", ())
+    read = {f"backbone of {own.name}": own.reads() for own in sides} if sides else {"backbone": codec.reads()}
+    return found | {name: content(place) for name, backbone in read.items() if backbone and (place := located(backbone))}
 
 
 def unchanged(job: Job) -> None:
     """Raises `UsageError` where models or files that a run reads are not what they were when it was planned."""
     planned = job.plan.sources
-    found = sources(reading(job, job.config, job.plan), job.codec.reads()) if planned else {}
+    found = sources(reading(job, job.config, job.plan), job.codec) if planned else {}
     if others := sorted(name for name in planned if found.get(name) != planned[name]):
         raise changed(f"what '{others[0]}' reads")
 

@@ -23,15 +23,26 @@ class Preset:
     variants: int = 0
 
 
-EVERY = ("probe", "cnn", "crnn", "finetune", "tfidf", "textcnn")
+EVERY = ("probe", "late_fusion", "cnn", "crnn", "finetune", "tfidf", "textcnn")
 """Learners, of which a dataset gets those that can take its rows."""
 PRESETS = {
     "quick": Preset(
         meaning="a first honest answer in minutes",
         folds=3,
         seeds=3,
-        learners=("probe", "tfidf"),
-        steps={"vae": 300, "gan": 300, "diffusion": 250, "cnn": 150, "crnn": 150, "finetune": 40, "textcnn": 150, "text_vae": 300, "wavegan": 400},
+        learners=("probe", "late_fusion", "tfidf"),
+        steps={
+            "vae": 300,
+            "gan": 300,
+            "diffusion": 250,
+            "cnn": 150,
+            "crnn": 150,
+            "finetune": 40,
+            "textcnn": 150,
+            "text_vae": 300,
+            "wavegan": 400,
+            "apart": 300,
+        },
         settings={"diffusion": {"points": 5}},
         splits=2,
     ),
@@ -50,6 +61,7 @@ PRESETS = {
             "textcnn": 400,
             "text_vae": 1000,
             "wavegan": 2000,
+            "apart": 1000,
         },
         views=4,
         rounds=6,
@@ -71,6 +83,7 @@ PRESETS = {
             "textcnn": 800,
             "text_vae": 3000,
             "wavegan": 6000,
+            "apart": 3000,
         },
         settings={"diffusion": {"points": 8}},
         views=4,

@@ -94,13 +94,13 @@ def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     for name in {best_learner(job, f) for f in job.folds} if learner == CHOSEN else {learner}:
         known |= {k.name for k in knows(job, make("learners", job.learner(name)))}
         if arm == SEARCHED or "synthetic" in arm:
-            known |= {job.knowledge(find("generators", g.name)).name for f in job.folds for g in policy_of(job, f, name, arm).generators}
+            known |= {job.knowledge(make("generators", g)).name for f in job.folds for g in policy_of(job, f, name, arm).generators}
     return sorted(known)
 
 
 def knows(job: Job, learner: Learner) -> frozenset[Knowledge]:
     """Where what a learner knows comes from; one that begins from a saved model says so."""
-    return getattr(learner, "knows", frozenset({job.knowledge(type(learner))}))
+    return getattr(learner, "knows", frozenset({job.knowledge(learner)}))
 
 
 def policy_name(job: Job, learner: str, arm: str) -> str:

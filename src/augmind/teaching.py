@@ -31,37 +31,48 @@ def space_of(learner: str) -> Space:
 # Transformed copies for learners of feature space
 
 
-def views(folder: str, transform: str) -> None:
-    """Features of `plan.views` transformed copies of every unsealed row, shared by all folds, arms and seeds."""
-    job = Job(Path(folder))
+def views(folder: str, transform: dict[str, Any]) -> None:
+    """Features of `plan.views` copies of every unsealed row under a transform, a `Choice` as JSON; shared by all folds, arms and seeds."""
+    job, choice = Job(Path(folder)), Choice(**transform)
 
     def work(tmp: Path) -> None:
-        run, out = job.run(f"views {transform}"), []
-        plugin = make("transforms", job.transform(transform))
+        run, out = job.run(f"views {choice}"), []
+        plugin = make("transforms", made_of(job, choice))
         x = job.real.x
         dummy = torch.zeros(len(x), 1)
         for copy in range(job.plan.views):
             blocks = []
             for start in range(0, len(x), 256):
                 rows = job.spec.to_model(x[start : start + 256])
-                moved, _ = plugin.apply(rows, dummy[start : start + 256], stable_seed(job.config.seed, "view", transform, copy, start))
+                moved, _ = plugin.apply(rows, dummy[start : start + 256], stable_seed(job.config.seed, "view", choice.name, copy, start))
                 blocks.append(job.codec.embed(job.spec.to_store(moved)))
             out.append(torch.cat(blocks))
             run.progress(copy + 1, job.plan.views)
         save_tensors(tmp / "z.safetensors", {"z": torch.stack(out)})
 
-    job.store.stage("views", view_inputs(job, transform), work)
+    job.store.stage("views", view_inputs(job, choice), work)
 
 
-def view_inputs(job: Job, transform: str) -> dict[str, Any]:
-    settings = job.transform(transform).settings
+def copied(arm: Classical) -> Choice:
+    """The transform of the copies that learners of feature space see in this arm: by its defaults, so that arms share them, unless it is settled."""
+    return arm.transform if find("transforms", arm.transform.name).settled else Choice(name=arm.transform.name)
+
+
+def made_of(job: Job, transform: Choice) -> Choice:
+    """A transform with all that is known of it: what was asked for, what it reads, and its own settings."""
+    known = job.transform(transform.name)
+    return Choice(name=known.name, settings=known.settings | transform.settings)
+
+
+def view_inputs(job: Job, transform: Choice) -> dict[str, Any]:
+    settings = made_of(job, transform).settings
     about = {"settings": settings} if settings else {}
-    return {"features": job.features_stage.name, "transform": transform, "views": job.plan.views, "seed": job.config.seed} | about
+    return {"features": job.features_stage.name, "transform": transform.name, "views": job.plan.views, "seed": job.config.seed} | about
 
 
-def view_rows(job: Job, rows: Samples, transform: str) -> Samples | None:
+def view_rows(job: Job, rows: Samples, transform: Choice) -> Samples | None:
     """The transformed copies of these rows: all first copies, then all second ones, and so on."""
-    if transform == "none":
+    if transform.name == "none":
         return None
     z = load_tensors(job.need(job.store.path("views", view_inputs(job, transform)), f"views {transform}") / "z.safetensors")["z"]
     where = {int(k): i for i, k in enumerate(job.real.key)}
@@ -84,19 +95,20 @@ def candidates(job: Job, learner: str) -> list[Classical]:
     return list(job.classical("rows"))[: INNER_ARMS if short else None]
 
 
-def needed_views(job: Job) -> list[str]:
+def needed_views(job: Job) -> list[Choice]:
     """Transforms whose copies some learner of feature space will ask for; in a search, all that this data can take."""
     learners = [n for n in job.plan.learners if space_of(n) == "features"]
-    found = {c.transform.name for n in learners for c in candidates(job, n)}
+    found = {str(t): t for n in learners for c in candidates(job, n) if (t := copied(c)).name != "none"}
     if job.plan.trials and learners:
-        found |= {t for t in names("transforms") if not find("transforms", t).refuses(job.spec) and not find("transforms", t).needs}
-    return sorted(found - {"none"})
+        able = (t for t in names("transforms") if not find("transforms", t).refuses(job.spec) and not find("transforms", t).needs)
+        found |= {t: Choice(name=t) for t in able if t != "none"}
+    return [found[name] for name in sorted(found)]
 
 
 def views_used(job: Job, policy: Policy) -> str:
     """The stage of transformed copies that a policy takes its views from; empty if it needs none."""
-    transform = policy.classical.transform.name
-    if space_of(policy.learner.name) == "rows" or transform == "none":
+    transform = copied(policy.classical)
+    if space_of(policy.learner.name) == "rows" or transform.name == "none":
         return ""
     return job.store.path("views", view_inputs(job, transform)).name
 
@@ -110,7 +122,7 @@ def feed(job: Job, learner: str, classical: Classical, real: Samples, extra: Sam
     if classical.names == "alone" and named is not None:
         real, named, classical = named, None, Classical(name=classical.name, balance=classical.balance)
     if space_of(learner) == "features":
-        copies, real = view_rows(job, real, classical.transform.name), as_features(real)
+        copies, real = view_rows(job, real, copied(classical)), as_features(real)
         copies, named = (as_features(rows) if rows else None for rows in (copies, named))
     return Feed(
         real=real,

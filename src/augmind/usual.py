@@ -5,17 +5,20 @@ from typing import Any
 from .core.errors import MachineError
 from .core.registry import find, make
 from .core.seeds import stable_seed
+from .core.sides import specs_of
 from .core.tune import place_of, placed, ranges
 from .core.types import Choice, Spec
 from .presets import Preset
 
 GENERATORS = ("vae", "gan", "diffusion", "feature")
+JOINT = ("apart", "vae", "feature")
+"""Generators of rows that join several kinds: each side by its own, the whole row, its features."""
 ASKED = ("lm",)
 """Generators that have to be asked for, since they read a model that may not be on this machine."""
 READY = ("tts",)
 """Generators that take part without being asked where what they need is on this machine: they are fast, and know something that the rows do not."""
-SCREENS = ("agreement", "fidelity", "novelty", "duplicates", "diversity")
-OWN_SCREENS = ("form", "leaks", "ngrams", "likeliest")
+SCREENS = ("agreement", "sides", "fidelity", "novelty", "duplicates", "diversity")
+OWN_SCREENS = ("recording", "form", "leaks", "ngrams", "likeliest")
 """Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
 COSTLY = ("steps", "batch", "width", "latent", "points", "vocabulary")
 """Fields of generators on which the cost of a training depends; a search leaves them alone."""
@@ -23,12 +26,13 @@ COSTLY = ("steps", "batch", "width", "latent", "points", "vocabulary")
 
 def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
     """Of these plug-ins those that can take such rows, or work on features, which any rows have."""
-    return tuple(n for n in wanted if find(kind, n).space == "features" or not find(kind, n).refuses(spec))
+    able = (n for n in wanted if spec.sides or not find(kind, n).sided)
+    return tuple(n for n in able if find(kind, n).space == "features" or not find(kind, n).refuses(spec))
 
 
 def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, Any]]) -> tuple[str, ...]:
     """The generators of a run that names none, with the settings asked for; a note where one of them lacks something on this machine."""
-    found = fitting("generators", GENERATORS, spec)
+    found = fitting("generators", JOINT if spec.sides else GENERATORS, spec)
     for name in fitting("generators", READY, spec):
         try:
             make("generators", Choice(name=name, settings=asked.get(name, {}))).ready()
@@ -37,6 +41,11 @@ def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, An
         else:
             found = (name, *found)
     return found
+
+
+def of_sides(spec: Spec) -> dict[str, dict[str, Any]]:
+    """Settings by plug-in that follow from the sides of rows: the first of the usual generators of each."""
+    return {"apart": {"by": [usual_generators(side, [], {})[0] for side in specs_of(spec)]}} if spec.sides else {}
 
 
 def other_settings(generators: tuple[str, ...], seed: int, preset: Preset) -> dict[str, dict[str, Any]]:

@@ -80,7 +80,10 @@ class Columns:
     label: str | None = None
     """The column that holds the class."""
     column: str | None = None
-    """The column that holds the path or bytes of a picture or sound."""
+    """The column that holds the path or bytes of a picture or sound; two by comma, image,sound, where a row is a picture with its sound."""
+    beside: str | None = None
+    """A folder or archive of sounds for a folder of pictures, or the other way round: files of one name (cats/1.png, cats/1.wav) make one row. Files
+    of one name in one folder do so by themselves."""
     text: str | None = None
     """The column that holds the text of a row; two by comma, premise,hypothesis, where a row is a pair (--group premise keeps a premise together)."""
     group: str | None = None
@@ -109,13 +112,14 @@ class Work:
     """Which generators, by comma: vae, gan, diffusion, feature; of texts feature, lm (a language model; see augmind
     models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt from the rows);
     of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng; or by --set tts.model=MODEL) and wavegan (waves of up to
-    2 seconds learnt from the rows alone)."""
+    2 seconds learnt from the rows alone); of pictures with sounds apart (a generator a side: --set apart.by=vae,tts), vae, feature."""
     learner: str | None = None
     """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder;
-    of sounds probe, crnn."""
+    of sounds probe, crnn; of pictures with sounds probe, late_fusion."""
     backbone: str | None = None
     """The pretrained network. Of pictures: lite0, a name (resnet18, resnet50, convnext-tiny, vit-small, vit-base, dinov2-small, dinov2-base, vgg11,
-    vgg16); of texts: hash (no weights), minilm (English), use-multilingual; a Hub id or a folder with safetensors."""
+    vgg16); of texts: hash (no weights), minilm (English), use-multilingual; of sounds: mfcc (no weights), speech; a Hub id or a folder with
+    safetensors; of pictures with sounds image=NAME,audio=NAME."""
     steps: Annotated[list[str] | None, Several] = None
     """Training steps of generators and learners, instead of the preset's: vae=1000 cnn=800."""
     jobs: int | None = None

@@ -41,6 +41,8 @@ class Plugin(ABC):
     axes: ClassVar[tuple[int, ...]] = (1, 3)
     waves: ClassVar[bool | None] = None
     """Whether its rows must show waves (`Spec.rate`), or must not; None: it takes both."""
+    sided: ClassVar[bool] = False
+    """Whether its rows must have sides of several kinds (`Spec.sides`)."""
 
     def __post_init__(self) -> None:
         for name, allowed in ranges(type(self)).items():
@@ -70,6 +72,8 @@ class Plugin(ABC):
         if len(spec.shape) not in cls.axes:
             wants = " or ".join({1: "vectors (d,)", 3: "grids (channels, height, width)"}.get(a, f"{a} axes") for a in cls.axes)
             return f"'{cls.name()}' takes {wants}, not shape {spec.shape}"
+        if cls.sided and not spec.sides:
+            return f"'{cls.name()}' takes rows that join several kinds"
         if cls.waves is not None and cls.waves != bool(spec.rate):
             return f"'{cls.name()}' takes grids that show {'waves' if cls.waves else 'no waves'}"
         return ""
@@ -106,6 +110,11 @@ class Generator(Plugin):
     def curves(self) -> Curves:
         """How the training of a fitted generator went; `fit` leaves it in `curves_`."""
         return self.__dict__["curves_"]
+
+    @property
+    def known(self) -> Knowledge:
+        """Where what it knows comes from with these settings."""
+        return self.knowledge
 
     @abstractmethod
     def fit(self, data: Data, run: "Run") -> "Generator":
@@ -178,6 +187,8 @@ class Transform(Plugin):
 
     needs: ClassVar[str] = ""
     """A setting without which it can do nothing: it takes part in a run where that is given, as an arm of its own."""
+    settled: ClassVar[bool] = False
+    """Whether its settings come from the codec and say what it is; of the others learners of feature space see copies by their defaults."""
 
     @abstractmethod
     def apply(self, x: Float[Tensor, "b ..."], y: Float[Tensor, "b k"], seed: int) -> tuple[Tensor, Tensor]:

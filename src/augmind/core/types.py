@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, Shaped, UInt8
@@ -38,6 +38,7 @@ class Spec:
     `bounded` examples are stored as uint8 in 0..255 and modelled as float32 in [-1, 1]; the others are float32 throughout, but
     for tokens, which are whole numbers throughout. `parts` names the parts of a row that is made of several, such as a pair.
     `rate`, samples a second, says that rows show waves: grids (1, bands, moments of 10 ms); 0 for everything else.
+    `sides` says, where the parts of a row are of several kinds, what each is; their values follow each other in it (see `core.sides`).
     """
 
     kind: Literal["continuous", "tokens"]
@@ -46,6 +47,7 @@ class Spec:
     bounded: bool = True
     parts: tuple[str, ...] = ()
     rate: int = 0
+    sides: tuple["Spec", ...] = ()
 
     def to_model(self, x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n ..."]:
         """Stored rows to what networks see: uint8 0..255 becomes float32 in [-1, 1]. Rows of tokens stay as they are."""
@@ -66,7 +68,8 @@ class Spec:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Spec":
-        return cls(**{**record, **{k: tuple(record.get(k, ())) for k in ("shape", "classes", "parts")}})
+        sides = tuple(cls.from_json(side) for side in record.get("sides", ()))
+        return cls(**{**record, **{k: tuple(record.get(k, ())) for k in ("shape", "classes", "parts")}, "sides": sides})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +177,7 @@ class Codec(Protocol):
     name: ClassVar[str]
     suffix: ClassVar[str]
     """How files of one row end, with the dot."""
+
     classical: ClassVar[tuple["Classical", ...]]
     """Candidate classical arms, the most promising first."""
 
@@ -220,6 +224,20 @@ class Codec(Protocol):
         ...
 
 
+class Joint(Protocol):
+    """What the codec of rows of several sides has besides (`Spec.sides`)."""
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """The codec of each side."""
+        ...
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many of the features, which follow each other, are of each side."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """What plug-ins and the search receive. There is no test set in it, so they cannot look at one."""
@@ -233,11 +251,18 @@ class Data:
     def classes(self) -> int:
         return len(self.spec.classes)
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many features each side has; none where rows have no sides of several kinds."""
+        return cast(Joint, self.codec).widths if self.spec.sides else ()
+
     def features(self) -> "Data":
         """The same rows with their features as the values: what generators and learners of feature space model."""
         if self.train.z is None:
             raise ValueError("rows have no features yet; call pipeline.embedded first")
-        spec = dataclasses.replace(self.spec, kind="continuous", shape=(self.train.z.shape[1],), bounded=False, parts=())
+        sides = tuple(Spec(kind="continuous", shape=(width,), classes=(), bounded=False) for width in self.widths)
+        parts = self.spec.parts if sides else ()
+        spec = dataclasses.replace(self.spec, kind="continuous", shape=(self.train.z.shape[1],), bounded=False, parts=parts, sides=sides)
         return dataclasses.replace(self, train=as_features(self.train), val=as_features(self.val), spec=spec)
 
 

@@ -31,7 +31,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
     lines += ["", f"Each row {shaped(spec)} and has one of {len(spec.classes)} classes:"]
     lines += ["", ", ".join(code(c) for c in spec.classes), "", "## Columns", ""]
     lines += [
-        *[f"- {code(name)}: a side of the pair; another column of this name is called row_NAME" for name in spec.parts],
+        *[f"- {code(name)}: a side of the pair; another column of this name is called row_NAME" for name in spec.parts if not spec.sides],
         "- `label`: the class; `synthetic`: whether a generator drew the row; `generator` and `seed`: which one, from which seed",
         "- `source`: the file that a real row came from; `score_*`: what each screen gave a synthetic row, in 0 to 1, higher is better",
         "- `group`, where one was named: what the column says of a real row; of a synthetic row, the group of the nearest real row of its class",
@@ -42,7 +42,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
         f"- versions: {', '.join(f'{k} {v}' for k, v in record['versions'].items())}",
         f"- format: {to}; real rows are standardised as said above, originals are untouched",
     ]
-    if spec.rate:
+    if spec.rate or any(side.rate for side in spec.sides):
         lines.append("- sounds: made of spectrograms, those of real rows too; by HiFi-GAN where the comment of a file says so, else by Griffin-Lim")
     for g in record["generators"]:
         yielded = f"{g['kept']} of {g['drawn']} rows drawn for the comparison kept; settings {json.dumps(g['settings'])}"
@@ -54,6 +54,8 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
 
 def shaped(spec: Spec) -> str:
     """What one row is, in words."""
+    if spec.sides:
+        return "joins several kinds: " + ", ".join(f"the {part} {shaped(side)}" for part, side in zip(spec.parts, spec.sides, strict=True)) + ","
     if spec.parts:
         return f"is a pair of texts ({' and '.join(map(code, spec.parts))}) of up to {spec.shape[0]} bytes together"
     if spec.rate:

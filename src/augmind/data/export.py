@@ -13,14 +13,16 @@ import shutil
 import tarfile
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from augmind.core.errors import UsageError, unknown
+from augmind.core.sides import apart, codecs_of
 from augmind.core.store import disk_errors, make_folder, sync, sync_below
 from augmind.core.types import Codec, Spec
 from augmind.modalities.text.sides import sides_of
@@ -45,6 +47,23 @@ class Table:
     columns: dict[str, list[Any]]
 
 
+class File(NamedTuple):
+    """One file of a row: what kind of media it is, how its name ends, and its bytes."""
+
+    media: str
+    suffix: str
+    data: bytes
+
+
+def packed(file: File) -> File:
+    """A WAV file as FLAC; any other as it is."""
+    if file.suffix != ".wav":
+        return file
+    from augmind.modalities.audio.codec import flac
+
+    return File(file.media, ".flac", flac(file.data))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
     """All that is handed over: tables by split, and the run's record for the card."""
@@ -54,6 +73,8 @@ class Bundle:
     codec: Codec
     splits: dict[str, list[Table]]
     record: dict[str, Any]
+    flac: bool = False
+    """Whether sounds are FLAC files instead of WAV, half as large."""
 
     def rows(self, split: str) -> Iterator[tuple[Tensor, str, dict[str, Any]]]:
         """Stored row, name and columns, one after the other."""
@@ -61,32 +82,50 @@ class Bundle:
             for i, name in enumerate(table.names):
                 yield table.x[i], name, {k: v[i] for k, v in table.columns.items()}
 
-    def files(self, split: str) -> Iterator[tuple[bytes, str, dict[str, Any], dict[str, str]]]:
-        """Encoded file, name, columns, and texts by column; encoded in blocks."""
+    def files(self, split: str) -> Iterator[tuple[tuple[File, ...], str, dict[str, Any], dict[str, str]]]:
+        """The file of each side, name, columns, and texts by column; encoded in blocks."""
         for table in self.splits[split]:
             for start in range(0, len(table.names), BLOCK):
                 part = slice(start, start + BLOCK)
-                blobs = self.codec.files(table.x[part], table.columns["synthetic"][part])
-                for i, (blob, texts) in enumerate(zip(blobs, self.texts(table.x[part]), strict=True), start):
-                    yield blob, table.names[i], {k: v[i] for k, v in table.columns.items()}, texts
+                encoded = self.encoded(table.x[part], table.columns["synthetic"][part])
+                for i, (own, texts) in enumerate(zip(encoded, self.texts(table.x[part]), strict=True), start):
+                    yield own, table.names[i], {k: v[i] for k, v in table.columns.items()}, texts
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """The codec of each side; of rows of one side theirs."""
+        return codecs_of(self.codec) if self.spec.sides else (self.codec,)
+
+    def encoded(self, x: Tensor, synthetic: list[bool]) -> list[tuple[File, ...]]:
+        """Every row as its files, one a side."""
+        parts = apart(x, self.spec) if self.spec.sides else [x]
+        columns = [[File(c.name, c.suffix, blob) for blob in c.files(part, synthetic)] for c, part in zip(self.codecs, parts, strict=True)]
+        return [tuple(packed(file) if self.flac else file for file in row) for row in zip(*columns, strict=True)]
 
     @property
     def named(self) -> tuple[str, ...]:
         """The columns of texts: the user's own names of the sides of pairs, else "text"; none where rows are no texts."""
-        return (self.spec.parts or ("text",)) if written(self.codec) else ()
+        return self.sentences or (("text",) if written(self.codec) else ())
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The names of the sides where rows are pairs of texts."""
+        return () if self.spec.sides else self.spec.parts
 
     def texts(self, x: Tensor) -> list[dict[str, str]]:
         """What stands in these columns, row by row."""
         if not self.named:
             return [{} for _ in x]
-        return [dict(zip(self.named, sides_of(row) if self.spec.parts else [row], strict=True)) for row in self.codec.decode(x)]
+        return [dict(zip(self.named, sides_of(row) if self.sentences else [row], strict=True)) for row in self.codec.decode(x)]
 
 
 def export(bundle: Bundle, out: Path, to: str) -> Path:
     """Writes a bundle; returns `out`. Raises `UsageError` for an unknown format or a folder that is not empty."""
-    formats = {"imagefolder": imagefolder, "parquet": parquet, "webdataset": webdataset, "npz": npz}
+    formats: dict[str, Callable[[Bundle, Path], None]] = {"imagefolder": imagefolder, "parquet": parquet, "webdataset": webdataset, "npz": npz}
     if written(bundle.codec):
         formats = {"csv": csv_table, "jsonl": jsonl, **formats}
+    if any(c.suffix == ".wav" for c in bundle.codecs):
+        formats["flac"] = lambda bundle, out: imagefolder(replace(bundle, flac=True), out)
     if to not in formats:
         raise unknown("format", to, formats)
 
@@ -161,7 +200,7 @@ def schema_of(columns: dict[str, Any]) -> dict[str, str]:
 
 def imagefolder(bundle: Bundle, out: Path) -> None:
     """SPLIT/CLASS/NAME.png with SPLIT/metadata.parquet, as `datasets` and plain folder readers expect, and all columns in `rows.csv`; both
-    hold the sides of pairs as well, since the files have them without their line ends."""
+    hold the sides of pairs of texts as well, since the files have them without their line ends. A picture with a sound is NAME.png and NAME.wav."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -170,15 +209,18 @@ def imagefolder(bundle: Bundle, out: Path) -> None:
         sheet: Any = None
         for split, tables in bundle.splits.items():
             root, records = out / split, list[dict[str, Any]]()
-            kinds = beside(dict.fromkeys(bundle.spec.parts, "string"), schema_of({"file_name": "", **tables[0].columns}))
+            named = [f"{c.name}_file_name" for c in bundle.codecs] if bundle.spec.sides else ["file_name"]
+            kinds = beside(dict.fromkeys(bundle.sentences, "string"), schema_of({**dict.fromkeys(named, ""), **tables[0].columns}))
             root.mkdir(exist_ok=True)
-            for blob, name, columns, texts in bundle.files(split):
-                path = Path(folders[columns["label"]]) / f"{name}{bundle.codec.suffix}"
-                (root / path).parent.mkdir(exist_ok=True)
-                (root / path).write_bytes(blob)
-                own = texts if bundle.spec.parts else {}
-                records.append(beside(own, {"file_name": path.as_posix(), **columns}))
-                line = beside(own, {"split": split, "file_name": path.as_posix(), **columns})
+            for made, name, columns, texts in bundle.files(split):
+                place = Path(folders[columns["label"]])
+                (root / place).mkdir(exist_ok=True)
+                for file in made:
+                    (root / place / f"{name}{file.suffix}").write_bytes(file.data)
+                paths = dict(zip(named, ((place / f"{name}{file.suffix}").as_posix() for file in made), strict=True))
+                own = texts if bundle.sentences else {}
+                records.append(beside(own, {**paths, **columns}))
+                line = beside(own, {"split": split, **paths, **columns})
                 if sheet is None:
                     sheet = csv.DictWriter(f, list(line))
                     sheet.writeheader()
@@ -223,17 +265,16 @@ def parquet(bundle: Bundle, out: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    media = bundle.codec.name
     decoders = {"image": datasets.Image, "audio": datasets.Audio}
-    content: dict[str, Any] = {media: decoders[media]()} if media in decoders else {}
+    content: dict[str, Any] = {c.name: decoders[c.name]() for c in bundle.codecs if c.name in decoders}
     content = {name: datasets.Value("string") for name in bundle.named} or content
     for split, tables in bundle.splits.items():
         kinds = {k: v for k, v in schema_of(tables[0].columns).items() if k != "label"}
         label = datasets.ClassLabel(names=list(bundle.spec.classes))
         features = beside(content, {"label": label, **{k: datasets.Value(v) for k, v in kinds.items()}})
         columns: dict[str, list[Any]] = {k: [] for k in features}
-        for blob, name, record, texts in bundle.files(split):
-            own = texts or {media: {"bytes": blob, "path": f"{name}{bundle.codec.suffix}"}}
+        for made, name, record, texts in bundle.files(split):
+            own = texts or {file.media: {"bytes": file.data, "path": f"{name}{file.suffix}"} for file in made}
             for k, v in beside(own, {**record, "label": bundle.spec.classes.index(record["label"])}).items():
                 columns[k].append(v)
         schema = datasets.Features(features).arrow_schema
@@ -242,22 +283,22 @@ def parquet(bundle: Bundle, out: Path) -> None:
 
 
 def webdataset(bundle: Bundle, out: Path) -> None:
-    """SPLIT-000000.tar and so on; each row is NAME.png, NAME.cls (class index) and NAME.json (all columns).
+    """SPLIT-000000.tar and so on; each row is NAME.png (and NAME.wav, where it has a sound too), NAME.cls (class index) and NAME.json (all columns).
 
     What a row does not have is "" or -1 there, -1.0 for a score: readers take the types of columns from the first rows.
     """
     for split in bundle.splits:
         shard: tarfile.TarFile | None = None
-        for i, (blob, name, columns, texts) in enumerate(bundle.files(split)):
+        for i, (made, name, columns, texts) in enumerate(bundle.files(split)):
             if i % SHARD_ROWS == 0:
                 if shard:
                     shard.close()
                 shard = tarfile.open(out / f"{split}-{i // SHARD_ROWS:06d}.tar", "w")  # noqa: SIM115
             absent = {k: ABSENT.get(kind, -1) for k, kind in schema_of(columns).items()}
             told = {k: absent[k] if v is None else v for k, v in columns.items()}
-            record = json.dumps(beside(texts if bundle.spec.parts else {}, told), ensure_ascii=False).encode()
+            record = json.dumps(beside(texts if bundle.sentences else {}, told), ensure_ascii=False).encode()
             index = str(bundle.spec.classes.index(columns["label"])).encode()
-            for suffix, data in ((bundle.codec.suffix, blob), (".cls", index), (".json", record)):
+            for suffix, data in (*((file.suffix, file.data) for file in made), (".cls", index), (".json", record)):
                 info = tarfile.TarInfo(name + suffix)
                 info.size = len(data)
                 assert shard is not None
@@ -269,13 +310,17 @@ def webdataset(bundle: Bundle, out: Path) -> None:
 def npz(bundle: Bundle, out: Path) -> None:
     """`dataset.npz`: SPLIT_x (n, *shape), SPLIT_y, SPLIT_synthetic, SPLIT_generator, SPLIT_seed, SPLIT_score_..., classes; no pickles.
 
-    Of pairs also `parts`, the names of the sides, between which a row of bytes has 0x1E.
+    Of pairs also `parts`, the names of the sides, between which a row of bytes of texts has 0x1E; of a picture with a sound every side has an array
+    of its own, SPLIT_image and SPLIT_audio, instead of SPLIT_x.
     """
     arrays: dict[str, np.ndarray] = {"classes": np.array(bundle.spec.classes)} | ({"parts": np.array(p)} if (p := bundle.spec.parts) else {})
     for split, tables in bundle.splits.items():
         columns = {k: [v for t in tables for v in t.columns[k]] for k in tables[0].columns}
-        x = np.concatenate([t.x.numpy() for t in tables])
-        arrays[f"{split}_x"] = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+        whole = torch.cat([t.x for t in tables])
+        sides = dict(zip(bundle.spec.parts, apart(whole, bundle.spec), strict=True)) if bundle.spec.sides else {"x": whole}
+        for part, own in sides.items():
+            x = own.numpy()
+            arrays[f"{split}_{part}"] = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
         arrays[f"{split}_y"] = np.array([bundle.spec.classes.index(name) for name in columns["label"]])
         arrays[f"{split}_synthetic"] = np.array(columns["synthetic"])
         arrays[f"{split}_generator"] = np.array([g or "" for g in columns["generator"]])

@@ -108,18 +108,20 @@ def scan(path: Path, columns: Columns, name: str = "") -> Found:
     top = _unwrap(root)
     named = [f for f in top.folders if f.path.name.lower() in SPLITS]
     units = [(SPLITS[f.path.name.lower()], f) for f in named if any(_is_split(n) for n in named)]
-    tables = _tables(top, columns, path)
+    tables, told = _tables(top, columns, path), list[Path]()
     if tables or not units:
         entries, how, notes = _unit(top, "", tables, path, columns)
     else:
         entries, how, notes = [], "", []
         for split, unit in units:
-            more, how, remarks = _unit(unit, split, _tables(unit, columns, path), path, columns)
+            listed = _tables(unit, columns, path)
+            told += [f for w in unit.walk() for f in w.files] if listed else []
+            more, how, remarks = _unit(unit, split, listed, path, columns)
             entries += more
             notes += remarks
         how += ", splits from " + ", ".join(f"{f.path.name}/" for _, f in units)
     entries += [Entry(source=_name(p, path), status="stray", reason=why) for f in root.walk() for p, why in f.odd]
-    taken = {e.source for e in entries}
+    taken = {e.source for e in entries} | {_name(f, path) for f in told}
     entries += [_stray(f, path, "outside the class folders") for w in root.walk() for f in w.files if not tables and _name(f, path) not in taken]
     if not tables:
         _demand_classes(entries, name)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from augmind.core.run import Finding
+from augmind.core.types import Spec
 
 from .dataset import Dataset, Row
 from .split import units
@@ -95,7 +96,9 @@ class Health:
         lines = {
             "usable rows": f"{len(self.dataset.samples):,} of {len(self.dataset.rows):,}",
             "classes": f"{len(self.counts):,}, largest : smallest = {self.imbalance:.1f} : 1",
-            "shape": f"up to {spec.shape[0]:,} bytes" if spec.kind == "tokens" else " x ".join(map(str, spec.shape)),
+            **(
+                {f"shape of {part}": sized(side) for part, side in zip(spec.parts, spec.sides, strict=True)} if spec.sides else {"shape": sized(spec)}
+            ),
             **{NAMED.get(fact, fact): f"{low:g} to {high:g}, median {middle:g}" for fact, (low, middle, high) in self.sizes.items()},
             "unreadable": f"{len(self.corrupt):,}",
             "unlabelled": f"{len(self.unlabelled):,}",
@@ -144,6 +147,11 @@ class Health:
         for row in self.corrupt[: SHOWN // 2]:
             table.add_row("unreadable", Text(f"{row.source}: {row.reason}"), Text(row.label), "")
         return table
+
+
+def sized(spec: Spec) -> str:
+    """How large a row is."""
+    return f"up to {spec.shape[0]:,} bytes" if spec.kind == "tokens" else " x ".join(map(str, spec.shape))
 
 
 def figures(name: str, lines: dict[str, str]) -> "Table":

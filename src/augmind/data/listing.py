@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PureWindowsPath
@@ -10,7 +11,7 @@ from typing import Any
 from augmind.core.decoding import CannotRead, File
 from augmind.core.errors import DataError, UsageError, unknown
 
-from .sources import SPLITS, Columns, Entry, Found, Text, printable, tidy
+from .sources import SPLITS, Columns, Entry, Found, Several, Text, printable, tidy
 from .table import Table
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
@@ -57,10 +58,10 @@ def table_entries(path: Path, columns: Columns, *, root: Path, split: str = "") 
 def named_files(path: Path, column: str | None) -> list[Path]:
     """The files that a table names as its rows, there or not; none if it holds what would be in them."""
     table = open_table(path)
-    (picture, *_), texts = _content(table, Columns(picture=column))
+    named, texts = _content(table, Columns(picture=column))
     if texts:
         return []
-    values = table.values(picture) if table.texts(picture) else []
+    values = [v for c in named if table.texts(c) for v in table.values(c)]
     return [_placed(path.parent, v) for v in values if isinstance(v, str) and v and "://" not in v and "\0" not in v]
 
 
@@ -79,18 +80,32 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     splits, split_column = splits_of(table, columns, split)
     groups = ["" if g is None else str(g) for g in table.values(group)] if group else [""] * len(labels)
     entries = [Entry(source=f"{table.name}:{n}", status="corrupt", reason=why) for n, why in table.bad.items()]
-    whole = table.texts(column)
+    whole = [table.texts(c) for c in contents]
     cells = list(zip(*(table.values(c) for c in contents), strict=True)) if texts else []
     for i, number in enumerate(table.numbers):
         row = Entry(source=f"{table.name}:{number}", label=labels[i], split=splits[i], group=groups[i])
-        fetch = partial(_fetch, table, column, i, home, root)
-        entries.append(_with(row, Text(cells[i], contents) if texts else fetch() if whole else fetch))
+        fetch = [partial(_fetch, table, c, i, home, root) for c in contents]
+        entries.append(_with(row, Text(cells[i], contents) if texts else _file(fetch, whole)))
     entries.sort(key=lambda e: int(e.source.rpartition(":")[2]))
     told = f"{'text' if texts else 'file'} from column '{column}'"
-    told = f"pairs of texts from columns '{column}' and '{contents[1]}'" if len(contents) > 1 else told
+    told = f"{'pairs of texts' if texts else 'pairs of files'} from columns '{column}' and '{contents[1]}'" if len(contents) > 1 else told
     how = f"table {table.name}: {told}, label from '{label}'"
     how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
     return Found(entries=entries, how=how + (f", group from '{group}'" if group else ""))
+
+
+def _file(fetch: Sequence[Callable[[], File]], whole: Sequence[bool]) -> Any:
+    """The content of a row of one file or of several: read now where the column is read whole, else when its turn comes."""
+    found = [get() if now else get for get, now in zip(fetch, whole, strict=True)]
+    if len(found) == 1:
+        return found[0]
+    missing = next((one for one in found if isinstance(one, CannotRead)), None)
+    return missing or Several(tuple(_held(one) if isinstance(one, bytes) else one for one in found if not isinstance(one, CannotRead)))
+
+
+def _held(data: bytes) -> Callable[[], File]:
+    """Bytes that are at hand as what fetches them."""
+    return lambda: data
 
 
 def _with(row: Entry, content: Any) -> Entry:
@@ -140,6 +155,10 @@ def _content(table: Table, columns: Columns) -> tuple[tuple[str, ...], bool]:
     known = {c.strip().lower() for c in table.columns}
     if columns.picture is None and not typed and not known & set(FILE_NAMES) and known & set(TEXT_NAMES):
         return (_named(table, None, "text", TEXT_NAMES),), True
+    if columns.picture is not None and columns.picture not in table.columns and "," in columns.picture:
+        return tuple(_named(table, c, "picture or sound", ()) for c in _two(columns.picture)), False
+    if columns.picture is None and (both := _both(table, typed)):
+        return both, False
     return (_named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture or sound", FILE_NAMES),), False
 
 
@@ -152,6 +171,20 @@ def _sides(table: Table, text: str | tuple[str, ...]) -> tuple[str, ...]:
     if len(set(text)) < len(text):
         raise UsageError(f"--text names '{text[0]}' twice", help="name the two columns of a pair")
     return text
+
+
+def _both(table: Table, typed: list[str]) -> tuple[str, ...]:
+    """The columns of pictures and of their sounds in a table as `export` and `datasets` write it; none in others."""
+    named = ("image_file_name", "audio_file_name")
+    return ("image", "audio") if sorted(typed) == ["audio", "image"] else named if set(named) <= set(table.columns) else ()
+
+
+def _two(names: str) -> list[str]:
+    """The columns of "a,b". Raises `UsageError` where these are not two."""
+    found = [part.strip() for part in names.split(",")]
+    if len(set(found)) != 2:
+        raise UsageError(f"--column {names} does not name two columns", help="a row has one file, or a picture and a sound: --column image,sound")
+    return found
 
 
 def named_column(table: Table, name: str, role: str) -> str:

@@ -5,11 +5,10 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,8 +16,7 @@ from augmind.core.decoding import CannotRead
 from augmind.core.errors import DataError, MachineError, UsageError
 from augmind.core.store import digest
 from augmind.core.types import SIDES, Codec, Samples, Spec
-from augmind.modalities.image.decode import Grid, Picture, choose_grid, from_array
-from augmind.modalities.image.workers import Pool
+from augmind.modalities.image.decode import Picture
 from augmind.modalities.text.read import NoText, Text, length_for, read, read_pair
 from augmind.modalities.text.sides import sides_of
 
@@ -28,11 +26,16 @@ from .arrays import array_entries
 from .dataset import Dataset, Row
 from .folders import scan
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
+from .joint import Whole, holds_several, joined, paired, stored, wholes
 from .listing import TABLES, table_entries
+from .pictures import pictures, tensor
 from .remarks import remarks, shared_sides
 from .sounds import Clip, clips, holds_sound
 from .sources import LAYOUT, Columns, Entry, Found, printable
 from .sources import Text as Cell
+
+Answer = Picture | Text | Clip | Whole
+"""What a row is when it has been read."""
 
 
 def load(
@@ -43,6 +46,7 @@ def load(
     text: str | Sequence[str] | None = None,
     group: str | None = None,
     split: str | None = None,
+    beside: str | Path | None = None,
     size: int | tuple[int, int] | None = None,
     max_bad: float = 0.2,
     download: bool = False,
@@ -53,25 +57,32 @@ def load(
               Arrow) with paths or bytes, an archive (.zip, .tar, .tar.gz, .tgz) of either, an .npz file, a folder made by
               `datasets.save_to_disk`, or an id of the Hugging Face Hub
     label, column, text, group, split   columns of a table: of classes, of pictures, of texts, of subjects or sites, of splits;
-              two columns of texts ("a,b" or ("a", "b")) make every row a pair
+              two columns of texts ("a,b" or ("a", "b")) make every row a pair; two columns of files ("image,sound") make every row a picture
+              with its sound
+    beside    a folder or archive of sounds, where the source has pictures, or of pictures, where it has sounds: files of one name, such as
+              cats/1.png and cats/1.wav, make one row. In one folder files of one name do so by themselves
     size      side of a square, or (height, width), in 8..256; None: see `choose_grid`
     max_bad   the share of rows that may be unreadable before the whole dataset is refused
     download  whether the network may be used for an id of the Hub
 
     Every row of the source is in `Dataset.rows`; status "corrupt", "unlabelled" or "stray" (a file that is no picture) keeps
-    it out of the samples. `x` is uint8: pictures (n, channels, height, width), texts (n, bytes). Raises `DataError` for what cannot be used.
+    it out of the samples. `x` is uint8: pictures (n, channels, height, width), sounds (n, 1, bands, columns), texts (n, bytes),
+    pictures with sounds (n, values). Raises `DataError` for what cannot be used.
     """
     _check_settings(size, max_bad)
     columns = Columns(label=label, picture=column, text=text if text is None or isinstance(text, str) else tuple(text), group=group, split=split)
     if column is not None and text is not None:
         raise UsageError(f"--column {column} names pictures and --text {columns.flags()['--text']} texts", help="give one of them")
     with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
-        name, found = _open(source, columns, Path(temp), download)
+        name, found = _open(source, columns, Path(temp) / "data", download)
+        if beside is not None:
+            found = joined(found, besides(beside, Path(temp) / "beside"), str(beside))
+        found = paired(found)
         _check_labels(name, found.entries)
         answers = read_entries(found.entries, size)
     rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(found.entries, answers, strict=True))]
     _check_rows(name, rows, max_bad)
-    good = [a for a in answers if isinstance(a, Picture | Text | Clip)]
+    good = [a for a in answers if isinstance(a, Answer)]
     return _dataset(name, found, rows, good, parts_of(found.entries), asked=size is not None)
 
 
@@ -98,6 +109,14 @@ def _open(source: str | Path, columns: Columns, temp: Path, download: bool) -> t
         raise MachineError(f"'{error.filename}' may not be read: {error.strerror}", help="give yourself the right to read it") from error
     except OSError as error:
         raise DataError(f"'{printable(str(source))[:200]}' cannot be read: {error.strerror or error}", help="check the path") from error
+
+
+def besides(source: str | Path, temp: Path) -> Found:
+    """The rows of a second folder or archive. Raises `UsageError` for anything else."""
+    path = Path(source).expanduser()
+    if path.exists() and not path.is_dir() and not is_archive(path):
+        raise UsageError(f"--beside '{path.name}' is neither a folder nor an archive", help="give the folder with the other files of the rows")
+    return _open(source, Columns(), temp, download=False)[1]
 
 
 def _stem(path: Path) -> str:
@@ -162,38 +181,13 @@ def _check_labels(name: str, entries: list[Entry]) -> None:
         raise DataError(f"each of the {len(labels)} rows of '{name}' has a label of its own", help="name the column of classes with --label")
 
 
-def _decode(entries: list[Entry], size: int | tuple[int, int] | None) -> list[Picture | CannotRead | None]:
-    """One answer an entry, None where it is not to be decoded; all pictures on one grid.
-
-    Headers come first, and full-size pixels exist only inside the workers, one picture at a time.
-    """
-    wanted = [i for i, e in enumerate(entries) if e.status == "ok"]
-    answers: list[Picture | CannotRead | None] = [None] * len(entries)
-    given = choose_grid([], size) if size is not None else None
-    for i, answer in zip(wanted, _answers([entries[i] for i in wanted], given), strict=True):
-        answers[i] = answer
-    sizes = [(a.facts["height"], a.facts["width"]) for a in answers if isinstance(a, Picture)]
-    if not sizes:
-        return answers
-    grid = choose_grid(sizes, size)
-    again = [i for i, a in enumerate(answers) if isinstance(a, Picture) and a.grid != grid]
-    for i, answer in zip(again, _answers([entries[i] for i in again], grid), strict=True):
-        answers[i] = answer
-    return answers
-
-
-def _answers(entries: list[Entry], grid: Grid | None) -> Iterator[Picture | CannotRead]:
-    if entries and isinstance(entries[0].content, np.ndarray):
-        yield from (from_array(e.content, grid) for e in entries)
-    elif entries:
-        yield from Pool().read((e.content() if callable(e.content) else e.content for e in entries), grid)  # type: ignore[misc]
-
-
-def read_entries(entries: list[Entry], size: int | tuple[int, int] | None) -> Sequence[Picture | Text | Clip | CannotRead | None]:
+def read_entries(entries: list[Entry], size: int | tuple[int, int] | None) -> Sequence[Answer | CannotRead | None]:
     """One answer an entry, None where there is nothing to read."""
     if holds_text(entries):
         return texts_of(entries)
-    return clips(entries, size) if holds_sound(entries) else _decode(entries, size)
+    if holds_several(entries):
+        return wholes(entries, size)
+    return clips(entries, size) if holds_sound(entries) else pictures(entries, size)
 
 
 def holds_text(entries: list[Entry]) -> bool:
@@ -227,11 +221,11 @@ def texts_of(entries: list[Entry]) -> list[Text | CannotRead | None]:
     return out
 
 
-def _row(id: int, entry: Entry, answer: Picture | Text | Clip | CannotRead | None) -> Row:
+def _row(id: int, entry: Entry, answer: Answer | CannotRead | None) -> Row:
     row = Row(id=id, source=entry.source, label=entry.label, split=entry.split, group=entry.group, status=entry.status, reason=entry.reason)
     if isinstance(answer, CannotRead):
         return replace(row, status="corrupt", reason=str(answer))
-    return replace(row, about=answer.facts) if isinstance(answer, Picture | Text | Clip) else row
+    return replace(row, about=answer.facts) if isinstance(answer, Answer) else row
 
 
 def _check_rows(name: str, rows: list[Row], max_bad: float) -> None:
@@ -251,7 +245,7 @@ def _unreadable(name: str, bad: list[tuple[str, str]], total: int) -> DataError:
     return DataError(text, help="repair or remove them" + (", or allow more with --max-bad" if len(bad) < total else ""), code="DATA-002")
 
 
-def _stored(answers: Sequence[Picture | Text | Clip], classes: tuple[str, ...], parts: tuple[str, ...]) -> tuple[Tensor, Spec, Codec]:
+def _stored(answers: Sequence[Answer], classes: tuple[str, ...], parts: tuple[str, ...]) -> tuple[Tensor, Spec, Codec]:
     """The rows as one tensor, with what they are and what reads them."""
     texts = [a.text for a in answers if isinstance(a, Text)]
     if texts:
@@ -259,6 +253,8 @@ def _stored(answers: Sequence[Picture | Text | Clip], classes: tuple[str, ...], 
 
         spec = Spec(kind="tokens", shape=(length_for(texts),), classes=classes, bounded=False, parts=parts)
         return TextCodec(spec).encode(texts), spec, TextCodec(spec)
+    if wholly := [a for a in answers if isinstance(a, Whole)]:
+        return stored(wholly, classes)
     heard = [a for a in answers if isinstance(a, Clip)]
     if heard:
         from augmind.modalities.audio.codec import AudioCodec
@@ -268,12 +264,12 @@ def _stored(answers: Sequence[Picture | Text | Clip], classes: tuple[str, ...], 
         return x, spec, AudioCodec(spec)
     from augmind.modalities.image.codec import ImageCodec
 
-    x = _tensor([a for a in answers if isinstance(a, Picture)])
+    x = tensor([a for a in answers if isinstance(a, Picture)])
     spec = Spec(kind="continuous", shape=tuple(x.shape[1:]), classes=classes)
     return x, spec, ImageCodec(spec)
 
 
-def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Picture | Text | Clip], parts: tuple[str, ...], asked: bool) -> Dataset:
+def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Answer], parts: tuple[str, ...], asked: bool) -> Dataset:
     """Rows and the contents of those that are "ok", in order, as one dataset."""
     classes = sort_labels({r.label for r in rows if r.status == "ok"})
     x, spec, codec = _stored(answers, classes, parts)
@@ -311,17 +307,3 @@ def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
 def _codes(texts: list[str], known: Sequence[str]) -> Tensor:
     index = {t: k for k, t in enumerate(known)}
     return torch.tensor([index[t] for t in texts])
-
-
-def _tensor(pictures: list[Picture]) -> Tensor:
-    """uint8 (n, channels, height, width), with as many channels as the richest picture needs."""
-    assert pictures[0].grid is not None
-    channels = max(p.channels for p in pictures)
-    x = np.full((len(pictures), channels, *pictures[0].grid), 255, dtype=np.uint8)
-    for row, picture in zip(x, pictures, strict=True):
-        values = np.frombuffer(picture.pixels, dtype=np.uint8).reshape(*row.shape[1:], picture.channels).transpose(2, 0, 1)
-        colours = min(channels, 3)
-        row[:colours] = values[:colours] if picture.channels > 1 else values
-        if picture.channels == 4:
-            row[3] = values[3]
-    return torch.from_numpy(x)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from augmind.core.sides import apart, codecs_of
 from augmind.core.types import Codec, Spec
 from augmind.nn.likeness import GRIDS, NEIGHBOURS, TAIL, Grids, Rule, without_content
 
@@ -59,6 +60,8 @@ def rule_for(spec: Spec) -> Rule:
 
 def neighbours(x: Shaped[Tensor, "n ..."], spec: Spec, codec: Codec) -> Neighbours:
     """Exact nearest rows in blocks of bounded memory: about n^2 x 500 multiplications for small grids."""
+    if spec.sides:
+        return side_by_side(x, spec, codec)
     if spec.kind == "tokens":
         return among_words(codec.decode(x))
     n, flat = len(x), without_content(x, spec)
@@ -69,6 +72,23 @@ def neighbours(x: Shaped[Tensor, "n ..."], spec: Spec, codec: Codec) -> Neighbou
         index[live, : near.shape[1]] = live[near]
         distance[live, : d.shape[1]] = d
     return Neighbours(index=torch.where(distance.isfinite(), index, -1), distance=distance, flat=flat)
+
+
+def side_by_side(x: Shaped[Tensor, "n d"], spec: Spec, codec: Codec) -> Neighbours:
+    """Of rows that join several kinds: near duplicates are pairs that are so in any side, for a side that is seen again gives a row away.
+
+    The neighbours, which then only tell outliers, are the nearest of all sides; a row is flat where all of its sides are.
+    """
+    found = [neighbours(part, side, own) for part, side, own in zip(apart(x, spec), spec.sides, codecs_of(codec), strict=True)]
+    links: dict[tuple[int, int], float] = {}
+    for near, side in zip(found, spec.sides, strict=True):
+        for i, j, distance in near.pairs(rule_for(side)):
+            links[i, j] = min(distance, links.get((i, j), distance))
+    distance, order = torch.cat([near.distance for near in found], 1).sort(1)
+    index = torch.cat([near.index for near in found], 1).gather(1, order)
+    flat = torch.stack([near.flat for near in found]).all(0)
+    pairs = tuple((i, j, d) for (i, j), d in links.items())
+    return Neighbours(index=index[:, :NEIGHBOURS], distance=distance[:, :NEIGHBOURS], flat=flat, links=pairs, sampled=True)
 
 
 def among_words(natives: list[object]) -> Neighbours:

@@ -26,7 +26,8 @@ def remarks(found: Found, rows: list[Row], spec: Spec, asked: bool) -> list[Find
     good = [r for r in rows if r.status == "ok"]
     out = [Finding("AM101", "info", f"read as {found.how}; {len(good)} rows, {len(spec.classes)} classes", {"rows": len(good)})]
     out += _set_aside(rows)
-    out += heard(good, spec) if spec.rate else [*_sizes(good, spec, asked), *_converted(good), *_dark(good)]
+    for side in spec.sides or (spec,):
+        out += heard(good, side) if side.rate else [*_sizes(good, side, asked), *_converted(good), *_dark(good)]
     out += _labels(rows, good)
     return out + [Finding("AM109", "warning", note) for note in found.notes]
 

@@ -163,7 +163,7 @@ def examples(health: "Health", grid: Grid) -> Panel:
     lines = [[(i, "", False) for i in ids] for ids in by_class.values()]
     more = len(health.counts) - len(ranked)
     notes = [f"{more:,} more classes are not shown"] if more else []
-    if (spec := health.dataset.spec).rate:
+    for spec in (s for s in health.dataset.spec.sides or (health.dataset.spec,) if s.rate):
         notes.append(f"{spec.shape[2] / 100:g} seconds from left to right, low tones at the bottom, {spec.rate / 2000:g} kHz at the top")
     return Panel(grid=grid, title="Examples of each class", note="; ".join(notes), lines=lines, labels=list(by_class))
 

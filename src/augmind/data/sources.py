@@ -33,12 +33,19 @@ class Text:
     columns: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Several:
+    """The files of a row that joins several kinds, each a path or a function that fetches its bytes."""
+
+    contents: tuple[Path | Callable[[], File], ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One raw row. `content` is a file, a function that fetches its bytes, an array of 8-bit values (height, width, ...), or text."""
+    """One raw row. `content` is a file, a function that fetches its bytes, an array of 8-bit values (height, width, ...), text, or several files."""
 
     source: str
-    content: Path | Callable[[], File] | np.ndarray | Text | None = None
+    content: Path | Callable[[], File] | np.ndarray | Text | Several | None = None
     label: str = ""
     split: str = ""
     group: str = ""

@@ -130,10 +130,11 @@ def needed(name: str, what: str) -> Path:
 
 
 def needed_backbone(name: str, download: bool) -> None:
-    """Raises as `needed` for a backbone ("minilm", "org/model@96") that is not on this machine, unless it may be downloaded."""
-    base = re.sub(r"@\d+$", "", name)
-    if ("/" in base or base in packages()) and not download and not present(base):
-        needed(base, "backbone")
+    """Raises as `needed` for a backbone ("minilm", "org/model@96", "one=minilm,other=ORG/NAME") that is not here, unless it may be fetched."""
+    for one in re.split(r",(?=\w+=)", name):
+        base = re.sub(r"^\w+=|@\d+$", "", one)
+        if ("/" in base or base in packages()) and not download and not present(base):
+            needed(base, "backbone")
 
 
 def changed(what: str) -> UsageError:

@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d, affine_grid, avg_pool2d, gr
 
 from augmind.core.plugin import Screen
 from augmind.core.run import Run
+from augmind.core.sides import own_data, own_samples
 from augmind.core.types import Data, Samples, Spec
 from augmind.nn.likeness import Copies
 from augmind.nn.neighbours import blocks, nearest, polar
@@ -40,6 +41,9 @@ class Novelty(Screen):
     leave-one-out), and the score is twice the lesser share: at a cut of 0.02, 2 % of fresh rows would be lost. Among n training rows
     no share is much less than 1 / n, so few rows alone condemn nothing but the plainest copy. Therefore a grid that the dataset's own
     rule calls a near duplicate of a training row (`likeness.Copies`) scores 0, whatever its share.
+
+    Of rows that join several kinds every side is held against that side of the training rows, and the side that is most of a copy counts, s times
+    for s sides (Bonferroni).
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
@@ -53,6 +57,7 @@ class Novelty(Screen):
     def fit(self, data: Data, run: Run) -> "Novelty":
         train = data.train
         assert train.z is not None
+        self.whole_, self.sides_ = (data.spec, data.widths), [Novelty(lost=self.lost).fit(side, run) for side in own_data(data) if data.spec.sides]
         self.z_, self.k_, self.views_ = polar(train.z), min(NEXT + 1, len(train) - 1), None
         if train.x.ndim == 4:
             self.spec_, self.window_ = data.spec, (min(CELLS, train.x.shape[2]), min(CELLS, train.x.shape[3]))
@@ -74,6 +79,9 @@ class Novelty(Screen):
 
     def score(self, synthetic: Samples, kept: Samples | None = None) -> Float[Tensor, " n"]:
         assert synthetic.z is not None
+        if self.sides_:
+            own = own_samples(synthetic, *self.whole_)
+            return (len(own) * torch.stack([side.score(rows) for side, rows in zip(self.sides_, own, strict=True)]).amin(0)).clamp(max=1.0)
         share = self._share(synthetic) if self.assessable else torch.ones(len(synthetic))
         if self.views_ is None or synthetic.x.ndim != 4:
             return share

@@ -205,6 +205,18 @@ def wav(wave: Float[np.ndarray, " t"], rate: int, comment: str = "") -> bytes:
     return sink.getvalue()
 
 
+def flac(data: bytes) -> bytes:
+    """A WAV file as a FLAC file of the same samples, with its comment."""
+    import soundfile
+
+    sink = io.BytesIO()
+    with soundfile.SoundFile(io.BytesIO(data)) as source, soundfile.SoundFile(sink, "w", source.samplerate, 1, "PCM_16", format="FLAC") as file:
+        if source.comment:
+            file.comment = source.comment
+        file.write(source.read(dtype="int16"))
+    return sink.getvalue()
+
+
 def coloured(x: UInt8[Tensor, "n bands frames"]) -> UInt8[Tensor, "n bands frames 3"]:
     """Bytes as colours from black to light yellow, low bands at the bottom."""
     from matplotlib import colormaps
