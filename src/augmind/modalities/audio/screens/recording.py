@@ -48,6 +48,8 @@ class Recording(Screen):
         return self
 
     def score(self, synthetic: Samples, kept: Samples | None = None) -> Float[Tensor, " n"]:
+        if not len(synthetic):
+            return torch.empty(0)
         found = measures(synthetic.x)
         within = (found >= self.least_) & (found <= self.most_)
         return (within.all(1) & (synthetic.x > SILENT).flatten(1).any(1)).float()
