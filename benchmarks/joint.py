@@ -13,7 +13,6 @@ import argparse
 import csv
 import io
 import random
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ import augmind
 from augmind.core.store import atomic_write, write_json
 
 from .lowdata import interval, markdown, note, rows_of
-from .sounds import unpacked
+from .sounds import parted, unpacked
 
 TESTED, MORE, NOISE = 100, 4, 60.0
 """Pairs a digit that are tested on, those that the oracle has more for one, and the deviation of the noise on pictures."""
@@ -47,20 +46,16 @@ def pictures(out: Path) -> Path:
 def cell_data(seen: Path, heard: Path, per: int, seed: int, oracle: bool, out: Path) -> Path:
     """A table of pairs with their digits, speakers and splits."""
     files = {f.name: f.stem.split("_")[:2] for f in sorted(heard.glob("*.wav"))}
-    speakers = sorted({speaker for _, speaker in files.values()})
-    rng = random.Random(seed)
-    ours = rng.choice(list(combinations(speakers, 2)))
-    left = [s for s in speakers if s not in ours]
-    rng.shuffle(left)
-    takes = dict.fromkeys(ours, ("train", per // 2)) | dict.fromkeys(left[2:], ("test", TESTED // 2))
-    takes |= dict.fromkeys(left[:2], ("train", MORE * per // 2)) if oracle else {}
+    ours, more, tested = parted(sorted({speaker for _, speaker in files.values()}), seed)
+    takes = dict.fromkeys(ours, ("train", per // 2)) | dict.fromkeys(tested, ("test", TESTED // 2))
+    takes |= dict.fromkeys(more, ("train", MORE * per // 2)) if oracle else {}
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(["image", "sound", "label", "speaker", "split"])
     for digit in sorted({d for d, _ in files.values()}):
         free = sorted(seen.glob(f"{digit}-*.png"))
         random.Random(f"{seed} {digit}").shuffle(free)
-        for speaker in sorted(takes, key=lambda s: (s in left[:2], s)):
+        for speaker in takes:
             mine = [name for name, of in files.items() if of == [digit, speaker]]
             random.Random(f"{seed} {digit} {speaker}").shuffle(mine)
             split, count = takes[speaker]

@@ -43,16 +43,22 @@ def unpacked(archive: Path, out: Path) -> Path:
     return folder
 
 
-def cell_data(clips: Path, per: int, seed: int, oracle: bool, out: Path) -> Path:
-    """A table of clips with their words, speakers and splits."""
-    files = {f.name: f.stem.split("_")[:2] for f in sorted(clips.glob("*.wav"))}
-    speakers = sorted({speaker for _, speaker in files.values()})
+def parted(speakers: list[str], seed: int) -> tuple[tuple[str, ...], list[str], list[str]]:
+    """Two speakers to learn from, two more for the oracle, and the others, who are tested on."""
     rng = random.Random(seed)
     ours = rng.choice(list(combinations(speakers, 2)))
     left = [s for s in speakers if s not in ours]
     rng.shuffle(left)
-    takes = dict.fromkeys(ours, ("train", per // 2)) | dict.fromkeys(left[2:], ("test", TESTED))
-    takes |= dict.fromkeys(left[:2], ("train", MORE * per // 2)) if oracle else {}
+    return ours, left[:2], left[2:]
+
+
+def cell_data(clips: Path, per: int, seed: int, oracle: bool, out: Path) -> Path:
+    """A table of clips with their words, speakers and splits."""
+    files = {f.name: f.stem.split("_")[:2] for f in sorted(clips.glob("*.wav"))}
+    speakers = sorted({speaker for _, speaker in files.values()})
+    ours, more, tested = parted(speakers, seed)
+    takes = dict.fromkeys(ours, ("train", per // 2)) | dict.fromkeys(tested, ("test", TESTED))
+    takes |= dict.fromkeys(more, ("train", MORE * per // 2)) if oracle else {}
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(["path", "label", "speaker", "split"])

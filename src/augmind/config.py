@@ -296,7 +296,8 @@ def make_plan(
     whole = any(find("generators", g).space == "rows" for g in generators)
     own = tuple(n for n in OWN_SCREENS if whole and not find("screens", n).refuses(spec))
     usual = tuple(n for n in SCREENS if spec.sides or not find("screens", n).sided)
-    following = of_sides(spec) | ({"mix": {"ratio": ratio}} if "group" in config.balance else {})
+    following = of_sides(spec, notes) if "apart" in generators else {}
+    following |= {"mix": {"ratio": ratio}} if "group" in config.balance else {}
     plan = Plan(
         mode=mode,
         folds=folds,

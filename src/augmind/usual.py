@@ -43,9 +43,9 @@ def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, An
     return found
 
 
-def of_sides(spec: Spec) -> dict[str, dict[str, Any]]:
-    """Settings by plug-in that follow from the sides of rows: the first of the usual generators of each."""
-    return {"apart": {"by": [usual_generators(side, [], {})[0] for side in specs_of(spec)]}} if spec.sides else {}
+def of_sides(spec: Spec, notes: list[str]) -> dict[str, dict[str, Any]]:
+    """Settings by plug-in that follow from the sides of rows: the first of the usual generators of each; a note where one lacks something here."""
+    return {"apart": {"by": [usual_generators(side, notes, {})[0] for side in specs_of(spec)]}} if spec.sides else {}
 
 
 def other_settings(generators: tuple[str, ...], seed: int, preset: Preset) -> dict[str, dict[str, Any]]:
