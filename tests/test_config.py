@@ -2,7 +2,8 @@
 
 import pytest
 
-from augmind.config import config, make_plan, seconds
+import augmind
+from augmind.config import config, make_plan, plan_of, seconds
 from augmind.core.errors import DataError, UsageError
 from augmind.data.load import load
 from augmind.presets import PRESETS
@@ -114,3 +115,11 @@ def test_text_gets_the_plug_ins_that_can_take_it_unless_others_are_asked_for():
     assert any("--generators lm,feature" in note for note in plan.notes)
     assert not any("--generators" in note for note in make_plan(config(data="x", preset="balanced", generators="feature"), **sizes).notes)
     assert make_plan(config(data="x", generators=("vae",)), **sizes).generators == ("vae",)
+
+
+def test_a_plan_says_what_was_set_aside(tmp_path):
+    lines = ["text,label", *(f"number {i} of the rows,{'ab'[i % 2]}" for i in range(20)), f"{'x' * 2_000_000},a", "no label here,"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    augmind.expand(tmp_path / "t.csv", tmp_path / "r", text="text", preset="quick", jobs=0, dry_run=True)
+    first, *_ = plan_of(tmp_path / "r").notes
+    assert first.startswith("2 rows were set aside, the first: t.csv:22: ") and "augmind inspect lists them" in first

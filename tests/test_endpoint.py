@@ -38,6 +38,19 @@ def test_a_request_says_what_it_should_and_its_reply_is_asked_for_once(monkeypat
     assert not any("secret-1" in f.read_text() for f in tmp_path.rglob("*.json"))
 
 
+def test_a_key_instead_of_its_name_is_refused_and_written_nowhere(tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text("text,label\n" + "\n".join(f"row number {i},{'ab'[i % 2]}" for i in range(12)))
+    options = {"text": "text", "generators": ("llm",), "preset": "quick", "jobs": 0}
+    given = {"llm.url": server().url, "llm.model": "m"}
+    for secret in ("sk-abc-1", "0123456789abcdef"):
+        with pytest.raises(UsageError, match=r"--set llm\.key names no environment variable that is set") as caught:
+            augmind.expand(tmp_path / "t.csv", tmp_path / "r", **options, set={**given, "llm.key": secret})
+        assert secret not in f"{caught.value} {caught.value.help}" and not any(f.is_file() for f in (tmp_path / "r").rglob("*"))
+    monkeypatch.delenv("GONE", raising=False)
+    with pytest.raises(MachineError, match=r"the environment variable that --set llm\.key names is not set"):
+        Endpoint(url=server().url, model="m", key="GONE").ready()
+
+
 def test_what_may_pass_is_asked_again_and_what_may_not_is_not():
     at = server((429, "slow down"), (503, "later"), (200, said('"yes"')))
     assert replies(at, "one") == ["yes"] and len(at.asked) == 3

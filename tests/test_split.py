@@ -287,3 +287,8 @@ def test_units_of_several_classes_may_take_a_class_into_one_fold():
 def test_inner_folds_of_one_unit_are_refused():
     with pytest.raises(DataError, match="belong together"):
         inner_folds(torch.tensor([0, 1, 0]), torch.zeros(3, dtype=torch.long), 3, 0)
+
+
+def test_rows_that_are_nearly_all_alike_are_named_as_the_reason():
+    with pytest.raises(DataError, match=r"no division leaves two rows .*; 30 of 30 rows are near duplicates of others"):
+        split(with_kin(toy(30), {i: max(0, i // 3 - 7) for i in range(30)}), folds=3)

@@ -166,8 +166,11 @@ def config(**options: Any) -> Config:
             raise unknown("thing to balance", name, BALANCED)
     if made.across and not made.group:
         raise UsageError("--across is about the groups of --group, and none is named", help="add --group COLUMN, or leave it out")
-    for key in made.set:
+    for key, value in made.set.items():
         plugin_of(key)
+        if key.endswith(".key") and str(value) not in os.environ:  # perhaps a key itself, which shall stand nowhere
+            text = f"--set {key} names no environment variable that is set"
+            raise UsageError(text, help=f"a key belongs into the environment: export NAME=..., then --set {key}=NAME")
     if "group" in made.balance and not made.group:
         raise UsageError("--balance group needs to know the groups, and no column of them is named", help="add --group COLUMN, or --balance class")
     for name in made.steps:

@@ -34,8 +34,10 @@ ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3, "tts": 0.9}
 another takes to say it (a network of the size of MMS-TTS, a second long)."""
 NAMED = ("tts",)
 """Those that read a model only where one is named."""
-DRAWN = 2.5
+DRAWN = 4.0
 """Rows that are drawn for one that passes the screens."""
+OPENING_SECONDS = 40.0
+"""What it takes on one thread to open a language model, for the training and the drawing of a fold."""
 LANGUAGE_MB = 800
 """Memory of a language model in a worker, beside the rest (SmolLM2-135M)."""
 
@@ -54,6 +56,7 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows)
     reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and reads(n, plan.settings.get(n, {}))]
     generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] for n in reading)
+    generate += plan.folds * OPENING_SECONDS * len(reading)
     arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
     probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5

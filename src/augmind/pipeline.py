@@ -56,7 +56,7 @@ def prepare(folder: str) -> dict[str, Any]:
 
     job.run("prepare").event("started")
     job.store.stage("prepare", job.prepare_inputs, work)
-    counts = job.real.counts(len(job.spec.classes))
+    counts, aside = job.real.counts(len(job.spec.classes)), [row for row in job.rows if row.status in ("corrupt", "unlabelled")]
     present = counts[counts > 0]
     return {
         "mode": job.split.mode,
@@ -65,6 +65,8 @@ def prepare(folder: str) -> dict[str, Any]:
         "test_rows": 0 if job.split.mode == "cv" else len(job.split.folds[0].test),
         "classes": list(job.spec.classes),
         "kind": job.spec.kind,
+        "aside": len(aside),
+        "first_aside": f"{aside[0].source}: {aside[0].reason}" if aside else "",
         "rate": job.spec.rate,
         "parts": list(job.spec.parts),
         "sides": [side.to_json() for side in job.spec.sides],

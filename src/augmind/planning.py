@@ -73,9 +73,17 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators)))
     drawn = [bill for p in made.values() if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows))]
     bills = tuple(f"{bill}; up to {MOST_DRAWN} times as much where the screens reject most rows" for bill in drawn)
-    plan = replace(plan, sources=sources(made, job.codec), notes=(*plan.notes, *notes, *bills, *unserved(plan)))
+    plan = replace(plan, sources=sources(made, job.codec), notes=(*lost(facts), *plan.notes, *notes, *bills, *unserved(plan)))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
+
+
+def lost(facts: dict[str, Any]) -> list[str]:
+    """A note for rows that were set aside."""
+    if not (n := facts["aside"]):
+        return []
+    told = f"{n:,} rows were set aside, the first" if n > 1 else "one row was set aside"
+    return [f"{told}: {facts['first_aside']} (augmind inspect lists them)"]
 
 
 def unserved(plan: Plan) -> list[str]:

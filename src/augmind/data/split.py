@@ -178,10 +178,11 @@ class Table:
         return [Finding("AM123", "warning", text, {"classes": missing})] if missing else []
 
     def impossible(self, what: str) -> DataError:
-        return DataError(
-            f"{what}: no division leaves two rows of every class, of two {self.things()} or more, to learn from",
-            help="add rows of the small classes, or ask for fewer folds" + (f", {WITHOUT}" if self.group_aware else ""),
-        )
+        text = f"{what}: no division leaves two rows of every class, of two {self.things()} or more, to learn from"
+        alike = sum(row.kin >= 0 for row in self.rows)
+        if 2 * alike > len(self.rows):
+            text += f"; {alike:,} of {len(self.rows):,} rows are near duplicates of others, and such rows are never parted"
+        return DataError(text, help="add rows of the small classes, or ask for fewer folds" + (f", {WITHOUT}" if self.group_aware else ""))
 
 
 def given_fold(table: Table) -> tuple[list[Fold], list[Finding]]:

@@ -148,7 +148,7 @@ def known(name: str, what: str = "model") -> None:
     if name.startswith(("/", "./", "../", "~")):
         raise UsageError(f"the {what} '{name}' is not there", help="check the path: give a folder, or a file that such a model is read from")
     if name not in packages() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise unknown(what, name, [*packages(), "a folder", "a Hub id such as HuggingFaceTB/SmolLM2-360M-Instruct"])
+        raise unknown(what, name, [*packages(), "a folder", "a Hub id with its owner, such as google-bert/bert-base-uncased"])
 
 
 def pull(name: str, tell: Callable[[str], None]) -> Path:

@@ -27,6 +27,8 @@ MOST_WAIT = 20.0
 """Seconds between two tries, at most."""
 READY = 10.0
 """Seconds in which an endpoint has to say that it is there."""
+KEY = "OPENAI_API_KEY"
+"""The environment variable of the key where none is named."""
 LARGEST = 2**20
 """Bytes of a reply that are read."""
 
@@ -47,7 +49,7 @@ class Endpoint:
 
     url: str
     model: str
-    key: str = "OPENAI_API_KEY"
+    key: str = KEY
     tries: int = 5
     seconds: float = 120.0
     together: int = 8
@@ -61,6 +63,9 @@ class Endpoint:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
             way = f"write for example --set {self.owner}.url=http://localhost:11434/v1; a key belongs into the environment"
             raise UsageError(f"'{self.url}' is no address of an endpoint", help=way)
+        if self.key != KEY and self.key not in os.environ:
+            text = f"the environment variable that --set {self.owner}.key names is not set"
+            raise MachineError(text, help=f"export {self.key}=... with the key of {self.url}")
         if not self.model:
             raise UsageError("no model is named for the endpoint", help=f"add --set {self.owner}.model=NAME, as the endpoint calls it")
         try:
