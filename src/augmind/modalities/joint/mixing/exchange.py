@@ -17,7 +17,7 @@ from augmind.core.types import Spec
 class Exchange(Transform):
     """Of a row's features (n, d) those of all sides but the first come, with `probability`, from another row of its class.
 
-    The strongest that can be had of pairs without a generator, where the sides are independent given the class: n rows of a class make n^2 pairs.
+    What can be had of pairs without a generator, where the sides are independent given the class: n rows of a class make n^2 pairs.
     Where a pair shares more than its class (the same person, the same event), what is made lacks that. `widths` are the features of each side, by
     name. A row alone in its class stays as it is; labels stay.
     """
