@@ -48,7 +48,7 @@ def joined(found: Found, other: Found, name: str) -> Found:
         first, second = (f"'{some[0].source}'" if some else "nothing" for some in (mine, theirs))
         text = f"no file of --beside '{name}' has the name of a file of the data, where there are {first} here and {second} there"
         raise DataError(text, help="files that belong together have one name, such as cats/1.png in one folder and cats/1.wav in the other")
-    rest = [e for e in found.entries if e not in mine]
+    rest = others(found.entries, mine)
     return Found(
         entries=together([*mine, *theirs]) + rest, how=f"{found.how}, each with the file of its name in '{name}'", notes=[*found.notes, *other.notes]
     )
@@ -60,7 +60,7 @@ def paired(found: Found) -> Found:
     kinds = {k: {key(e.source) for e in mine if kind(e.content) == k} for k in ("picture", "sound")}  # type: ignore[arg-type]
     if not kinds["picture"] & kinds["sound"]:
         return found
-    rest = [e for e in found.entries if e not in mine]
+    rest = others(found.entries, mine)
     return replace(found, entries=together(mine) + rest, how=f"{found.how}; a picture and a sound of one name are one row")
 
 
@@ -68,6 +68,12 @@ def files(entries: Iterable[Entry]) -> list[Entry]:
     """The rows that are one file each, found in a folder: those of a table have its name and not that of their file."""
     found = [e for e in entries if isinstance(e.content, Path) and e.status in ("ok", "unlabelled")]
     return [e for e in found if PurePosixPath(e.source).name == printable(e.content.name)]  # type: ignore[union-attr]
+
+
+def others(entries: Iterable[Entry], mine: Iterable[Entry]) -> list[Entry]:
+    """The entries that are none of these very ones."""
+    known = set(map(id, mine))
+    return [e for e in entries if id(e) not in known]
 
 
 def together(entries: Sequence[Entry]) -> list[Entry]:
