@@ -52,20 +52,33 @@ def test_a_token_is_drawn_from_the_nucleus_with_its_probability():
     assert (cold == 0).all()
 
 
-def test_a_line_is_that_of_the_plain_model_one_token_after_the_other(tmp_path):
+@pytest.mark.parametrize("asked", [["river boat\n"], ["river boat\n", "a road drives by the river\n", "fish\n"]])
+def test_a_line_is_that_of_the_plain_model_one_token_after_the_other(tmp_path, asked, monkeypatch):
     own = Language(str(tiny_language(tmp_path / "tiny")))
-    prompt = own.tokens("river boat\n")
     seeds = list(range(40))
-    lines = own.lines(prompt, seeds, longest=12, temperature=1.5, top_p=0.9)
-    assert len(set(lines)) > 30 and lines[33:35] == own.lines(prompt, seeds[33:35], longest=12, temperature=1.5, top_p=0.9)
-    greedy = own.lines(prompt, [7], longest=6, temperature=1e-4, top_p=0.5)[0]
-    ids = prompt.tolist()
-    for _ in range(6):
-        with torch.inference_mode():
-            ids.append(int(own.model(torch.tensor([ids])).logits[0, -1].argmax()))
-        if own.stops[ids[-1]]:
-            break
-    assert greedy == own.tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True).partition("\n")[0].strip()
+    prompts = [own.tokens(asked[seed % len(asked)]) for seed in seeds]
+    told = {"longest": [12] * 20 + [6] * 20, "temperature": 1.5, "top_p": 0.9}
+    lines = own.lines(prompts, seeds, **told)
+    assert len(set(lines)) > 30 and sum(map(len, lines[20:])) < 0.75 * sum(map(len, lines[:20]))
+    monkeypatch.setattr("augmind.modalities.text.language.TOGETHER", 7)
+    assert own.lines(prompts, seeds, **told) == lines
+    assert own.lines(prompts[33:35], seeds[33:35], longest=[6, 6], temperature=1.5, top_p=0.9) == lines[33:35]
+    greedy = own.lines(prompts[:3], [7, 8, 9], longest=[6] * 3, temperature=1e-4, top_p=0.5)
+    for prompt, line in zip(prompts[:3], greedy, strict=True):
+        ids = prompt.tolist()
+        for _ in range(6):
+            with torch.inference_mode():
+                ids.append(int(own.model(torch.tensor([ids])).logits[0, -1].argmax()))
+            if own.stops[ids[-1]]:
+                break
+        assert line == own.tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True).partition("\n")[0].strip()
+
+
+def test_a_nucleus_wider_than_the_likeliest_tokens_is_drawn_from_whole(monkeypatch):
+    logits, chance = torch.randn(64, 300, generator=torch.Generator().manual_seed(0)), (torch.arange(64) + 0.5) / 64
+    whole = drawn(logits, chance, 1.0, 0.95)
+    monkeypatch.setattr("augmind.modalities.text.language.LIKELIEST", 20)
+    assert torch.equal(drawn(logits, chance, 1.0, 0.95), whole)
 
 
 def test_lists_leave_room_for_what_is_to_be_written(tmp_path):

@@ -1,4 +1,4 @@
-"""A causal language model that continues prompts: the prompt is read once, rows that are finished leave the batch."""
+"""A causal language model that continues prompts: each is read once, rows of all are written side by side and leave when finished."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from augmind.core.errors import MachineError, UsageError, first_line
 from augmind.core.seeds import stream
@@ -19,8 +20,16 @@ LEAST_ROOM = 1024
 """Tokens that a model reads at once which does not say how many."""
 MOST_LOGITS = 2**26
 """Logits of lines that are held at once: 256 MB."""
-TOGETHER = 32
-"""Continuations of one prompt that are written side by side."""
+TOGETHER = 128
+"""Lines that are written or read side by side, at most."""
+MEMORY = 2**30
+"""Bytes of keys and values of lines that are written side by side."""
+LEAVE = 0.25
+"""Share of the rows written side by side that are finished before these leave the batch, which copies what the others have read."""
+ROOM = 32
+"""Tokens that keys and values have room for beyond those read."""
+LIKELIEST = 512
+"""Tokens that a nucleus is looked for in before all are sorted."""
 
 
 class Language:
@@ -52,6 +61,7 @@ class Language:
         pieces = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
         told = self.model.config.eos_token_id
         ends = {self.tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])}
+        self.bytes = bytes_a_token(self.model.config.get_text_config())
         self.room = int(getattr(self.model.config, "max_position_embeddings", None) or LEAST_ROOM)
         self.stops = torch.tensor(["\n" in piece or i in ends for i, piece in enumerate(pieces)])
 
@@ -67,16 +77,20 @@ class Language:
         """Tokens of each text."""
         return torch.tensor([len(ids) for ids in self.tokenizer(texts, add_special_tokens=False).input_ids])
 
-    @torch.inference_mode()
-    def lines(self, prompt: Int[Tensor, " t"], seeds: list[int], *, longest: int, temperature: float, top_p: float) -> list[str]:
-        """For each seed what comes after the prompt up to the end of the line; row i is a function of the prompt and `seeds[i]` alone."""
-        first = self.model(prompt[None], use_cache=True, logits_to_keep=1)
-        out = []
-        for start in range(0, len(seeds), TOGETHER):
-            own = seeds[start : start + TOGETHER]
-            chance = torch.stack([torch.rand(longest, generator=stream(s, "token")) for s in own])
-            out += self._written(first, prompt, chance, temperature, top_p)
-        return [self.tokenizer.decode(ids, skip_special_tokens=True).partition("\n")[0].strip() for ids in out]
+    def lines(
+        self, prompts: Sequence[Int[Tensor, " _"]], seeds: Sequence[int], *, longest: Sequence[int], temperature: float, top_p: float
+    ) -> list[str]:
+        """For each row what comes after its prompt up to the end of the line, or `longest` tokens; a function of its prompt and seed alone."""
+        asked = [tuple(prompt.tolist()) for prompt in prompts]
+        order, out = sorted(range(len(asked)), key=lambda i: (len(asked[i]), asked[i])), [""] * len(asked)
+        while order:
+            width = len(asked[order[-1]]) + max(longest)
+            rows = order[-max(1, min(TOGETHER, MEMORY // (width * self.bytes))) :]
+            del order[-len(rows) :]
+            chance = [torch.rand(longest[i], generator=stream(seeds[i], "token")) for i in rows]
+            for i, ids in zip(rows, self._written([asked[i] for i in rows], chance, temperature, top_p), strict=True):
+                out[i] = self.tokenizer.decode(ids, skip_special_tokens=True).partition("\n")[0].strip()
+        return out
 
     @torch.inference_mode()
     def chances(self, prompt: Int[Tensor, " t"], lines: Sequence[str], longest: int) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"]]:
@@ -109,36 +123,106 @@ class Language:
         later = logits.gather(2, x[:, 1:, None])[..., 0].float() - torch.stack([row.float().logsumexp(1) for row in logits])
         return torch.cat([begin[:, None], later], 1)
 
-    def _written(self, first: Any, prompt: Tensor, chance: Float[Tensor, "n t"], temperature: float, top_p: float) -> list[list[int]]:
-        """Token ids of each row up to and with the one that ends its line."""
-        from copy import deepcopy
+    def _begun(self, asked: list[tuple[int, ...]]) -> tuple[Any, Float[Tensor, "n v"], Bool[Tensor, "n t"]]:
+        """What the model keeps of each row's prompt, its scores of the first token, and which places of the prompt are not padding (left)."""
+        prompts = list(dict.fromkeys(asked))
+        width = max(map(len, prompts))
+        x = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in prompts])
+        real = torch.arange(width) >= torch.tensor([[width - len(ids)] for ids in prompts])
+        told = {} if real.all() else {"attention_mask": real.long(), "position_ids": (real.cumsum(1) - 1).clamp(min=0)}
+        first, row = self.model(x, **told, use_cache=True, logits_to_keep=1), torch.tensor([prompts.index(ids) for ids in asked])
+        past = first[self.memory]
+        past.batch_select_indices(row)
+        past.layers = [roomy(layer) for layer in past.layers]
+        return past, first.logits[:, -1][row], real[row]
 
-        past, rows, written = deepcopy(first[self.memory]), torch.arange(len(chance)), [[] for _ in chance]
-        past.batch_repeat_interleave(len(chance))
-        logits = first.logits[:, -1].expand(len(chance), -1)
-        for t in range(chance.shape[1]):
-            token = drawn(logits, chance[rows, t], temperature, top_p)
-            for row, i in zip(rows.tolist(), token.tolist(), strict=True):
-                written[row].append(i)
-            going = ~self.stops[token]
-            if not going.any() or t + 1 == chance.shape[1]:
+    @torch.inference_mode()
+    def _written(self, asked: list[tuple[int, ...]], chance: list[Float[Tensor, " _"]], temperature: float, top_p: float) -> list[list[int]]:
+        """Token ids of each row up to and with the one that ends its line."""
+        past, logits, real = self._begun(asked)
+        told = {} if real.all() else {"attention_mask": real}
+        rows, written, last = torch.arange(len(asked)), [[] for _ in asked], torch.tensor([len(own) for own in chance])
+        going, chances, before = last > 0, pad_sequence(chance, batch_first=True), real.sum(1)
+        for t in range(chances.shape[1]):
+            token = drawn(logits, chances[rows, t], temperature, top_p)
+            for row, i, more in zip(rows.tolist(), token.tolist(), going.tolist(), strict=True):
+                if more:
+                    written[row].append(i)
+            going &= ~self.stops[token] & (t + 1 < last[rows])
+            if not going.any():
                 break
-            if not going.all():
-                past.batch_select_indices(going.nonzero().squeeze(1))
-                rows, token = rows[going], token[going]
-            where = torch.full((len(rows), 1), len(prompt) + t)
-            logits = self.model(token[:, None], **{self.memory: past}, position_ids=where, use_cache=True, logits_to_keep=1).logits[:, -1]
+            if going.double().mean() <= 1 - LEAVE:
+                left = going.nonzero().squeeze(1)
+                past.batch_select_indices(left)
+                rows, token, going, told = rows[left], token[left], going[left], {name: mask[left] for name, mask in told.items()}
+            told = {name: torch.cat([mask, mask.new_ones(len(mask), 1)], 1) for name, mask in told.items()}
+            where = (before[rows] + t)[:, None]
+            logits = self.model(token[:, None], **told, **{self.memory: past}, position_ids=where, use_cache=True, logits_to_keep=1).logits[:, -1]
         return written
 
 
 def drawn(logits: Float[Tensor, "n v"], chance: Float[Tensor, " n"], temperature: float, top_p: float) -> Int[Tensor, " n"]:
     """A token a row by nucleus sampling (arXiv:1904.09751): the likeliest tokens that together hold `top_p`, one of them by `chance` in 0..1."""
-    p, order = (logits.float() / max(temperature, 1e-4)).softmax(1).sort(1, descending=True)
+    p = (logits.float() / max(temperature, 1e-4)).softmax(1)
+    likely, order = p.topk(min(LIKELIEST, p.shape[1]), 1)
+    wide = (likely.sum(1) < top_p) & (likely.shape[1] < p.shape[1])
+    token = order.gather(1, _place(likely, chance, top_p))[:, 0]
+    if wide.any():
+        likely, order = p[wide].sort(1, descending=True)
+        token[wide] = order.gather(1, _place(likely, chance[wide], top_p))[:, 0]
+    return token
+
+
+def _place(p: Float[Tensor, "n v"], chance: Float[Tensor, " n"], top_p: float) -> Int[Tensor, "n 1"]:
+    """Where in falling probabilities the drawn one of the nucleus stands."""
     total = p.cumsum(1)
-    kept = p * (total - p < top_p)
-    total = kept.cumsum(1)
-    place = torch.searchsorted(total, chance[:, None] * total[:, -1:], right=True).clamp(max=p.shape[1] - 1)
-    return order.gather(1, place)[:, 0]
+    kept = (p * (total - p < top_p)).cumsum(1)
+    return torch.searchsorted(kept, chance[:, None] * kept[:, -1:], right=True).clamp(max=p.shape[1] - 1)
+
+
+def bytes_a_token(config: Any) -> int:
+    """Bytes that a model keeps of a token it has read: keys and values of every layer in float32."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 8 * config.num_hidden_layers * heads * size
+
+
+def roomy(layer: Any) -> Any:
+    """A layer of a cache whose keys and values have room behind them; one of another kind than `DynamicLayer` as it is."""
+    from transformers.cache_utils import DynamicLayer
+
+    if type(layer) is not DynamicLayer:
+        return layer
+    out = _roomy()()
+    vars(out).update(vars(layer))
+    return out
+
+
+@cache
+def _roomy() -> type:
+    from transformers.cache_utils import DynamicLayer
+
+    class Roomy(DynamicLayer):
+        """Writes the keys and values of a token in place, where `DynamicLayer` copies all that came before."""
+
+        held: tuple[Tensor, ...] = ()
+
+        def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **given: Any) -> tuple[Tensor, Tensor]:
+            if not self.is_initialized or self.keys is None or self.values is None:
+                return super().update(key_states, value_states, *args, **given)
+            begin, end = self.keys.shape[-2], self.keys.shape[-2] + key_states.shape[-2]
+            if not self.held or self.held[0].shape[-2] < end:
+                self.held = tuple(torch.cat([x, x.new_empty(*x.shape[:-2], end - begin + ROOM, x.shape[-1])], -2) for x in (self.keys, self.values))
+            for buffer, new in zip(self.held, (key_states, value_states), strict=True):
+                buffer[..., begin:end, :] = new
+            self.keys, self.values = (buffer[..., :end, :] for buffer in self.held)
+            return self.keys, self.values
+
+        def batch_select_indices(self, indices: Tensor) -> None:
+            super().batch_select_indices(indices)
+            self.held = ()
+
+    return Roomy
 
 
 @cache

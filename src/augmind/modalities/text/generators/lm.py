@@ -1,6 +1,6 @@
 """A pretrained language model shown a list of real rows of a class, which writes the next one (few-shot prompting, arXiv:2005.14165)."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -99,14 +99,11 @@ class Lm(Generator):
         return language(self.model)
 
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> UInt8[Tensor, "n length"]:
-        own, texts, begin = self._language(), [""] * len(y), "".join(marks(self.spec_.parts[:1]))
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for i, (k, seed) in enumerate(zip(y.tolist(), seeds.tolist(), strict=True)):
-            groups[k, shown(seed, len(self.lists_[k]))].append(i)
-        for (k, prompt), where in groups.items():
-            told = {"longest": self.longest_, "temperature": self.temperature, "top_p": self.top_p}
-            for i, text in zip(where, own.lines(self.lists_[k][prompt], seeds[where].tolist(), **told), strict=True):
-                texts[i] = row_of(begin + text, self.spec_.parts)
+        own, begin = self._language(), "".join(marks(self.spec_.parts[:1]))
+        lists = [self.lists_[k] for k in y.tolist()]
+        prompts = [own_lists[shown(seed, len(own_lists))] for own_lists, seed in zip(lists, seeds.tolist(), strict=True)]
+        told = {"longest": [self.longest_] * len(y), "temperature": self.temperature, "top_p": self.top_p}
+        texts = [row_of(begin + text, self.spec_.parts) for text in own.lines(prompts, seeds.tolist(), **told)]
         return TextCodec(self.spec_).encode(texts)
 
     def state(self) -> dict[str, Tensor]:

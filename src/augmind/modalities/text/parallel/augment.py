@@ -66,14 +66,13 @@ def paraphrased(
     """
     from augmind.modalities.text.language import language
 
-    own, said = language(model), dict[int, str]()
-    for row in dict.fromkeys(rows):
-        places = [i for i, r in enumerate(rows) if r == row]
-        text = own.cut(texts[row], LONGEST)
-        longest = int(1.5 * int(own.length([text])[0])) + 8
-        written = own.lines(own.tokens(reworded(text)), [seeds[i] for i in places], longest=longest, temperature=temperature, top_p=top_p)
-        said |= dict(zip(places, written, strict=True))
-    return [Candidate(text=said[i], target=targets[row], row=row) for i, row in enumerate(rows)]
+    own = language(model)
+    cut = {row: own.cut(texts[row], LONGEST) for row in dict.fromkeys(rows)}
+    prompts = {row: own.tokens(reworded(text)) for row, text in cut.items()}
+    sizes = dict(zip(cut, own.length(list(cut.values())).tolist(), strict=True))
+    longest = [int(1.5 * sizes[row]) + 8 for row in rows]
+    said = own.lines([prompts[row] for row in rows], seeds, longest=longest, temperature=temperature, top_p=top_p)
+    return [Candidate(text=text, target=targets[row], row=row) for row, text in zip(rows, said, strict=True)]
 
 
 def source(model: str, maker: str) -> str:
