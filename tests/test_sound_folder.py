@@ -13,6 +13,8 @@ from PIL import Image
 import augmind
 from augmind.core.errors import DataError, UsageError
 from augmind.core.store import read_json
+from augmind.data.clean import clean
+from augmind.data.split import split
 from hearing import folder, hum, wav
 from speaking import pretend
 
@@ -91,6 +93,60 @@ def test_what_is_too_long_is_refused_before_it_is_whole_in_memory(tmp_path):
 def test_options_about_pictures_are_refused(tmp_path):
     with pytest.raises(UsageError, match="--size is about pictures"):
         augmind.load(folder(tmp_path / "clips"), size=32)
+
+
+def long_clips(root):
+    """Six files a class of 1.3 to 2.5 seconds, one of them with a silence of a second within."""
+    for k, name in enumerate(("high", "low")):
+        (root / name).mkdir(parents=True)
+        for i in range(6):
+            wave = np.concatenate([hum(900 - 600 * k + 10 * j + 3 * i, seconds=0.1) for j in range(13 + 2 * i)])
+            wave = np.concatenate([wave[:4000], np.zeros(8000, np.float32), wave[4000:]]) if i == 0 else wave
+            (root / name / f"{i}.wav").write_bytes(wav(wave))
+    return root
+
+
+def test_long_sounds_are_cut_to_rows_that_never_cross_a_split(tmp_path):
+    root = long_clips(tmp_path / "clips")
+    data = augmind.load(root, chunk=0.48)
+    assert data.spec.shape == (1, 40, 48) and all(r.about["begins"] == float(r.source[:-1].rpartition("@")[2]) for r in data.rows)
+    of = Counter(r.source.rpartition("@")[0] for r in data.rows)
+    assert of["low/1.wav"] == 3 and of["low/5.wav"] == 5 and of["low/0.wav"] == 4  # 1.5 s, 2.3 s, and 2.3 s of which a second is silent
+    assert {r.label for r in data.rows if r.source.startswith("low/")} == {"low"}
+    (told,) = [f.text for f in data.findings if f.code == "AM105"]
+    assert f"12 files were cut to {len(data.rows)} rows, 2 silent pieces are none" in told
+    again, alone = augmind.load(root, chunk=0.48), augmind.load(root)
+    assert again.fingerprint == data.fingerprint and len(alone.samples) == 12
+    parts = split(clean(data), folds=3)
+    sides = [
+        {data.row(k).source.rpartition("@")[0] for k in fold.train} & {data.row(k).source.rpartition("@")[0] for k in fold.test}
+        for fold in parts.folds
+    ]
+    assert sides == [set(), set(), set()]
+
+
+def test_a_run_on_pieces_of_sounds(tmp_path):
+    options = {
+        "preset": "quick",
+        "seeds": 1,
+        "folds": 2,
+        "jobs": 0,
+        "learner": ("probe",),
+        "generators": ("feature",),
+        "chunk": 0.48,
+        "explain": False,
+    }
+    run = augmind.expand(long_clips(tmp_path / "clips"), tmp_path / "r", **options)
+    assert run.record["arms"] and "parts of one file" in " ".join(f["text"] for f in run.record["findings"])
+
+
+@pytest.mark.parametrize(("given", "why"), [({"chunk": 9.0}, "--chunk 9 is not allowed"), ({"chunk": 0.0}, "--chunk 0 is not allowed")])
+def test_a_length_of_pieces_that_cannot_be_is_refused(given, why, tmp_path):
+    with pytest.raises(UsageError, match=why):
+        augmind.load(folder(tmp_path / "clips"), **given)
+    (tmp_path / "t.csv").write_text("text,label\na,0\nb,1\nc,0\nd,1\n")
+    with pytest.raises(UsageError, match="cuts sounds"):
+        augmind.load(tmp_path / "t.csv", text="text", label="label", chunk=1.0)
 
 
 @pytest.mark.parametrize("sounds", [1, 8])

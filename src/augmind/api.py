@@ -32,8 +32,8 @@ def load(data: str | Path, **options: Any) -> "Dataset":
     """Reads a labelled dataset: a folder with one subfolder a class, a table, an archive, `.npz` or a Hugging Face dataset.
 
     Options: label, column, text, group, split (column names; text=("premise", "hypothesis") makes rows pairs, column="image,sound" pictures
-    with their sounds), beside (a folder with the sounds of pictures, or the other way round), size (side), max_bad (share of unreadable
-    rows), download.
+    with their sounds), beside (a folder with the sounds of pictures, or the other way round), size (side), chunk (seconds to
+    which sounds are cut), max_bad (share of unreadable rows), download.
     Raises `DataError` in one sentence for what cannot be read.
     """
     from .data.load import load as read

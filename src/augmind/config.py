@@ -17,7 +17,7 @@ from .core.types import SIDES, Spec
 from .cost import estimate
 from .presets import PRESETS, Preset
 from .tracking import checked
-from .usual import ASKED, GENERATORS, OWN_SCREENS, SCREENS, fitting, of_sides, other_settings, usual_generators
+from .usual import ASKED, GENERATORS, OWN_SCREENS, READY, READY_MIX, SCREENS, SHARE, fitting, of_sides, other_settings, usual_generators
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -93,6 +93,7 @@ class Config(BaseModel):
     group: str | None = None
     split: str | None = None
     size: int | None = Field(None, ge=SIDES.start, le=SIDES.stop - 1)
+    chunk: float | None = Field(None, gt=0)
     max_bad: float = Field(0.2, ge=0, le=1)
     drop_rare: bool = False
     across: bool = False
@@ -108,7 +109,7 @@ class Config(BaseModel):
     want: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     ratio: float | None = Field(None, gt=0, le=20)
     balance: Names = ()
-    share: float = Field(0.25, gt=0, le=0.9)
+    share: float | None = Field(None, gt=0, le=0.9)
     folds: int | None = Field(None, ge=2, le=20)
     repeats: int = Field(1, ge=1, le=20)
     seeds: int | None = Field(None, ge=1, le=50)
@@ -258,6 +259,12 @@ def plan_of(folder: Path) -> Plan:
         raise damaged_file(path, ValueError("parts of it are missing"), way) from error
 
 
+def mixed_in(config: Config, generators: tuple[str, ...]) -> tuple[float, float]:
+    """Synthetic rows per real row and their part of every batch: as asked, else more where a generator knows what the rows do not."""
+    ratio, share = READY_MIX if any(g.partition("~")[0] in READY for g in generators) else (config.preset_values().ratio, SHARE)
+    return config.ratio or ratio, config.share or share
+
+
 def make_plan(
     config: Config,
     *,
@@ -278,7 +285,6 @@ def make_plan(
 ) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
     preset, notes = config.preset_values(), list[str]()
-    ratio = config.ratio or preset.ratio
     spec = Spec(kind=kind, shape=shape, classes=(), rate=rate, parts=parts if sides else (), sides=sides)
     if config.search and sides:
         raise UsageError("a search does not yet know the transforms of rows that join several kinds", help="leave --search out")
@@ -288,6 +294,7 @@ def make_plan(
         ways = "name an encoder: --backbone minilm (augmind models pull minilm), a folder or a Hub id"
         raise UsageError(text, help=advice or ways)
     generators = usual_generators(spec, notes, asked_of(config)) if config.generators == GENERATORS else config.generators
+    ratio, share = mixed_in(config, generators)
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
         learners = fitting("learners", ("probe", "late_fusion", "cnn", "crnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and (nets := fitting("learners", ("cnn", "crnn"), spec)):
@@ -318,7 +325,7 @@ def make_plan(
         views=max(1, min(preset.views, 4000 // max(1, rows))),
         rounds=preset.rounds,
         ratio=ratio,
-        share=config.share,
+        share=share,
         estimates={},
         trials=(config.trials or preset.trials) if config.search else 0,
         splits=min(preset.splits, preset.inner_folds) if config.search else 0,

@@ -48,7 +48,7 @@ class Job(Opened):
     def prepare_inputs(self) -> dict[str, Any]:
         c = self.config
         options = c.model_dump(include={"label", "column", "text", "group", "split", "size", "max_bad", "drop_rare", "across", "test", "seed"})
-        options |= {"beside": c.beside} if c.beside else {}
+        options |= {name: value for name, value in (("beside", c.beside), ("chunk", c.chunk)) if value}
         return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, "repeats": c.repeats, **options}
 
     @property

@@ -34,7 +34,8 @@ def prepare(folder: str) -> dict[str, Any]:
     c = job.config
 
     def work(tmp: Path) -> None:
-        source = {"label": c.label, "column": c.column, "text": c.text, "group": c.group, "split": c.split, "size": c.size, "beside": c.beside}
+        source = {"label": c.label, "column": c.column, "text": c.text, "group": c.group, "split": c.split, "size": c.size}
+        source |= {"beside": c.beside, "chunk": c.chunk}
         dataset = clean(load(c.data, **source, max_bad=c.max_bad, download=c.download))
         dataset = drop_rare(dataset) if c.drop_rare else dataset
         count, together = c.folds or c.preset_values().folds, c.group is not None and not c.across

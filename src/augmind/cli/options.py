@@ -92,6 +92,8 @@ class Columns:
     """The column that says train or test."""
     size: int | None = None
     """The side, in pixels, to which everything is brought (default: the pictures' own, 64 at most)."""
+    chunk: float | None = None
+    """Seconds to which sounds are cut, so that a long file makes several rows with its label, which never cross a split (default: a row a file)."""
     download: Annotated[bool, Parameter(negative="")] = False
     """Allow fetching a dataset from the Hugging Face Hub."""
 
@@ -160,11 +162,11 @@ class Way:
     """How many synthetic rows there are, and where trainings begin."""
 
     ratio: float | None = None
-    """Synthetic rows per real row."""
+    """Synthetic rows per real row (default 1; 4 where words are spoken by tts)."""
     balance: str | None = None
     """What the synthetic rows even out, by comma: class, group (needs --group); otherwise every class gets as many."""
     share: float | None = None
-    """Part of every training batch that is synthetic (default 0.25; with --target 0.5)."""
+    """Part of every training batch that is synthetic (default 0.25; 0.5 with --target, and where words are spoken by tts)."""
     start: str | None = None
     """A finished run, or a model.safetensors of one, whose learner (cnn, finetune) every training begins from."""
     labels: str | None = None

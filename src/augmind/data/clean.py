@@ -107,7 +107,9 @@ def kin_findings(rows: list[Row], refused: int, n: int) -> list[Finding]:
     out: list[Finding] = []
     if clusters:
         count = sum(map(len, clusters.values()))
-        text = f"{count:,} of {n:,} rows are near duplicates of another row ({len(clusters):,} clusters); they are kept on one side of every split"
+        parts = any("begins" in row.about for row in rows)
+        other = "parts of one file, or near duplicates" if parts else "near duplicates of another row"
+        text = f"{count:,} of {n:,} rows are {other} ({len(clusters):,} clusters); they are kept on one side of every split"
         out.append(Finding("AM113", "info", text, {"clusters": list(clusters.values())}))
     if refused:
         text = "many rows are nearly the same; a cluster of near duplicates was cut, so a few of them may stand on both sides of a split"

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ from .joint import Whole, holds_several, joined, paired, stored, wholes
 from .listing import TABLES, table_entries
 from .pictures import pictures, tensor
 from .remarks import remarks, shared_sides
-from .sounds import Clip, clips, holds_sound
+from .sounds import LEAST_SECONDS, MOST_SECONDS, Clip, clips, holds_sound, spread
 from .sources import LAYOUT, Columns, Entry, Found, printable
 from .sources import Text as Cell
 
@@ -48,6 +49,7 @@ def load(
     split: str | None = None,
     beside: str | Path | None = None,
     size: int | tuple[int, int] | None = None,
+    chunk: float | None = None,
     max_bad: float = 0.2,
     download: bool = False,
 ) -> Dataset:
@@ -62,6 +64,8 @@ def load(
     beside    a folder or archive of sounds, where the source has pictures, or of pictures, where it has sounds: files of one name, such as
               cats/1.png and cats/1.wav, make one row. In one folder files of one name do so by themselves
     size      side of a square, or (height, width), in 8..256; None: see `choose_grid`
+    chunk     seconds, in 0.32..4, to which sounds are cut, so that a file makes several rows with its label, which never cross a split (`Row.kin`).
+              None: a row a file, longer ones cut to the part with the most power
     max_bad   the share of rows that may be unreadable before the whole dataset is refused
     download  whether the network may be used for an id of the Hub
 
@@ -69,7 +73,7 @@ def load(
     it out of the samples. `x` is uint8: pictures (n, channels, height, width), sounds (n, 1, bands, columns), texts (n, bytes),
     pictures with sounds (n, values). Raises `DataError` for what cannot be used.
     """
-    _check_settings(size, max_bad)
+    _check_settings(size, max_bad, chunk)
     columns = Columns(label=label, picture=column, text=text if text is None or isinstance(text, str) else tuple(text), group=group, split=split)
     if column is not None and text is not None:
         raise UsageError(f"--column {column} names pictures and --text {columns.flags()['--text']} texts", help="give one of them")
@@ -79,19 +83,25 @@ def load(
             found = joined(found, besides(beside, Path(temp) / "beside"), str(beside))
         found = paired(found)
         _check_labels(name, found.entries)
-        answers = read_entries(found.entries, size)
-    rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(found.entries, answers, strict=True))]
+        answers = read_entries(found.entries, size, chunk)
+    if chunk is not None:
+        entries, answers = spread(found.entries, answers)
+        found = replace(found, entries=entries)
+    kin = {whole: k for k, whole in enumerate(dict.fromkeys(e.whole for e in found.entries if e.whole))}
+    rows = [replace(_row(i, e, a), kin=kin.get(e.whole, -1)) for i, (e, a) in enumerate(zip(found.entries, answers, strict=True))]
     _check_rows(name, rows, max_bad)
     good = [a for a in answers if isinstance(a, Answer)]
     return _dataset(name, found, rows, good, parts_of(found.entries), asked=size is not None)
 
 
-def _check_settings(size: int | tuple[int, int] | None, max_bad: float) -> None:
+def _check_settings(size: int | tuple[int, int] | None, max_bad: float, chunk: float | None) -> None:
     sides = () if size is None else (size,) if isinstance(size, int) else size
     if any(s not in SIDES for s in sides):
         raise UsageError(f"size {size} is not allowed", help=f"a side may have {SIDES.start} to {SIDES.stop - 1} pixels")
     if not 0 <= max_bad <= 1:
         raise UsageError(f"max_bad={max_bad} is not allowed", help="it is a share of the rows, from 0 to 1")
+    if chunk is not None and not LEAST_SECONDS <= chunk <= MOST_SECONDS:
+        raise UsageError(f"--chunk {chunk:g} is not allowed", help=f"it is how long rows are, from {LEAST_SECONDS} to {MOST_SECONDS:g} seconds")
 
 
 def _open(source: str | Path, columns: Columns, temp: Path, download: bool) -> tuple[str, Found]:
@@ -181,13 +191,15 @@ def _check_labels(name: str, entries: list[Entry]) -> None:
         raise DataError(f"each of the {len(labels)} rows of '{name}' has a label of its own", help="name the column of classes with --label")
 
 
-def read_entries(entries: list[Entry], size: int | tuple[int, int] | None) -> Sequence[Answer | CannotRead | None]:
-    """One answer an entry, None where there is nothing to read."""
+def read_entries(entries: list[Entry], size: int | tuple[int, int] | None, chunk: float | None = None) -> Sequence[Any]:
+    """One answer an entry, an `Answer` or why there is none; None where there is nothing to read. With `chunk` sounds are `Pieces`."""
+    if chunk is not None and (holds_text(entries) or holds_several(entries) or not holds_sound(entries)):
+        raise UsageError(f"--chunk {chunk:g} cuts sounds, and the rows are of another kind", help="leave it out")
     if holds_text(entries):
         return texts_of(entries)
     if holds_several(entries):
         return wholes(entries, size)
-    return clips(entries, size) if holds_sound(entries) else pictures(entries, size)
+    return clips(entries, size, chunk) if holds_sound(entries) else pictures(entries, size)
 
 
 def holds_text(entries: list[Entry]) -> bool:

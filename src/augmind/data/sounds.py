@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from augmind.core.decoding import CannotRead
@@ -56,6 +56,26 @@ class Clip:
     rate: int
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """One sound as several rows, each with the second at which it begins after the silence at the file's start."""
+
+    clips: tuple[Clip, ...]
+    at: tuple[float, ...]
+
+
+def spread(entries: Sequence[Entry], answers: Sequence[Any]) -> tuple[list[Entry], list[Any]]:
+    """Entries and answers with every piece of a sound as an entry of its own."""
+    out = list[tuple[Entry, Any]]()
+    for entry, answer in zip(entries, answers, strict=True):
+        if isinstance(answer, Pieces):
+            own = [replace(entry, source=f"{entry.source}@{at:.2f}s", whole=entry.source) for at in answer.at]
+            out += zip(own, answer.clips, strict=True)
+        else:
+            out.append((entry, answer))
+    return [entry for entry, _ in out], [answer for _, answer in out]
+
+
 def holds_sound(entries: Sequence[Entry]) -> bool:
     """Whether the rows are sounds: by all files that there are, or by the first bytes of the first one that a table holds.
 
@@ -73,22 +93,25 @@ def holds_sound(entries: Sequence[Entry]) -> bool:
     return kind(first) == "sound" if isinstance(first, Path) else is_sound(first[:16])
 
 
-def layout(facts: Sequence[dict[str, Any]]) -> Mel:
-    """The rate and length that suit most of these files."""
+def layout(facts: Sequence[dict[str, Any]], chunk: float | None = None) -> Mel:
+    """The rate and length that suit most of these files, or the length that is asked for."""
     rate = int(np.quantile([f["rate"] for f in facts], COMMON, method="lower"))
     rate = min(FASTEST, max(SLOWEST, rate))
     seconds = float(np.quantile([f["length"] for f in facts], LONG, method="higher"))
-    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, seconds))
+    seconds = chunk or min(MOST_SECONDS, max(LEAST_SECONDS, seconds))
     return Mel(rate=rate, bands=BANDS[rate > 8000], frames=-(-round(100 * seconds) // STEP) * STEP)
 
 
-def clips(entries: Sequence[Entry], size: object = None) -> list[Clip | CannotRead | None]:
-    """One answer an entry, None where it is not to be decoded. Raises `MachineError` where what reads sounds is not installed."""
+def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = None) -> list[Any]:
+    """One answer an entry: a `Clip`, with `chunk` seconds `Pieces`, why it is none, or None where it is not to be decoded.
+
+    Raises `MachineError` where what reads sounds is not installed.
+    """
     needed()
     if size is not None:
         raise UsageError("--size is about pictures, and these are sounds", help="leave it out: rate and length come from the files")
     wanted = [i for i, e in enumerate(entries) if e.status == "ok"]
-    answers: list[Clip | CannotRead | None] = [None] * len(entries)
+    answers: list[Clip | Pieces | CannotRead | None] = [None] * len(entries)
     facts = dict[int, dict[str, Any]]()
     for i, found in zip(wanted, Pool().facts(files(entries, wanted)), strict=True):
         if isinstance(found, CannotRead):
@@ -97,7 +120,11 @@ def clips(entries: Sequence[Entry], size: object = None) -> list[Clip | CannotRe
             facts[i] = found
     if not facts:
         return answers
-    mel = layout(list(facts.values()))
+    mel = layout(list(facts.values()), chunk)
+    if chunk:
+        for (i, told), found in zip(facts.items(), Pool().pieces(files(entries, list(facts)), mel.rate, mel.samples), strict=True):
+            answers[i] = found if isinstance(found, CannotRead) else cut(told, *found, mel)
+        return answers
     waves = zip(facts, Pool().waves(files(entries, list(facts)), mel.rate, mel.samples), strict=True)
     while block := list(islice(waves, BLOCK)):
         heard = [(i, wave) for i, wave in block if not isinstance(wave, CannotRead)]
@@ -108,6 +135,25 @@ def clips(entries: Sequence[Entry], size: object = None) -> list[Clip | CannotRe
         for (i, _), row in zip(heard, rows, strict=True):
             answers[i] = Clip(facts[i], row.clone(), mel.rate)
     return answers
+
+
+def told_of_pieces(good: Sequence[Row], seconds: float) -> str:
+    """How many rows files were cut to, and how many pieces were left out."""
+    begun: dict[str, list[float]] = {}
+    for r in good:
+        if "begins" in r.about:
+            begun.setdefault(r.source.rpartition("@")[0], []).append(r.about["begins"])
+    silent = sum(round(max(at) / seconds) + 1 - len(at) for at in begun.values())
+    text = f"; {len(begun):,} files were cut to {len(good):,} rows" if begun else ""
+    return text + (f", {silent:,} silent pieces are none" if silent else "")
+
+
+def cut(facts: dict[str, Any], waves: Float[np.ndarray, "n samples"], at: list[int], mel: Mel) -> Pieces:
+    """The rows of one file."""
+    seconds = mel.samples / mel.rate
+    rows = [row for block in torch.from_numpy(waves).split(BLOCK) for row in mel.encode(block)]
+    begins = tuple(round(n * seconds, 4) for n in at)
+    return Pieces(tuple(Clip(facts | {"begins": start}, row.clone(), mel.rate) for row, start in zip(rows, begins, strict=True)), begins)
 
 
 def files(entries: Sequence[Entry], wanted: Sequence[int]) -> Iterator[Any]:
@@ -121,10 +167,11 @@ def heard(good: Sequence[Row], spec: Spec) -> list[Finding]:
     """AM105 what sounds were brought to, AM137 files that are cut off, end early or mix rates."""
     seconds = spec.shape[2] / 100
     lengths = [r.about["length"] for r in good]
-    long = sum(n > seconds + 0.01 for n in lengths)
+    long = sum(n > seconds + 0.01 for n in lengths) if "begins" not in good[0].about else 0
     rates = Counter(r.about["rate"] for r in good)
     text = f"sounds were brought to {spec.rate:,} samples a second, one channel, one loudness and {seconds:.2f} seconds"
     text += f"; {long:,} longer one{'s were' if long > 1 else ' was'} cut to the part with the most power" if long else ""
+    text += told_of_pieces(good, seconds)
     out = [Finding("AM105", "info", text, {"rate": spec.rate, "seconds": seconds, "cut": long})]
     if len(rates) > 1:
         told = ", ".join(f"{n:,} of {rate:,}" for rate, n in rates.most_common(4))

@@ -51,6 +51,8 @@ class Entry:
     group: str = ""
     status: str = "ok"
     reason: str = ""
+    whole: str = ""
+    """The file of which it is a part; "" where a row is all of its file."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,6 +122,16 @@ def clipped(channels: Float[np.ndarray, "t c"]) -> float:
     return round(float(inside.mean()), 5)
 
 
+def pieces(wave: Float[np.ndarray, " t"], samples: int) -> tuple[Float[np.ndarray, "n samples"], list[int]]:
+    """A wave cut to parts of so many samples, and which of them: those that are not silent beside the loudest part; the rest at the end counts
+    where it fills half a part, or where there is no other."""
+    count = max(1, (len(wave) + samples // 2) // samples)
+    whole = np.pad(wave[: count * samples], (0, max(0, count * samples - len(wave)))).reshape(count, samples)
+    power = np.square(whole, dtype=np.float64).mean(1)
+    loud = np.flatnonzero(power > power.max() * 10 ** (-QUIET / 10))
+    return whole[loud], loud.tolist()
+
+
 def trimmed(wave: Float[np.ndarray, " t"], rate: int) -> Float[np.ndarray, " u"]:
     """The wave from the first to the last part that is less than `QUIET` decibels below its loudest part."""
     size = max(1, round(FRAME * rate))
