@@ -1,6 +1,8 @@
 """Endpoints: what is sent there and what is not, what is asked again and what is not, junk, keys, addresses."""
 
 import json
+import threading
+from http.server import ThreadingHTTPServer
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from augmind.core.types import Samples
 from augmind.modalities.text.endpoint import Endpoint, content, read_until, tokens
 from augmind.modalities.text.generators.llm import Llm, asked, reworded
 from augmind.modalities.text.screens.ngrams import Ngrams
-from language import said, server
+from language import Answers, said, server
 from rows import sentences
 
 
@@ -117,11 +119,20 @@ def test_what_drawing_has_cost_is_told_as_the_endpoint_counts_it_or_about(tmp_pa
     assert made.remarks() == []
     made.sample(torch.tensor([0]), torch.tensor([1]))
     (told,) = made.remarks()
-    assert told.about == {"requests": 1, "read": 900, "written": 100} and "at the prices given 1.90" in told.text
+    assert (
+        told.about == {"plugin": "llm", "requests": 1, "read": 900, "written": 100, "known": 0, "cost": 1.9}
+        and "at the prices given 1.90" in told.text
+    )
     made.sample(torch.tensor([0, 0]), torch.tensor([1, 2]))
     (told,) = made.remarks()
     read = tokens(made.lists_[0][0])
-    assert told.about == {"requests": 2, "read": 900 + read, "written": 102} and told.text.endswith("1 reply was known from before")
+    assert (
+        told.about["requests"] == 2
+        and told.about["read"] == 900 + read
+        and told.about["written"] == 102
+        and told.about["known"] == 1
+        and told.text.endswith("1 reply was known from before")
+    )
     bill = made.bill(data, 1000)
     assert "1,000 requests" in bill and "at the prices given" in bill
     assert Llm(url=at.url, model="m").bill(data, 10).count("price") == 0
@@ -186,3 +197,30 @@ def test_an_answer_that_comes_in_drops_has_an_end():
 
     with pytest.raises(TimeoutError, match="does not end"):
         read_until(Drops(), 0.0)
+
+
+def test_the_report_tells_what_the_whole_run_has_asked_all_folds_together(tmp_path):
+    data, at = sentences(12), server()
+    rows = zip(data.codec.decode(data.train.x), data.train.y.tolist(), strict=True)
+    (tmp_path / "d.csv").write_text("text;label\n" + "".join(f'"{t}";{data.spec.classes[k]}\n' for t, k in rows))
+    settings = {"llm.url": at.url, "llm.model": "m", "llm.price_read": 5.0}
+    options = {"preset": "quick", "seeds": 1, "folds": 2, "jobs": 1, "learner": ("tfidf",), "explain": False, "generators": ("llm",), "set": settings}
+    run = augmind.expand(tmp_path / "d.csv", tmp_path / "r", text="text", label="label", **options)
+    (told,) = [f for f in run.record["findings"] if f["code"] == "AM222"]
+    assert told["about"]["requests"] == len(at.asked) > 24 and told["about"]["cost"] > 0
+
+
+def test_a_slow_endpoint_names_the_setting_that_waits_longer(tmp_path):
+    class Slow(Answers):
+        def do_POST(self):
+            threading.Event().wait(0.6)
+
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    slow = Llm(url=f"http://127.0.0.1:{made.server_port}/v1", model="m", tries=1, together=1, seconds=0.2, prompts=1)
+    slow.fit(sentences(12), Run(folder=tmp_path))
+    with pytest.raises(MachineError, match="failed 1 time: it takes longer") as caught:
+        slow.sample(torch.tensor([0]), torch.tensor([1]))
+    assert "llm.seconds" in caught.value.help
+    made.shutdown()
+    made.server_close()

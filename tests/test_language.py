@@ -81,6 +81,57 @@ def test_a_nucleus_wider_than_the_likeliest_tokens_is_drawn_from_whole(monkeypat
     assert torch.equal(drawn(logits, chance, 1.0, 0.95), whole)
 
 
+TOKENS = {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 640}
+
+
+def models():
+    """Configurations of other families: a vocabulary that is padded, layers that see a window only, absolute positions, and no attention."""
+    import transformers as t
+
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 64, "head_dim": 16}
+    return {
+        "padded": lambda: t.Qwen2ForCausalLM(t.Qwen2Config(**TOKENS, **heads)),
+        "window": lambda: t.MistralForCausalLM(t.MistralConfig(sliding_window=8, **TOKENS, **heads)),
+        "absolute": lambda: t.GPT2LMHeadModel(t.GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=640, n_positions=64)),
+        "recurrent": lambda: t.MambaForCausalLM(t.MambaConfig(state_size=4, **TOKENS)),
+    }
+
+
+def other_model(folder, kind):
+    """A tiny model of another family with the tokenizer of the usual one."""
+    tiny_language(folder)
+    for file in ("model.safetensors", "config.json", "generation_config.json"):
+        (folder / file).unlink(missing_ok=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        models()[kind]().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("kind", ["padded", "window", "absolute"])
+def test_models_of_other_families_write_what_they_would_alone(tmp_path, kind):
+    own = Language(other_model(tmp_path / "m", kind))
+    prompts = [own.tokens(text) for text in ("river boat\n", "a road drives by the river\n", "fish\n")]
+    greedy = own.lines(prompts, [7, 8, 9], longest=[20] * 3, temperature=1e-4, top_p=0.5)
+    for prompt, line in zip(prompts, greedy, strict=True):
+        ids = prompt.tolist()
+        for _ in range(20):
+            with torch.inference_mode():
+                ids.append(int(own.model(torch.tensor([ids]), use_cache=False).logits[0, -1, : len(own.stops)].argmax()))
+            if own.stops[ids[-1]]:
+                break
+        assert line == own.tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True).partition("\n")[0].strip()
+    assert len(own.lines(prompts * 20, list(range(60)), longest=[9] * 60, temperature=2.0, top_p=1.0)) == 60
+
+
+def test_models_without_room_or_attention_are_refused_in_words(tmp_path):
+    own = Language(other_model(tmp_path / "m", "absolute"))
+    with pytest.raises(UsageError, match="reads 64 tokens at once has no room"):
+        own.lines([own.tokens("river " * 80)], [1], longest=[8], temperature=1.0, top_p=0.9)
+    with pytest.raises(UsageError, match="rows cannot be written with side by side"):
+        Language(other_model(tmp_path / "r", "recurrent"))
+
+
 def test_lists_leave_room_for_what_is_to_be_written(tmp_path):
     folder = tiny_language(tmp_path / "tiny")
     record = json.loads((folder / "config.json").read_text())

@@ -698,7 +698,7 @@ def test_bad_lines_of_jsonl_are_set_aside_by_their_number(tmp_path):
 
 
 REFUSED = {
-    "utf-16": ("path,label\n".encode("utf-16"), "UTF-16", "UTF-8"),
+    "half of utf-16": ("path,label\n".encode("utf-16")[:-1], "begins like UTF-16", "UTF-8"),
     "latin-1": ("path,label\ncat/0.png,caf\xe9\n".encode("latin-1"), "byte 0xe9 in line 2", "UTF-8"),
     "zero bytes": (b"path,label\ncat/0.png,c\0at\n", "zero bytes", "UTF-8"),
     "empty": (b"", "empty", ""),

@@ -188,6 +188,21 @@ def test_a_wrong_column_names_the_right_ones(tmp_path):
         augmind.load(reviews(tmp_path / "one.csv", rows=3, sentiment="x"), text="review", label="sentiment")
 
 
+def test_utf_16_is_read_and_of_other_encodings_the_likeliest_is_named(tmp_path):
+    lines = "text,label\n" + "".join(
+        f"这家餐厅的味道非常好，服务也很周到，第{i}次来,好评\n送餐太慢了，饭菜都凉了，第{i}次差评,差评\n" for i in range(6)
+    )
+    (tmp_path / "utf8.csv").write_text(lines)
+    (tmp_path / "utf16.csv").write_bytes(lines.encode("utf-16"))
+    (tmp_path / "gb.csv").write_bytes(lines.encode("gb18030"))
+    assert augmind.load(tmp_path / "utf16.csv").fingerprint.isalnum()
+    wide, narrow = (augmind.load(tmp_path / name) for name in ("utf16.csv", "utf8.csv"))
+    assert torch.equal(wide.samples.x, narrow.samples.x)
+    with pytest.raises(DataError, match="not UTF-8") as caught:
+        augmind.load(tmp_path / "gb.csv")
+    assert "iconv -f gb" in caught.value.help and "gb.csv" in caught.value.help
+
+
 def test_a_folder_of_tables_by_split_is_read_and_copies_of_test_rows_leave_the_training_rows(tmp_path):
     for name in ("train", "test"):
         reviews(tmp_path / f"{name}.csv", rows=20 if name == "train" else 6)

@@ -38,7 +38,7 @@ DRAWN = 4.0
 """Rows that are drawn for one that passes the screens."""
 OPENING_SECONDS = 40.0
 """What it takes on one thread to open a language model, for the training and the drawing of a fold."""
-LANGUAGE_MB = 800
+LANGUAGE_MB = 1000
 """Memory of a language model in a worker, beside the rest (SmolLM2-135M)."""
 
 

@@ -137,14 +137,28 @@ def wanted_record(job: Job) -> dict[str, Any]:
     return out
 
 
+def spendings(job: Job) -> list[dict[str, Any]]:
+    """AM222 by plug-in: what the whole run has asked of endpoints, all folds and inner splits together."""
+    from .modalities.text.endpoint import spending
+
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for name in job.store.finished():
+        facts = job.folder / "stages" / name / "facts.json"
+        for finding in read_json(facts).get("findings", []) if facts.is_file() else []:
+            if finding["code"] == "AM222":
+                parts.setdefault(finding["about"]["plugin"], []).append(finding["about"])
+    return [asdict(spending(some)) for some in parts.values()]
+
+
 def all_findings(
     job: Job, generators: list[dict[str, Any]], health: dict[str, Any], verdict: Verdict, fairness: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
     """Coded remarks of all stages, each once, the worst first."""
     found = [*job.about["findings"], *job.split.to_json()["findings"], *health.get("findings", []), *(asdict(f) for f in verdict.findings)]
     found += fairness["findings"] if fairness else []
+    found += spendings(job)
     for g in generators:
-        found += g["findings"]
+        found += [f for f in g["findings"] if f["code"] != "AM222"]
         if g["status"] == "dropped":
             found.append({"code": "AM230", "level": "warning", "text": f"{g['name']} was left out: {g['why']}", "about": {}})
     for name, rows in wanted_record(job).items():

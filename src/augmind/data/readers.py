@@ -20,24 +20,38 @@ from augmind.core.errors import DataError
 from .sources import printable
 from .table import Table
 
+SNIFFED = 2**18
+"""Bytes from which an encoding is guessed."""
 SAVE = "save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
 
 
 def utf8(path: Path) -> str:
-    """The text of a file without its byte order mark. Raises `DataError` for other encodings and for zero bytes."""
+    """The text of a file, UTF-8 or with a byte order mark UTF-16, without that mark. Raises `DataError` for other encodings and for zero bytes."""
     data = path.read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"'{path.name}' is UTF-16 text", help=SAVE)
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
+        if wide:
+            raise DataError(f"'{path.name}' begins like UTF-16 text and is none (byte {error.start + 1})", help=SAVE) from error
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"'{path.name}' is not UTF-8 text (byte 0x{data[error.start]:02x} in line {line})", help=SAVE) from error
+        raise DataError(f"'{path.name}' is not UTF-8 text (byte 0x{data[error.start]:02x} in line {line})", help=likely(data, path.name)) from error
     if "\0" in text:
         raise DataError(f"'{path.name}' holds zero bytes (line {text.count(chr(10), 0, text.index(chr(0))) + 1}), so it is no text", help=SAVE)
     if not text.strip():
         raise DataError(f"'{path.name}' is empty", help="a table needs a row of column names and rows below it")
     return text
+
+
+def likely(data: bytes, name: str) -> str:
+    """How to save a file as UTF-8, with the encoding that it seems to have where most of its text then reads well."""
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(data[:SNIFFED]).best()
+    if best is None or best.encoding in ("utf_8", "ascii"):
+        return SAVE
+    code = best.encoding.replace("_", "-")
+    return f"it seems to be {code}: iconv -f {code} -t utf-8 {name} > utf8-{name}, and look at the result; or {SAVE}"
 
 
 class CsvTable(Table):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -29,6 +29,7 @@ READY = 10.0
 """Seconds in which an endpoint has to say that it is there."""
 KEY = "OPENAI_API_KEY"
 """The environment variable of the key where none is named."""
+SLOW = "it takes longer than is waited for"
 LARGEST = 2**20
 """Bytes of a reply that are read."""
 
@@ -127,11 +128,13 @@ class Endpoint:
             except (ValueError, KeyError, IndexError, TypeError):
                 last, wait = "its answer is no chat completion", 0.5 * 2**attempt
             except (URLError, OSError, HTTPException) as error:
-                last, wait = reason(error), 0.5 * 2**attempt
+                late = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
+                last, wait = SLOW if late else reason(error), 0.5 * 2**attempt
             if attempt + 1 < self.tries:
                 time.sleep(min(wait, MOST_WAIT))
-        text = f"the endpoint {self.url} failed {self.tries} times: {last}"
-        raise MachineError(text, help="the same command goes on from here; replies until now are kept")
+        text = f"the endpoint {self.url} failed {self.tries} time{'s' * (self.tries != 1)}: {last}"
+        way = f"; one that is slow wants a larger --set {self.owner}.seconds" if last == SLOW else ""
+        raise MachineError(text, help=f"the same command goes on from here; replies until now are kept{way}")
 
     def _call(self, path: str, body: bytes | None, seconds: float) -> Any:
         """One request. Raises `ValueError` for an answer that is no JSON."""
@@ -214,10 +217,22 @@ def content(answer: Any, sides: Sequence[str] = ()) -> str:
     return whole_signs(" ".join(found.split())) if isinstance(found, str) else ""
 
 
-def taken(name: str, spent: list[tuple[int, int]], price: Callable[[int, int], str] = lambda read, written: "") -> list[Finding]:
-    """AM222: what plug-in `name` has asked for; tokens (read, written) of each reply, both 0 where it was known from before."""
+def taken(name: str, spent: list[tuple[int, int]], prices: tuple[float, float] = (0.0, 0.0)) -> list[Finding]:
+    """AM222: what plug-in `name` has asked for; tokens (read, written) of each reply, both 0 where it was known before; `prices` of a million."""
     new = [pair for pair in spent if any(pair)]
-    read, written, old = sum(r for r, _ in new), sum(w for _, w in new), len(spent) - len(new)
-    text = f"{name}: {len(new):,} requests, {read:,} tokens read and {written:,} written{price(read, written)}"
-    text += f"; {old:,} {'reply was' if old == 1 else 'replies were'} known from before" if old else ""
-    return [Finding("AM222", "info", text, {"requests": len(new), "read": read, "written": written})] if spent else []
+    read, written = sum(r for r, _ in new), sum(w for _, w in new)
+    cost = round((read * prices[0] + written * prices[1]) / 1e6, 6)
+    about = {"plugin": name, "requests": len(new), "read": read, "written": written, "known": len(spent) - len(new), "cost": cost}
+    return [spending([about])] if spent else []
+
+
+def spending(parts: Sequence[dict[str, Any]]) -> Finding:
+    """AM222 of one plug-in from what several of them say."""
+    about = {key: sum(p[key] for p in parts) for key in ("requests", "read", "written", "known", "cost")} | {"plugin": parts[0]["plugin"]}
+    text = f"{about['plugin']}: {about['requests']:,} requests, {about['read']:,} tokens read and {about['written']:,} written{priced(about['cost'])}"
+    old = about["known"]
+    return Finding("AM222", "info", text + (f"; {old:,} {'reply was' if old == 1 else 'replies were'} known from before" if old else ""), about)
+
+
+def priced(cost: float) -> str:
+    return f", at the prices given {cost:.2f}" if cost else ""

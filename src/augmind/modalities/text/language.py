@@ -16,13 +16,13 @@ from augmind.core.seeds import stream
 from augmind.nn.quiet import quiet
 from augmind.nn.weights import needed
 
-LEAST_ROOM = 1024
-"""Tokens that a model reads at once which does not say how many."""
+ROOMS, LEAST_ROOM = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"), 1024
+"""What models call the tokens that they read at once, and how many those do that do not say."""
 MOST_LOGITS = 2**26
 """Logits of lines that are held at once: 256 MB."""
 TOGETHER = 128
 """Lines that are written or read side by side, at most."""
-MEMORY = 2**30
+MEMORY = 2**29
 """Bytes of keys and values of lines that are written side by side."""
 LEAVE = 0.25
 """Share of the rows written side by side that are finished before these leave the batch, which copies what the others have read."""
@@ -61,9 +61,14 @@ class Language:
         pieces = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
         told = self.model.config.eos_token_id
         ends = {self.tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])}
-        self.bytes = bytes_a_token(self.model.config.get_text_config())
-        self.room = int(getattr(self.model.config, "max_position_embeddings", None) or LEAST_ROOM)
+        self.room = next((int(n) for key in ROOMS if (n := getattr(self.model.config, key, None))), LEAST_ROOM)
         self.stops = torch.tensor(["\n" in piece or i in ends for i, piece in enumerate(pieces)])
+        try:
+            past, *_ = self._begun([(0,), (0, 0)])
+            self.bytes = sum(x.nbytes for layer in past.layers for x in (layer.keys, layer.values)) // 4
+        except (AttributeError, NotImplementedError, IndexError, TypeError, RuntimeError, KeyError) as error:
+            text = f"'{name}' keeps what it has read in a way that rows cannot be written with side by side: {first_line(error)}"
+            raise UsageError(text, help="name a transformer with attention, such as a Llama, Qwen, Mistral or GPT-2") from error
 
     def tokens(self, text: str) -> Int[Tensor, " t"]:
         return self.tokenizer(text, return_tensors="pt").input_ids[0]
@@ -82,6 +87,9 @@ class Language:
     ) -> list[str]:
         """For each row what comes after its prompt up to the end of the line, or `longest` tokens; a function of its prompt and seed alone."""
         asked = [tuple(prompt.tolist()) for prompt in prompts]
+        for own in set(map(len, asked)):
+            self._left(own)
+        longest = [min(most, self.room - len(own)) for most, own in zip(longest, asked, strict=True)]
         order, out = sorted(range(len(asked)), key=lambda i: (len(asked[i]), asked[i])), [""] * len(asked)
         while order:
             width = len(asked[order[-1]]) + max(longest)
@@ -92,13 +100,18 @@ class Language:
                 out[i] = self.tokenizer.decode(ids, skip_special_tokens=True).partition("\n")[0].strip()
         return out
 
+    def _left(self, read: int) -> int:
+        """Tokens that the model has room for after a prompt. Raises `UsageError` where there is none."""
+        if self.room <= read:
+            text = f"a model that reads {self.room} tokens at once has no room for a row after a prompt of {read}"
+            raise UsageError(text, help="name a model that reads more, or show it fewer examples")
+        return self.room - read
+
     @torch.inference_mode()
     def chances(self, prompt: Int[Tensor, " t"], lines: Sequence[str], longest: int) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"]]:
         """Log probability of each line after the prompt, its end included, and its tokens; of a long one the first `longest` tokens count, or
         as many as the model has room for. Raises `UsageError` where the prompt leaves none."""
-        if (longest := min(longest, self.room - len(prompt))) < 1:
-            text = f"a model that reads {self.room} tokens at once has no room for a row after a prompt of {len(prompt)}"
-            raise UsageError(text, help="name a model that reads more, or show it fewer examples")
+        longest = min(longest, self._left(len(prompt)))
         ids = [self.tokenizer(f" {line}\n", add_special_tokens=False).input_ids[:longest] for line in lines]
         sizes = torch.tensor([len(own) for own in ids], dtype=torch.long)
         total, first = torch.zeros(len(ids)), self.model(prompt[None], use_cache=True, logits_to_keep=1)
@@ -134,7 +147,7 @@ class Language:
         past = first[self.memory]
         past.batch_select_indices(row)
         past.layers = [roomy(layer) for layer in past.layers]
-        return past, first.logits[:, -1][row], real[row]
+        return past, first.logits[:, -1, : len(self.stops)][row], real[row]
 
     @torch.inference_mode()
     def _written(self, asked: list[tuple[int, ...]], chance: list[Float[Tensor, " _"]], temperature: float, top_p: float) -> list[list[int]]:
@@ -157,7 +170,8 @@ class Language:
                 rows, token, going, told = rows[left], token[left], going[left], {name: mask[left] for name, mask in told.items()}
             told = {name: torch.cat([mask, mask.new_ones(len(mask), 1)], 1) for name, mask in told.items()}
             where = (before[rows] + t)[:, None]
-            logits = self.model(token[:, None], **told, **{self.memory: past}, position_ids=where, use_cache=True, logits_to_keep=1).logits[:, -1]
+            logits = self.model(token[:, None], **told, **{self.memory: past}, position_ids=where, use_cache=True, logits_to_keep=1).logits
+            logits = logits[:, -1, : len(self.stops)]
         return written
 
 
@@ -178,13 +192,6 @@ def _place(p: Float[Tensor, "n v"], chance: Float[Tensor, " n"], top_p: float) -
     total = p.cumsum(1)
     kept = (p * (total - p < top_p)).cumsum(1)
     return torch.searchsorted(kept, chance[:, None] * kept[:, -1:], right=True).clamp(max=p.shape[1] - 1)
-
-
-def bytes_a_token(config: Any) -> int:
-    """Bytes that a model keeps of a token it has read: keys and values of every layer in float32."""
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 8 * config.num_hidden_layers * heads * size
 
 
 def roomy(layer: Any) -> Any:

@@ -17,7 +17,7 @@ from augmind.core.run import Finding, Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.text.codec import TextCodec
-from augmind.modalities.text.endpoint import Endpoint, taken, tokens
+from augmind.modalities.text.endpoint import Endpoint, priced, taken, tokens
 from augmind.modalities.text.fewshot import LONGEST, Shown, as_json, checked, draws, shown
 from augmind.modalities.text.sides import sides_of
 from augmind.modalities.text.words import spoken
@@ -31,11 +31,11 @@ LIKE_THEM = "in the same language, style and length, but about something else"
 class Llm(Generator):
     """Every class has `prompts` lists of `examples` of its rows; a row's seed says which list the model is shown, and goes along with the request.
 
-    `url`, `model` and `key` (the NAME of the environment variable with the key) say whom to ask, `tries` and `together` how often and
-    how many requests at once; `price_read` and `price_written` are what a million tokens cost, for the plan and the report to say. Rows
-    leave this machine where the endpoint is elsewhere. Replies are kept in augmind's cache by request and seed, so a run that is repeated
-    asks nothing again and gives the same rows, whatever the endpoint does with seeds. Rows are shown as JSON, pairs as objects, so none of
-    them can close the list; what one of them makes the model write is judged by the screens like all else.
+    `url`, `model` and `key` (the NAME of the environment variable with the key) say whom to ask, `tries`, `together` and `seconds` how often, how
+    many requests at once, and how long one is waited for; `price_read` and `price_written` are what a million tokens cost, for the plan and the
+    report to say. Rows leave this machine where the endpoint is elsewhere. Replies are kept in augmind's cache by request and seed, so a run that
+    is repeated asks nothing again and gives the same rows, whatever the endpoint does with seeds. Rows are shown as JSON, pairs as objects, so
+    none of them can close the list; what one of them makes the model write is judged by the screens like all else.
 
     attributes  ways to write ("shorter", "as a tweet"; arXiv:2306.15895), of which the row's seed picks one; they stand in the prompt as they are
     paraphrase  a row is another wording of the one real row of its class that its seed picks. `ngrams`, `novelty` and `duplicates` reject
@@ -55,6 +55,7 @@ class Llm(Generator):
     longest: int = tune(200, 8, 2000)
     tries: int = tune(5, 1, 20)
     together: int = tune(8, 1, 64)
+    seconds: float = 120.0
     price_read: float = 0.0
     price_written: float = 0.0
     attributes: list[str] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Llm(Generator):
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(url=self.url, model=self.model, key=self.key, tries=self.tries, together=self.together)
+        return Endpoint(url=self.url, model=self.model, key=self.key, tries=self.tries, together=self.together, seconds=self.seconds)
 
     def ready(self) -> None:
         self.endpoint.ready()
@@ -106,14 +107,11 @@ class Llm(Generator):
         row = sum(tokens(side[:LONGEST]) for t in texts for side in sides_of(t)) / max(1, len(texts))
         empty = [tokens(self._asked([""] if self.paraphrase else [], "", a, data.spec.parts)) for a in self.attributes or [""]]
         read, written = round(rows * (sum(empty) / len(empty) + row * (1 if self.paraphrase else self.examples))), round(rows * row)
-        return f"'llm' makes at least {rows:,} requests, about {read:,} tokens read and {written:,} written{self._price(read, written)}"
+        cost = (read * self.price_read + written * self.price_written) / 1e6
+        return f"'llm' makes at least {rows:,} requests, about {read:,} tokens read and {written:,} written{priced(cost)}"
 
     def remarks(self) -> list[Finding]:
-        return taken("llm", self.spent_, self._price)
-
-    def _price(self, read: int, written: int) -> str:
-        cost = (read * self.price_read + written * self.price_written) / 1e6
-        return f", at the prices given {cost:.2f}" if cost else ""
+        return taken("llm", self.spent_, (self.price_read, self.price_written))
 
     def state(self) -> dict[str, Tensor]:
         return {"lists": torch.from_numpy(np.frombuffer(json.dumps(self.lists_).encode(), dtype=np.uint8).copy())}
