@@ -77,7 +77,7 @@ def test_a_line_is_that_of_the_plain_model_one_token_after_the_other(tmp_path, a
 def test_a_nucleus_wider_than_the_likeliest_tokens_is_drawn_from_whole(monkeypatch):
     logits, chance = torch.randn(64, 300, generator=torch.Generator().manual_seed(0)), (torch.arange(64) + 0.5) / 64
     whole = drawn(logits, chance, 1.0, 0.95)
-    monkeypatch.setattr("augmind.modalities.text.language.LIKELIEST", 20)
+    monkeypatch.setattr("augmind.modalities.text.language.LIKELIEST", (5, 20))
     assert torch.equal(drawn(logits, chance, 1.0, 0.95), whole)
 
 

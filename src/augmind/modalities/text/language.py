@@ -1,5 +1,6 @@
 """A causal language model that continues prompts: each is read once, rows of all are written side by side and leave when finished."""
 
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from inspect import signature
@@ -7,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from augmind.core.errors import MachineError, UsageError, first_line
@@ -28,8 +30,11 @@ LEAVE = 0.25
 """Share of the rows written side by side that are finished before these leave the batch, which copies what the others have read."""
 ROOM = 32
 """Tokens that keys and values have room for beyond those read."""
-LIKELIEST = 512
+LIKELIEST = (512, 4096)
 """Tokens that a nucleus is looked for in before all are sorted."""
+
+Begun = tuple[Any, Tensor, Tensor]
+"""What a model keeps of rows, its scores of their next tokens, and which places of what is kept are not padding (left)."""
 
 
 class Language:
@@ -65,6 +70,7 @@ class Language:
         self.stops = torch.tensor(["\n" in piece or i in ends for i, piece in enumerate(pieces)])
         try:
             past, *_ = self._begun([(0,), (0, 0)])
+            self.joins = all(isinstance(layer, _roomy()) for layer in past.layers)
             self.bytes = sum(x.nbytes for layer in past.layers for x in (layer.keys, layer.values)) // 4
         except (AttributeError, NotImplementedError, IndexError, TypeError, RuntimeError, KeyError) as error:
             text = f"'{name}' keeps what it has read in a way that rows cannot be written with side by side: {first_line(error)}"
@@ -90,15 +96,9 @@ class Language:
         for own in set(map(len, asked)):
             self._left(own)
         longest = [min(most, self.room - len(own)) for most, own in zip(longest, asked, strict=True)]
-        order, out = sorted(range(len(asked)), key=lambda i: (len(asked[i]), asked[i])), [""] * len(asked)
-        while order:
-            width = len(asked[order[-1]]) + max(longest)
-            rows = order[-max(1, min(TOGETHER, MEMORY // (width * self.bytes))) :]
-            del order[-len(rows) :]
-            chance = [torch.rand(longest[i], generator=stream(seeds[i], "token")) for i in rows]
-            for i, ids in zip(rows, self._written([asked[i] for i in rows], chance, temperature, top_p), strict=True):
-                out[i] = self.tokenizer.decode(ids, skip_special_tokens=True).partition("\n")[0].strip()
-        return out
+        chance = [torch.rand(most, generator=stream(seed, "token")) for most, seed in zip(longest, seeds, strict=True)]
+        written = self._written(asked, chance, temperature, top_p)
+        return [self.tokenizer.decode(ids, skip_special_tokens=True).partition("\n")[0].strip() for ids in written]
 
     def _left(self, read: int) -> int:
         """Tokens that the model has room for after a prompt. Raises `UsageError` where there is none."""
@@ -136,7 +136,7 @@ class Language:
         later = logits.gather(2, x[:, 1:, None])[..., 0].float() - torch.stack([row.float().logsumexp(1) for row in logits])
         return torch.cat([begin[:, None], later], 1)
 
-    def _begun(self, asked: list[tuple[int, ...]]) -> tuple[Any, Float[Tensor, "n v"], Bool[Tensor, "n t"]]:
+    def _begun(self, asked: list[tuple[int, ...]]) -> Begun:
         """What the model keeps of each row's prompt, its scores of the first token, and which places of the prompt are not padding (left)."""
         prompts = list(dict.fromkeys(asked))
         width = max(map(len, prompts))
@@ -151,39 +151,67 @@ class Language:
 
     @torch.inference_mode()
     def _written(self, asked: list[tuple[int, ...]], chance: list[Float[Tensor, " _"]], temperature: float, top_p: float) -> list[list[int]]:
-        """Token ids of each row up to and with the one that ends its line."""
-        past, logits, real = self._begun(asked)
-        told = {} if real.all() else {"attention_mask": real}
-        rows, written, last = torch.arange(len(asked)), [[] for _ in asked], torch.tensor([len(own) for own in chance])
-        going, chances, before = last > 0, pad_sequence(chance, batch_first=True), real.sum(1)
-        for t in range(chances.shape[1]):
-            token = drawn(logits, chances[rows, t], temperature, top_p)
-            for row, i, more in zip(rows.tolist(), token.tolist(), going.tolist(), strict=True):
-                if more:
-                    written[row].append(i)
-            going &= ~self.stops[token] & (t + 1 < last[rows])
+        """Token ids of each row up to and with the one that ends its line. Rows that are finished make room for those that wait, prompts of one
+        length and text one after the other."""
+        written, last = [list[int]() for _ in asked], torch.tensor([len(own) for own in chance], dtype=torch.long)
+        waiting = deque(i for i in sorted(range(len(asked)), key=lambda i: (len(asked[i]), asked[i])) if last[i])
+        most = max(1, min(TOGETHER, MEMORY // (self.bytes * max((len(a) + len(c) for a, c in zip(asked, chance, strict=True)), default=1))))
+        chances, before = pad_sequence(chance, batch_first=True) if chance else torch.empty(0, 0), torch.tensor([len(own) for own in asked])
+        rows, going, held = torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.bool), None
+        while len(rows) or waiting:
+            if waiting and (held is None or (self.joins and len(rows) <= (1 - LEAVE) * most)):
+                new = [waiting.popleft() for _ in range(min(most - len(rows), len(waiting)))]
+                held = beside(held, self._begun([asked[i] for i in new]))
+                rows, going = torch.cat([rows, torch.tensor(new)]), torch.cat([going, torch.ones(len(new), dtype=torch.bool)])
+            assert held is not None
+            past, logits, real = held
+            at = torch.tensor([len(written[i]) for i in rows.tolist()]).clamp(max=chances.shape[1] - 1)
+            token = drawn(logits, chances[rows, at], temperature, top_p)
+            for row, i in zip(rows[going].tolist(), token[going].tolist(), strict=True):
+                written[row].append(i)
+            going = going & ~self.stops[token] & (at + 1 < last[rows])
             if not going.any():
-                break
+                rows, going, held = rows[:0], going[:0], None
+                continue
             if going.double().mean() <= 1 - LEAVE:
                 left = going.nonzero().squeeze(1)
                 past.batch_select_indices(left)
-                rows, token, going, told = rows[left], token[left], going[left], {name: mask[left] for name, mask in told.items()}
-            told = {name: torch.cat([mask, mask.new_ones(len(mask), 1)], 1) for name, mask in told.items()}
-            where = (before[rows] + t)[:, None]
-            logits = self.model(token[:, None], **told, **{self.memory: past}, position_ids=where, use_cache=True, logits_to_keep=1).logits
-            logits = logits[:, -1, : len(self.stops)]
+                rows, token, going, at, real = rows[left], token[left], going[left], at[left], real[left]
+            real = torch.cat([real, real.new_ones(len(real), 1)], 1)
+            told = {"position_ids": (before[rows] + at)[:, None], self.memory: past} | ({} if real.all() else {"attention_mask": real})
+            logits = self.model(token[:, None], **told, use_cache=True, logits_to_keep=1).logits
+            held = past, logits[:, -1, : len(self.stops)], real
         return written
+
+
+def beside(held: Begun | None, more: Begun) -> Begun:
+    """Rows that are being written, and others, in one batch; what none of the first needs any more is left out."""
+    if held is None:
+        return more
+    (past, logits, real), (other, first, whole) = held, more
+    needed = int(real.sum(1).max())
+    width = max(needed, whole.shape[1])
+    for mine, theirs in zip(past.layers, other.layers, strict=True):
+        mine.keys, mine.values = (
+            torch.cat([pad(x[..., -needed:, :], (0, 0, width - needed, 0)), pad(y, (0, 0, width - y.shape[-2], 0))])
+            for x, y in ((mine.keys, theirs.keys), (mine.values, theirs.values))
+        )
+        mine.held = ()
+    masks = pad(real[:, -needed:], (width - needed, 0)), pad(whole, (width - whole.shape[1], 0))
+    return past, torch.cat([logits, first]), torch.cat(masks)
 
 
 def drawn(logits: Float[Tensor, "n v"], chance: Float[Tensor, " n"], temperature: float, top_p: float) -> Int[Tensor, " n"]:
     """A token a row by nucleus sampling (arXiv:1904.09751): the likeliest tokens that together hold `top_p`, one of them by `chance` in 0..1."""
     p = (logits.float() / max(temperature, 1e-4)).softmax(1)
-    likely, order = p.topk(min(LIKELIEST, p.shape[1]), 1)
-    wide = (likely.sum(1) < top_p) & (likely.shape[1] < p.shape[1])
-    token = order.gather(1, _place(likely, chance, top_p))[:, 0]
-    if wide.any():
-        likely, order = p[wide].sort(1, descending=True)
-        token[wide] = order.gather(1, _place(likely, chance[wide], top_p))[:, 0]
+    token, wide = torch.empty(len(p), dtype=torch.long), torch.arange(len(p))
+    for most in (*LIKELIEST, p.shape[1]):
+        whole = most >= p.shape[1]
+        likely, order = p[wide].sort(1, descending=True) if whole else p[wide].topk(most, 1)
+        found = torch.ones(len(wide), dtype=torch.bool) if whole else likely.sum(1) >= top_p
+        token[wide[found]] = order[found].gather(1, _place(likely[found], chance[wide[found]], top_p))[:, 0]
+        if not len(wide := wide[~found]):
+            break
     return token
 
 
