@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from functools import cache
 from inspect import signature
 from pathlib import Path
@@ -26,7 +27,7 @@ TOGETHER = 128
 """Lines that are written or read side by side, at most."""
 MEMORY = 2**29
 """Bytes of keys and values of lines that are written side by side."""
-LEAVE = 0.25
+LEAVE = 0.125
 """Share of the rows written side by side that are finished before these leave the batch, which copies what the others have read."""
 ROOM = 32
 """Tokens that keys and values have room for beyond those read."""
@@ -149,6 +150,24 @@ class Language:
         past.layers = [roomy(layer) for layer in past.layers]
         return past, first.logits[:, -1, : len(self.stops)][row], real[row]
 
+    def _resumed(self, asked: list[tuple[int, ...]], read: dict[tuple[int, ...], Begun]) -> Begun:
+        """The same from what was read of each prompt, which is done once: `read` holds prompts of these rows alone."""
+        prompts = list(dict.fromkeys(asked))
+        for ids in read.keys() - set(prompts):
+            del read[ids]
+        for ids in prompts:
+            if ids not in read:
+                read[ids] = self._begun([ids])
+        known, row, width = [read[ids] for ids in prompts], torch.tensor([prompts.index(ids) for ids in asked]), max(map(len, prompts))
+        past = copy(known[0][0])
+        past.layers = [roomy(layer) for layer in past.layers]
+        for at, layer in enumerate(past.layers):
+            for name in ("keys", "values"):
+                parts = [getattr(own.layers[at], name) for own, *_ in known]
+                setattr(layer, name, torch.cat([pad(x, (0, 0, width - x.shape[-2], 0)) for x in parts])[row])
+        real = torch.arange(width) >= torch.tensor([[width - len(ids)] for ids in prompts])
+        return past, torch.cat([scores for _, scores, _ in known])[row], real[row]
+
     @torch.inference_mode()
     def _written(self, asked: list[tuple[int, ...]], chance: list[Float[Tensor, " _"]], temperature: float, top_p: float) -> list[list[int]]:
         """Token ids of each row up to and with the one that ends its line. Rows that are finished make room for those that wait, prompts of one
@@ -158,10 +177,12 @@ class Language:
         most = max(1, min(TOGETHER, MEMORY // (self.bytes * max((len(a) + len(c) for a, c in zip(asked, chance, strict=True)), default=1))))
         chances, before = pad_sequence(chance, batch_first=True) if chance else torch.empty(0, 0), torch.tensor([len(own) for own in asked])
         rows, going, held = torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.bool), None
+        read = dict[tuple[int, ...], Begun]()
         while len(rows) or waiting:
             if waiting and (held is None or (self.joins and len(rows) <= (1 - LEAVE) * most)):
                 new = [waiting.popleft() for _ in range(min(most - len(rows), len(waiting)))]
-                held = beside(held, self._begun([asked[i] for i in new]))
+                begun = [asked[i] for i in new]
+                held = beside(held, self._resumed(begun, read) if self.joins else self._begun(begun))
                 rows, going = torch.cat([rows, torch.tensor(new)]), torch.cat([going, torch.ones(len(new), dtype=torch.bool)])
             assert held is not None
             past, logits, real = held
@@ -226,10 +247,10 @@ def roomy(layer: Any) -> Any:
     """A layer of a cache whose keys and values have room behind them; one of another kind than `DynamicLayer` as it is."""
     from transformers.cache_utils import DynamicLayer
 
-    if type(layer) is not DynamicLayer:
+    if type(layer) not in (DynamicLayer, _roomy()):
         return layer
     out = _roomy()()
-    vars(out).update(vars(layer))
+    vars(out).update(vars(layer) | {"held": ()})
     return out
 
 
