@@ -260,8 +260,8 @@ def plan_of(folder: Path) -> Plan:
 
 
 def mixed_in(config: Config, generators: tuple[str, ...]) -> tuple[float, float]:
-    """Synthetic rows per real row and their part of every batch: as asked, else more where a generator knows what the rows do not."""
-    ratio, share = READY_MIX if any(g.partition("~")[0] in READY for g in generators) else (config.preset_values().ratio, SHARE)
+    """Synthetic rows per real row and their part of every batch: as asked, else more where every generator knows what the rows do not."""
+    ratio, share = READY_MIX if generators and all(g.partition("~")[0] in READY for g in generators) else (config.preset_values().ratio, SHARE)
     return config.ratio or ratio, config.share or share
 
 

@@ -16,11 +16,10 @@ JOINT = ("apart", "vae", "feature")
 ASKED = ("lm",)
 """Generators that have to be asked for, since they read a model that may not be on this machine."""
 READY = ("tts",)
-"""Generators that take part without being asked where what they need is on this machine, and then alone: they are fast, and know something that the
-rows do not, which others, learnt from a few rows, only water down (`docs/log.md`, spoken digits)."""
+"""Generators that take part without being asked where what they need is on this machine: they are fast, and know something that the rows do not."""
 SHARE, READY_MIX = 0.25, (4.0, 0.5)
-"""The synthetic part of every batch; with one of `READY` rows per real row (else the preset says) and that part: rows of unheard voices are worth
-as much as the real ones (`docs/log.md`, spoken digits)."""
+"""The synthetic part of every batch; where all generators are of `READY` the rows per real row (else the preset says) and that part: rows of voices
+that were not heard are worth as much as the real ones (`docs/log.md`, spoken digits)."""
 SCREENS = ("agreement", "sides", "fidelity", "novelty", "duplicates", "diversity")
 OWN_SCREENS = ("recording", "form", "leaks", "ngrams", "likeliest")
 """Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
@@ -36,17 +35,16 @@ def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
 
 def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, Any]]) -> tuple[str, ...]:
     """The generators of a run that names none, with the settings asked for; a note where one of them lacks something on this machine."""
-    others, found = fitting("generators", JOINT if spec.sides else GENERATORS, spec), tuple[str, ...]()
+    found = fitting("generators", JOINT if spec.sides else GENERATORS, spec)
     for name in fitting("generators", READY, spec):
         try:
             make("generators", Choice(name=name, settings=asked.get(name, {}))).ready()
         except MachineError as error:
             notes.append(f"'{name}' is left out: {error}; {error.help}")
         else:
-            found = (*found, name)
-    if found:
-        notes.append(f"others learn from these rows alone and are left out; to add them: --generators {','.join((*found, *others))}")
-    return found or others
+            found = (name, *found)
+            notes.append(f"where clips are of people who say the class names, '{name}' alone is worth more: --generators {name}")
+    return found
 
 
 def of_sides(spec: Spec, notes: list[str]) -> dict[str, dict[str, Any]]:

@@ -162,11 +162,11 @@ class Way:
     """How many synthetic rows there are, and where trainings begin."""
 
     ratio: float | None = None
-    """Synthetic rows per real row (default 1; 4 where words are spoken by tts)."""
+    """Synthetic rows per real row (default 1; 4 with --generators tts)."""
     balance: str | None = None
     """What the synthetic rows even out, by comma: class, group (needs --group); otherwise every class gets as many."""
     share: float | None = None
-    """Part of every training batch that is synthetic (default 0.25; 0.5 with --target, and where words are spoken by tts)."""
+    """Part of every training batch that is synthetic (default 0.25; 0.5 with --target and with --generators tts)."""
     start: str | None = None
     """A finished run, or a model.safetensors of one, whose learner (cnn, finetune) every training begins from."""
     labels: str | None = None

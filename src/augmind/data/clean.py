@@ -107,7 +107,7 @@ def kin_findings(rows: list[Row], refused: int, n: int) -> list[Finding]:
     out: list[Finding] = []
     if clusters:
         count = sum(map(len, clusters.values()))
-        parts = any("begins" in row.about for row in rows)
+        parts = any("piece" in row.about for row in rows)
         other = "parts of one file, or near duplicates" if parts else "near duplicates of another row"
         text = f"{count:,} of {n:,} rows are {other} ({len(clusters):,} clusters); they are kept on one side of every split"
         out.append(Finding("AM113", "info", text, {"clusters": list(clusters.values())}))

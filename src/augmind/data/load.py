@@ -193,13 +193,14 @@ def _check_labels(name: str, entries: list[Entry]) -> None:
 
 def read_entries(entries: list[Entry], size: int | tuple[int, int] | None, chunk: float | None = None) -> Sequence[Any]:
     """One answer an entry, an `Answer` or why there is none; None where there is nothing to read. With `chunk` sounds are `Pieces`."""
-    if chunk is not None and (holds_text(entries) or holds_several(entries) or not holds_sound(entries)):
+    texts, several = holds_text(entries), holds_several(entries)
+    if not (texts or several) and holds_sound(entries):
+        return clips(entries, size, chunk)
+    if chunk is not None:
         raise UsageError(f"--chunk {chunk:g} cuts sounds, and the rows are of another kind", help="leave it out")
-    if holds_text(entries):
+    if texts:
         return texts_of(entries)
-    if holds_several(entries):
-        return wholes(entries, size)
-    return clips(entries, size, chunk) if holds_sound(entries) else pictures(entries, size)
+    return wholes(entries, size) if several else pictures(entries, size)
 
 
 def holds_text(entries: list[Entry]) -> bool:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
@@ -35,7 +36,7 @@ def utf8(path: Path) -> str:
         if wide:
             raise DataError(f"'{path.name}' begins like UTF-16 text and is none (byte {error.start + 1})", help=SAVE) from error
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"'{path.name}' is not UTF-8 text (byte 0x{data[error.start]:02x} in line {line})", help=likely(data, path.name)) from error
+        raise DataError(f"'{path.name}' is not UTF-8 text (byte 0x{data[error.start]:02x} in line {line})", help=saving(data, path.name)) from error
     if "\0" in text:
         raise DataError(f"'{path.name}' holds zero bytes (line {text.count(chr(10), 0, text.index(chr(0))) + 1}), so it is no text", help=SAVE)
     if not text.strip():
@@ -43,7 +44,7 @@ def utf8(path: Path) -> str:
     return text
 
 
-def likely(data: bytes, name: str) -> str:
+def saving(data: bytes, name: str) -> str:
     """How to save a file as UTF-8, with the encoding that it seems to have where most of its text then reads well."""
     from charset_normalizer import from_bytes
 
@@ -51,7 +52,8 @@ def likely(data: bytes, name: str) -> str:
     if best is None or best.encoding in ("utf_8", "ascii"):
         return SAVE
     code = best.encoding.replace("_", "-")
-    return f"it seems to be {code}: iconv -f {code} -t utf-8 {name} > utf8-{name}, and look at the result; or {SAVE}"
+    command = f"iconv -f {code} -t utf-8 {shlex.quote(name)} > {shlex.quote(f'utf8-{name}')}"
+    return f"it seems to be {code}: {command}, and look at the result; or {SAVE}"
 
 
 class CsvTable(Table):

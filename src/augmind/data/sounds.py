@@ -137,23 +137,20 @@ def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = N
     return answers
 
 
-def told_of_pieces(good: Sequence[Row], seconds: float) -> str:
+def told_of_pieces(good: Sequence[Row]) -> str:
     """How many rows files were cut to, and how many pieces were left out."""
-    begun: dict[str, list[float]] = {}
-    for r in good:
-        if "begins" in r.about:
-            begun.setdefault(r.source.rpartition("@")[0], []).append(r.about["begins"])
-    silent = sum(round(max(at) / seconds) + 1 - len(at) for at in begun.values())
-    text = f"; {len(begun):,} files were cut to {len(good):,} rows" if begun else ""
-    return text + (f", {silent:,} silent pieces are none" if silent else "")
+    count = {r.source.rpartition("@")[0]: int(r.about["piece"].split(" of ")[1]) for r in good if "piece" in r.about}
+    silent = sum(count.values()) - len(good)
+    text = f"; {len(count):,} files were cut to {len(good):,} rows" if count else ""
+    return text + (f", {silent:,} silent pieces are none" if count and silent else "")
 
 
 def cut(facts: dict[str, Any], waves: Float[np.ndarray, "n samples"], at: list[int], mel: Mel) -> Pieces:
-    """The rows of one file."""
-    seconds = mel.samples / mel.rate
+    """The rows of one file, of which these pieces are not silent."""
     rows = [row for block in torch.from_numpy(waves).split(BLOCK) for row in mel.encode(block)]
-    begins = tuple(round(n * seconds, 4) for n in at)
-    return Pieces(tuple(Clip(facts | {"begins": start}, row.clone(), mel.rate) for row, start in zip(rows, begins, strict=True)), begins)
+    told = [facts | {"piece": f"{n + 1} of {at[-1] + 1}"} for n in at]
+    seconds = mel.samples / mel.rate
+    return Pieces(tuple(Clip(own, row.clone(), mel.rate) for own, row in zip(told, rows, strict=True)), tuple(n * seconds for n in at))
 
 
 def files(entries: Sequence[Entry], wanted: Sequence[int]) -> Iterator[Any]:
@@ -167,11 +164,11 @@ def heard(good: Sequence[Row], spec: Spec) -> list[Finding]:
     """AM105 what sounds were brought to, AM137 files that are cut off, end early or mix rates."""
     seconds = spec.shape[2] / 100
     lengths = [r.about["length"] for r in good]
-    long = sum(n > seconds + 0.01 for n in lengths) if "begins" not in good[0].about else 0
+    long = sum(n > seconds + 0.01 for n in lengths) if "piece" not in good[0].about else 0
     rates = Counter(r.about["rate"] for r in good)
     text = f"sounds were brought to {spec.rate:,} samples a second, one channel, one loudness and {seconds:.2f} seconds"
     text += f"; {long:,} longer one{'s were' if long > 1 else ' was'} cut to the part with the most power" if long else ""
-    text += told_of_pieces(good, seconds)
+    text += told_of_pieces(good)
     out = [Finding("AM105", "info", text, {"rate": spec.rate, "seconds": seconds, "cut": long})]
     if len(rates) > 1:
         told = ", ".join(f"{n:,} of {rate:,}" for rate, n in rates.most_common(4))

@@ -1,8 +1,8 @@
 """A causal language model that continues prompts: each is read once, rows of all are written side by side and leave when finished."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
-from copy import copy
+from copy import deepcopy
 from functools import cache
 from inspect import signature
 from pathlib import Path
@@ -35,7 +35,8 @@ LIKELIEST = (512, 4096)
 """Tokens that a nucleus is looked for in before all are sorted."""
 
 Begun = tuple[Any, Tensor, Tensor]
-"""What a model keeps of rows, its scores of their next tokens, and which places of what is kept are not padding (left)."""
+"""What a model keeps of n rows (a cache of `transformers`), its scores of their next tokens (n, v), and which of the t places that are kept are no
+padding (n, t), which stands on the left."""
 
 
 class Language:
@@ -117,7 +118,9 @@ class Language:
         sizes = torch.tensor([len(own) for own in ids], dtype=torch.long)
         total, first = torch.zeros(len(ids)), self.model(prompt[None], use_cache=True, logits_to_keep=1)
         order = sizes.argsort(stable=True)
-        for rows in order.split(max(1, min(TOGETHER, MOST_LOGITS // (max(1, int(sizes.max())) * len(self.stops))))) if len(ids) else ():
+        longest = max(1, int(sizes.max())) if len(ids) else 1
+        most = min(TOGETHER, MOST_LOGITS // (longest * len(self.stops)), MEMORY // (self.bytes * (len(prompt) + longest)))
+        for rows in order.split(max(1, most)) if len(ids) else ():
             width = int(sizes[rows].max())
             x = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in rows.tolist()])
             total[rows] = (self._log_p(first, len(prompt), x) * (torch.arange(width) < sizes[rows][:, None])).sum(1)
@@ -125,8 +128,6 @@ class Language:
 
     def _log_p(self, first: Any, before: int, x: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
         """Log probabilities of the tokens of rows that come after a prompt of `before` tokens, of which `first` is what was made."""
-        from copy import deepcopy
-
         past = deepcopy(first[self.memory])
         past.batch_repeat_interleave(len(x))
         where = (before + torch.arange(x.shape[1] - 1)).expand(len(x), -1)
@@ -150,24 +151,6 @@ class Language:
         past.layers = [roomy(layer) for layer in past.layers]
         return past, first.logits[:, -1, : len(self.stops)][row], real[row]
 
-    def _resumed(self, asked: list[tuple[int, ...]], read: dict[tuple[int, ...], Begun]) -> Begun:
-        """The same from what was read of each prompt, which is done once: `read` holds prompts of these rows alone."""
-        prompts = list(dict.fromkeys(asked))
-        for ids in read.keys() - set(prompts):
-            del read[ids]
-        for ids in prompts:
-            if ids not in read:
-                read[ids] = self._begun([ids])
-        known, row, width = [read[ids] for ids in prompts], torch.tensor([prompts.index(ids) for ids in asked]), max(map(len, prompts))
-        past = copy(known[0][0])
-        past.layers = [roomy(layer) for layer in past.layers]
-        for at, layer in enumerate(past.layers):
-            for name in ("keys", "values"):
-                parts = [getattr(own.layers[at], name) for own, *_ in known]
-                setattr(layer, name, torch.cat([pad(x, (0, 0, width - x.shape[-2], 0)) for x in parts])[row])
-        real = torch.arange(width) >= torch.tensor([[width - len(ids)] for ids in prompts])
-        return past, torch.cat([scores for _, scores, _ in known])[row], real[row]
-
     @torch.inference_mode()
     def _written(self, asked: list[tuple[int, ...]], chance: list[Float[Tensor, " _"]], temperature: float, top_p: float) -> list[list[int]]:
         """Token ids of each row up to and with the one that ends its line. Rows that are finished make room for those that wait, prompts of one
@@ -181,8 +164,12 @@ class Language:
         while len(rows) or waiting:
             if waiting and (held is None or (self.joins and len(rows) <= (1 - LEAVE) * most)):
                 new = [waiting.popleft() for _ in range(min(most - len(rows), len(waiting)))]
-                begun = [asked[i] for i in new]
-                held = beside(held, self._resumed(begun, read) if self.joins else self._begun(begun))
+                begun = Counter(asked[i] for i in new)
+                if self.joins:
+                    read = {ids: read.get(ids) or self._begun([ids]) for ids in begun}
+                    held = together([*([held] if held else []), *(repeated(read[ids], n) for ids, n in begun.items())])
+                else:
+                    held = self._begun([asked[i] for i in new])
                 rows, going = torch.cat([rows, torch.tensor(new)]), torch.cat([going, torch.ones(len(new), dtype=torch.bool)])
             assert held is not None
             past, logits, real = held
@@ -205,21 +192,25 @@ class Language:
         return written
 
 
-def beside(held: Begun | None, more: Begun) -> Begun:
-    """Rows that are being written, and others, in one batch; what none of the first needs any more is left out."""
-    if held is None:
-        return more
-    (past, logits, real), (other, first, whole) = held, more
-    needed = int(real.sum(1).max())
-    width = max(needed, whole.shape[1])
-    for mine, theirs in zip(past.layers, other.layers, strict=True):
-        mine.keys, mine.values = (
-            torch.cat([pad(x[..., -needed:, :], (0, 0, width - needed, 0)), pad(y, (0, 0, width - y.shape[-2], 0))])
-            for x, y in ((mine.keys, theirs.keys), (mine.values, theirs.values))
+def together(parts: Sequence[Begun]) -> Begun:
+    """Rows of several batches in one, which takes the place of the first; padding that no row of a batch needs any more is left out."""
+    widths = [int(real.sum(1).max()) for *_, real in parts]
+    past, width = parts[0][0], max(widths)
+    for at, layer in enumerate(past.layers):
+        layer.keys, layer.values = (
+            torch.cat([pad(getattr(own.layers[at], name)[..., -w:, :], (0, 0, width - w, 0)) for (own, *_), w in zip(parts, widths, strict=True)])
+            for name in ("keys", "values")
         )
-        mine.held = ()
-    masks = pad(real[:, -needed:], (width - needed, 0)), pad(whole, (width - whole.shape[1], 0))
-    return past, torch.cat([logits, first]), torch.cat(masks)
+        layer.held = ()
+    real = torch.cat([pad(mask[:, -w:], (width - w, 0)) for (*_, mask), w in zip(parts, widths, strict=True)])
+    return past, torch.cat([logits for _, logits, _ in parts]), real
+
+
+def repeated(begun: Begun, times: int) -> Begun:
+    """A prompt that was read once, for so many rows; what is given stays as it is."""
+    past = deepcopy(begun[0])
+    past.batch_repeat_interleave(times)
+    return past, begun[1].expand(times, -1), begun[2].expand(times, -1)
 
 
 def drawn(logits: Float[Tensor, "n v"], chance: Float[Tensor, " n"], temperature: float, top_p: float) -> Int[Tensor, " n"]:
@@ -247,10 +238,10 @@ def roomy(layer: Any) -> Any:
     """A layer of a cache whose keys and values have room behind them; one of another kind than `DynamicLayer` as it is."""
     from transformers.cache_utils import DynamicLayer
 
-    if type(layer) not in (DynamicLayer, _roomy()):
+    if type(layer) is not DynamicLayer:
         return layer
     out = _roomy()()
-    vars(out).update(vars(layer) | {"held": ()})
+    vars(out).update(vars(layer))
     return out
 
 
