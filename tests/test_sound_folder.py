@@ -114,10 +114,12 @@ def test_long_sounds_are_cut_to_rows_that_never_cross_a_split(tmp_path):
     assert of["low/1.wav"] == 3 and of["low/5.wav"] == 5 and of["low/0.wav"] == 4  # 1.5 s, 2.3 s, and 2.3 s of which a second is silent
     assert {r.label for r in data.rows if r.source.startswith("low/")} == {"low"}
     (told,) = [f.text for f in data.findings if f.code == "AM105"]
-    assert f"12 files were cut to {len(data.rows)} rows, 2 silent pieces are none" in told
+    assert f"12 files were cut to {len(data.rows)} rows, those of one file on one side of every split; 2 silent pieces are none" in told
     again, alone = augmind.load(root, chunk=0.48), augmind.load(root)
     assert again.fingerprint == data.fingerprint and len(alone.samples) == 12
-    parts = split(clean(data), folds=3)
+    parts = split(cleaned := clean(data), folds=3)
+    (told,) = [f.about["clusters"] for f in cleaned.findings if f.code == "AM113"]  # two pieces that are nearly silent
+    assert [{cleaned.row(i).whole for i in ids} for ids in told] == [{"high/0.wav", "low/0.wav"}]
     sides = [
         {data.row(k).source.rpartition("@")[0] for k in fold.train} & {data.row(k).source.rpartition("@")[0] for k in fold.test}
         for fold in parts.folds
@@ -137,7 +139,7 @@ def test_a_run_on_pieces_of_sounds(tmp_path):
         "explain": False,
     }
     run = augmind.expand(long_clips(tmp_path / "clips"), tmp_path / "r", **options)
-    assert run.record["arms"] and "parts of one file" in " ".join(f["text"] for f in run.record["findings"])
+    assert run.record["arms"] and "those of one file on one side" in " ".join(f["text"] for f in run.record["findings"])
 
 
 @pytest.mark.parametrize(("given", "why"), [({"chunk": 9.0}, "--chunk 9 is not allowed"), ({"chunk": 0.0}, "--chunk 0 is not allowed")])

@@ -9,7 +9,7 @@ from augmind.core.errors import DataError
 from augmind.core.run import Finding
 from augmind.core.types import Codec, Spec
 
-from .dataset import Dataset, Row
+from .dataset import Dataset, Row, alike
 from .neighbours import Neighbours, components, neighbours, robust_z, rule_for
 
 LONELY = 5.0
@@ -99,18 +99,12 @@ def with_kin(rows: list[Row], sure: list[tuple[int, int]], near: list[tuple[int,
 
 
 def kin_findings(rows: list[Row], refused: int, n: int) -> list[Finding]:
-    clusters: dict[int, list[int]] = defaultdict(list)
-    for row in rows:
-        if row.kin >= 0 and row.status == "ok":
-            clusters[row.kin].append(row.id)
-    clusters = {k: ids for k, ids in clusters.items() if len(ids) > 1}
     out: list[Finding] = []
-    if clusters:
-        count = sum(map(len, clusters.values()))
-        parts = any("piece" in row.about for row in rows)
-        other = "parts of one file, or near duplicates" if parts else "near duplicates of another row"
-        text = f"{count:,} of {n:,} rows are {other} ({len(clusters):,} clusters); they are kept on one side of every split"
-        out.append(Finding("AM113", "info", text, {"clusters": list(clusters.values())}))
+    if clusters := alike(rows):
+        count = sum(map(len, clusters))
+        text = f"{count:,} of {n:,} rows are near duplicates of another row ({len(clusters):,} cluster{'s' * (len(clusters) > 1)})"
+        text += "; they are kept on one side of every split"
+        out.append(Finding("AM113", "info", text, {"clusters": [list(ids) for ids in clusters]}))
     if refused:
         text = "many rows are nearly the same; a cluster of near duplicates was cut, so a few of them may stand on both sides of a split"
         out.append(Finding("AM114", "warning", text, {"links": refused}))
@@ -119,7 +113,8 @@ def kin_findings(rows: list[Row], refused: int, n: int) -> list[Finding]:
 
 def with_outliers(rows: list[Row], key: list[int], near: Neighbours) -> tuple[list[Row], list[Finding]]:
     """Flags rows far from all others (`about["outlier"]`, a robust z) and rows without content (`about["flat"]`); none is removed."""
-    linked = torch.tensor([rows[i].kin >= 0 for i in key], dtype=torch.bool)
+    known = {i for ids in alike(rows) for i in ids}
+    linked = torch.tensor([i in known for i in key], dtype=torch.bool)
     alone = near.loneliness().masked_fill(linked, torch.nan)
     rows, z = list(rows), robust_z(alone.clamp(min=1e-6).log()).nan_to_num(0.0).tolist()
     lonely, flat = [i for i, score in enumerate(z) if score >= LONELY], near.flat.nonzero()[:, 0].tolist()

@@ -1,6 +1,7 @@
 """What `load` returns and `clean`, `split`, `inspect` and `export` work on: rows as tensors beside a table about every raw row."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +30,21 @@ class Row:
     digest: str = ""
     """Content hash of the decoded, standardised row."""
     kin: int = -1
-    """Rows with the same number >= 0 are exact or near duplicates of each other and must not be split apart."""
+    """Rows with the same number >= 0 are exact or near duplicates of each other, or parts of one file, and must not be split apart."""
+
+    @property
+    def whole(self) -> str:
+        """The source of which this is a part; its own where it is all of it."""
+        return self.source.rpartition("@")[0] if "piece" in self.about else self.source
+
+
+def alike(rows: Iterable[Row]) -> tuple[tuple[int, ...], ...]:
+    """Clusters of usable rows that are near duplicates, as ids: of one kin, and not all parts of one file."""
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        if row.kin >= 0 and row.status == "ok":
+            found.setdefault(row.kin, []).append(row)
+    return tuple(tuple(r.id for r in some) for some in found.values() if len({r.whole for r in some}) > 1)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 from augmind.core.run import Finding
 from augmind.core.types import Spec
 
-from .dataset import Dataset, Row
+from .dataset import Dataset, Row, alike
 from .split import units
 from .suspects import FEWEST, Suspect, label_errors, outliers
 
@@ -103,7 +103,7 @@ class Health:
             "unreadable": f"{len(self.corrupt):,}",
             "unlabelled": f"{len(self.unlabelled):,}",
             "exact duplicates": f"{copies:,} rows of {len(self.duplicates):,} contents" if copies else "0",
-            "near duplicates": f"{together:,} rows in {len(self.near):,} clusters" if together else "0",
+            "near duplicates": f"{together:,} rows in {len(self.near):,} cluster{'s' * (len(self.near) > 1)}" if together else "0",
             "leaks into the test split": f"{len(self.leaks):,} pairs",
             "outliers": f"{len(self.outliers):,}",
             "likely label errors": f"{len(self.label_errors):,}",
@@ -206,7 +206,7 @@ def health(dataset: Dataset, *, seed: int = 0, features: Float[Tensor, "n d"] | 
         corrupt=tuple(r for r in dataset.rows if r.status == "corrupt"),
         unlabelled=tuple(r for r in dataset.rows if r.status == "unlabelled"),
         duplicates=clusters({r.id: r.digest for r in dataset.rows if r.digest}),
-        near=clusters({r.id: r.kin for r in rows if r.kin >= 0}),
+        near=alike(rows),
         outliers=strange,
         label_errors=wrong,
         imbalance=imbalance,

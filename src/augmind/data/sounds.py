@@ -139,10 +139,10 @@ def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = N
 
 def told_of_pieces(good: Sequence[Row]) -> str:
     """How many rows files were cut to, and how many pieces were left out."""
-    count = {r.source.rpartition("@")[0]: int(r.about["piece"].split(" of ")[1]) for r in good if "piece" in r.about}
+    count = {r.whole: int(r.about["piece"].split(" of ")[1]) for r in good if "piece" in r.about}
     silent = sum(count.values()) - len(good)
-    text = f"; {len(count):,} files were cut to {len(good):,} rows" if count else ""
-    return text + (f", {silent:,} silent pieces are none" if count and silent else "")
+    text = f"; {len(count):,} files were cut to {len(good):,} rows, those of one file on one side of every split" if count else ""
+    return text + (f"; {silent:,} silent pieces are none" if count and silent else "")
 
 
 def cut(facts: dict[str, Any], waves: Float[np.ndarray, "n samples"], at: list[int], mel: Mel) -> Pieces:
