@@ -20,6 +20,7 @@ from .core.store import digest, disk_errors, make_folder, read_json, write_json
 from .data.stamp import stamp
 from .explain import waits_for
 from .job import Job
+from .pipeline import spareable
 from .planning import planned, preflight, ready
 from .robust import tested_corrupted
 from .teaching import needed_views, space_of
@@ -118,7 +119,8 @@ def imagined(job: Job, wanted: list[tuple[str, str]]) -> list[Item]:
     out, steps = [], job.plan.steps
     for fold, g in sorted(wanted, key=lambda w: -steps.get(w[1].partition("~")[0], 0)):
         where = {"folder": str(job.folder), "fold": fold, "generator": g}
-        out.append(Item(name=f"train {g} {fold}", function="augmind.pipeline:train", args=where, after=("features",)))
+        first = tuple(f"draw {one} {fold}" for one in job.plan.first) if spareable(job, g) else ()
+        out.append(Item(name=f"train {g} {fold}", function="augmind.pipeline:train", args=where, after=("features", *first)))
         out.append(Item(name=f"draw {g} {fold}", function="augmind.pipeline:draw", args=where, after=(f"train {g} {fold}",)))
     return out
 

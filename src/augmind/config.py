@@ -223,13 +223,17 @@ class Plan:
     """Hashes of what plug-ins read beside their settings, such as a pretrained model, by plug-in."""
     starts: dict[str, str] = field(default_factory=dict)
     """Saved models that learners begin from, by learner."""
+    first: tuple[str, ...] = ()
+    """Generators that are asked for all rows; in a fold where they supply enough of them (`usual.ENOUGH`), no other is trained."""
+    rest: tuple[float, float] = (0.0, 0.0)
+    """`ratio` and `share` in the other folds, of all other generators."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, r: dict[str, Any]) -> "Plan":
-        tuples = ("shape", "learners", "generators", "screens", "notes", "earlier")
+        tuples = ("shape", "learners", "generators", "screens", "notes", "earlier", "first", "rest")
         values: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in r.items()}
         return cls(**values)
 
@@ -259,9 +263,9 @@ def plan_of(folder: Path) -> Plan:
         raise damaged_file(path, ValueError("parts of it are missing"), way) from error
 
 
-def mixed_in(config: Config, generators: tuple[str, ...]) -> tuple[float, float]:
-    """Synthetic rows per real row and their part of every batch: as asked, else more where every generator knows what the rows do not."""
-    ratio, share = READY_MIX if generators and all(g.partition("~")[0] in READY for g in generators) else (config.preset_values().ratio, SHARE)
+def mixed_in(config: Config, knows: bool) -> tuple[float, float]:
+    """Synthetic rows per real row and their part of every batch: as asked, else more where every generator `knows` what the rows do not."""
+    ratio, share = READY_MIX if knows else (config.preset_values().ratio, SHARE)
     return config.ratio or ratio, config.share or share
 
 
@@ -294,7 +298,9 @@ def make_plan(
         ways = "name an encoder: --backbone minilm (augmind models pull minilm), a folder or a Hub id"
         raise UsageError(text, help=advice or ways)
     generators = usual_generators(spec, notes, asked_of(config)) if config.generators == GENERATORS else config.generators
-    ratio, share = mixed_in(config, generators)
+    knowing = tuple(g for g in generators if g in READY)
+    first = knowing if config.generators == GENERATORS and not config.search and knowing != generators else ()
+    ratio, share = mixed_in(config, bool(knowing) and (first or generators) == knowing)
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
         learners = fitting("learners", ("probe", "late_fusion", "cnn", "crnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and (nets := fitting("learners", ("cnn", "crnn"), spec)):
@@ -332,6 +338,8 @@ def make_plan(
         sampler=config.sampler,
         variants=other_settings(generators, config.seed, preset) if config.search else {},
         earlier=earlier,
+        first=first,
+        rest=mixed_in(config, knows=False) if first else (0.0, 0.0),
     )
     cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
     if config.budget:

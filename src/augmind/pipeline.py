@@ -20,6 +20,7 @@ from .core.types import Data
 from .cost import STEP_SECONDS
 from .job import Job, write_rows
 from .shards import BLOCK, fill, read_shard, space_of
+from .usual import ENOUGH
 
 WANTED_ROUNDS = 10
 
@@ -110,7 +111,20 @@ def train_inputs(job: Job, fold: str, generator: str) -> dict[str, Any]:
     choice = job.generator(generator)
     needs = job.features_stage.name if space_of(generator) == "features" else ""
     read = {"source": source} if (source := job.plan.sources.get(choice.name)) else {}
-    return {"prepare": job.prepared.name, "features": needs, "fold": fold, "choice": asdict(choice), "seed": job.config.seed} | read
+    first = {"first": [shard_path(job, fold, g).name for g in job.plan.first]} if spareable(job, generator) else {}
+    return {"prepare": job.prepared.name, "features": needs, "fold": fold, "choice": asdict(choice), "seed": job.config.seed} | read | first
+
+
+def spareable(job: Job, generator: str) -> bool:
+    """Whether a generator is left out of folds in which those that are asked first supply enough."""
+    return bool(job.plan.first) and generator not in job.plan.first
+
+
+def supplied(job: Job, fold: str) -> str:
+    """What the generators that are asked first supplied in a fold, in words; empty where that is not enough, or none is asked first."""
+    want = sum(int(wanted(job, fold, g).sum()) for g in job.plan.first)
+    kept = sum(read_json(shard_path(job, fold, g) / "facts.json")["kept"] for g in job.plan.first)
+    return f"{', '.join(job.plan.first)} supplied {kept:,} of {want:,} rows" if want and kept >= ENOUGH * want else ""
 
 
 def train(folder: str, fold: str, generator: str) -> None:
@@ -131,6 +145,10 @@ def train(folder: str, fold: str, generator: str) -> None:
             "why": "",
             "findings": [],
         }
+        if spareable(job, generator) and (enough := supplied(job, fold)):
+            save_tensors(tmp / "state.safetensors", {})
+            write_json(tmp / "facts.json", facts | {"status": "not needed", "why": enough})
+            return
         try:
             curves = plugin.fit(seen_by(job, fold, generator), run).curves
         except (WrongSpec, Diverged) as error:
@@ -153,10 +171,10 @@ def plan_seconds(job: Job, name: str) -> float:
 
 
 def trained(job: Job, fold: str, generator: str) -> tuple[Generator | None, dict[str, Any]]:
-    """The fitted generator of a fold, or None if it was dropped, with the facts of its training."""
+    """The fitted generator of a fold, or None if it was dropped or not needed, with the facts of its training."""
     stage = job.need(job.store.path(f"train-{generator}", train_inputs(job, fold, generator)), f"generator {generator} for fold {fold}")
     facts = read_json(stage / "facts.json")
-    if facts["status"] == "dropped":
+    if facts["status"] != "ok":
         return None, facts
     plugin: Generator = make("generators", job.generator(generator))
     spec = seen_by(job, fold, generator).spec
@@ -165,12 +183,13 @@ def trained(job: Job, fold: str, generator: str) -> tuple[Generator | None, dict
 
 def wanted(job: Job, fold: str, generator: str) -> Tensor:
     """Rows to keep of each class (k,): for every seed of the comparison its own part, each the plan's ratio in equal shares or evening out."""
-    rows_makers = [g for g in job.plan.generators if space_of(g) == "rows"]
+    later = spareable(job, generator)
+    rows_makers = [g for g in job.plan.generators if space_of(g) == "rows" and spareable(job, g) is later]
     shares = len(rows_makers) if generator in rows_makers else 1
-    classes, rows = len(job.spec.classes), job.fold_rows(fold)
+    classes, rows, ratio = len(job.spec.classes), job.fold_rows(fold), job.plan.rest[0] if later else job.plan.ratio
     if "class" in job.config.balance:
-        return -(-evened(rows.counts(classes), round(job.plan.ratio * len(rows))) // shares) * parts(job, fold)
-    each = max(1, ceil(job.plan.ratio * len(rows) / classes / shares))
+        return -(-evened(rows.counts(classes), round(ratio * len(rows))) // shares) * parts(job, fold)
+    each = max(1, ceil(ratio * len(rows) / classes / shares))
     return torch.full((classes,), each * parts(job, fold))
 
 

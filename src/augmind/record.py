@@ -161,6 +161,10 @@ def all_findings(
         found += [f for f in g["findings"] if f["code"] != "AM222"]
         if g["status"] == "dropped":
             found.append({"code": "AM230", "level": "warning", "text": f"{g['name']} was left out: {g['why']}", "about": {}})
+    spared = dict.fromkeys(g["name"] for g in generators if g["status"] == "not needed")
+    if spared:
+        text = f"{', '.join(spared)} had nothing to do where {', '.join(job.plan.first)} supplied enough rows"
+        found.append({"code": "AM231", "level": "info", "text": text, "about": {"generators": list(spared)}})
     for name, rows in wanted_record(job).items():
         if rows["got"] < rows["asked"]:
             text = f"asked for {rows['asked']} rows of '{name}': {rows['got']} passed the screens"

@@ -17,7 +17,7 @@ from .core.tensors import load_tensors, save_tensors
 from .core.types import Choice, Classical, Knowledge, Policy, Samples, as_features
 from .cost import INNER_ARMS, INNER_SPLITS
 from .job import Job
-from .pipeline import parts, shard_path
+from .pipeline import parts, shard_path, supplied
 from .shards import read_shard
 
 BALANCES = ("weights", "oversample", "logit_adjustment")
@@ -138,8 +138,8 @@ def feed(job: Job, learner: str, classical: Classical, real: Samples, extra: Sam
     )
 
 
-def default_policy(job: Job, learner: str, classical: Classical, generators: bool) -> Policy:
-    """A classical arm, with or without the rows of every planned generator that this learner can take."""
+def default_policy(job: Job, learner: str, classical: Classical, generators: bool, share: float | None = None) -> Policy:
+    """A classical arm, with or without the rows of every planned generator that this learner can take, as `share` of a batch (None: as planned)."""
     makers = tuple(job.generator(g) for g in job.generators(space_of(learner))) if generators else ()
     return Policy(
         learner=job.learner(learner),
@@ -147,8 +147,13 @@ def default_policy(job: Job, learner: str, classical: Classical, generators: boo
         generators=makers,
         screens=tuple(Choice(name=n) for n in job.plan.screens) if makers else (),
         ratio=job.plan.ratio if makers else 0.0,
-        share=job.plan.share if makers else 0.0,
+        share=(share or job.plan.share) if makers else 0.0,
     )
+
+
+def share_of(job: Job, fold: str) -> float:
+    """The synthetic part of every batch in a fold."""
+    return job.plan.rest[1] if job.plan.first and not supplied(job, fold) else job.plan.share
 
 
 def shards_of(job: Job, fold: str, policy: Policy) -> dict[str, Path]:

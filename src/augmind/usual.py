@@ -20,6 +20,8 @@ READY = ("tts",)
 SHARE, READY_MIX = 0.25, (4.0, 0.5)
 """The synthetic part of every batch; where all generators are of `READY` the rows per real row (else the preset says) and that part: rows of voices
 that were not heard are worth as much as the real ones (`docs/log.md`, spoken digits)."""
+ENOUGH = 0.5
+"""Where those of `READY` supply this part of the rows wanted of them, the generators that would have to learn are left out of a fold."""
 SCREENS = ("agreement", "sides", "fidelity", "novelty", "duplicates", "diversity")
 OWN_SCREENS = ("recording", "form", "leaks", "ngrams", "likeliest")
 """Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
@@ -43,7 +45,7 @@ def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, An
             notes.append(f"'{name}' is left out: {error}; {error.help}")
         else:
             found = (name, *found)
-            notes.append(f"where clips are of people who say the class names, '{name}' alone is worth more: --generators {name}")
+            notes.append(f"'{name}' is asked first; {', '.join(found[1:])} are trained where less than half of its rows pass the screens")
     return found
 
 
