@@ -12,9 +12,12 @@ from augmind.core.errors import WrongSpec
 from augmind.core.run import Run
 from augmind.core.types import Data, Samples, Spec
 from augmind.modalities.audio.codec import MARK, AudioCodec, flac
+from augmind.modalities.audio.mixing.background import Background
 from augmind.modalities.audio.screens.recording import Recording
+from augmind.modalities.audio.transforms._levels import levels
+from augmind.modalities.audio.transforms._spoken import audible, contours, let_through, warped
 from augmind.modalities.audio.transforms.specaugment import SpecAugment
-from augmind.modalities.audio.transforms.wave import Wave, bands_at, levels
+from augmind.modalities.audio.transforms.wave import Wave, bands_at
 from augmind.modalities.image.transforms.flip import Flip
 from augmind.report.snippet import inert
 
@@ -193,9 +196,59 @@ def test_an_echo_adds_what_comes_later_and_never_more_than_the_sound():
 
 def test_transforms_are_functions_of_rows_and_seed_and_keep_the_range():
     x, y = soft(CODEC.encode([tone(200 + 20 * i) for i in range(16)])), torch.eye(2).repeat(8, 1)
-    for made in (Wave(), Wave(masks=2), SpecAugment()):
+    for made in (Wave(), Wave(masks=2), SpecAugment(), Wave(prosody=1.0, channel=1.0), Background()):
         (a, _), (b, _), (c, _) = made.apply(x, y, 1), made.apply(x, y, 1), made.apply(x, y, 2)
         assert torch.equal(a, b) and not torch.equal(a, c) and a.min() >= -1 and a.max() <= 1 and a.shape == x.shape
+
+
+def test_contours_are_smooth_of_mean_zero_and_change_tempo_but_not_length():
+    rng = torch.Generator().manual_seed(0)
+    found = contours(300, 100, rng)
+    assert found.abs().max() <= 1 and found.mean(1).abs().max() < 1e-5 and found.diff(dim=1).abs().max() < 0.15 and found.std() > 0.2
+    at = warped(found * np.log(1.3))
+    assert torch.allclose(at[:, 0], -torch.ones(300)) and torch.allclose(at[:, -1], torch.ones(300)) and (at.diff(dim=1) > 0).all()
+    assert torch.allclose(warped(torch.zeros(1, 100))[0], torch.linspace(-1, 1, 100), atol=1e-5)
+    speed = at.diff(dim=1) * 99 / 2
+    assert speed.max() < 1.3**2 and speed.min() > 1.3**-2
+
+
+def test_a_contour_of_energy_moves_no_sound_and_one_of_pitch_no_silence():
+    x = soft(CODEC.encode([tone(400)] * 60))
+    quiet = x <= -1
+    said = Wave(probability=1.0, prosody=1.0)._said(x, torch.Generator().manual_seed(3))
+    assert said.shape == x.shape and not torch.equal(said, x)
+    assert (said[quiet] <= -0.5).double().mean() > 0.9
+    place = levels(said).sum(3)[:, 0].argmax(1)
+    assert place.float().std() > 0 and (place - levels(x).sum(3)[0, 0].argmax()).abs().max() <= 4
+    assert torch.equal(Wave(probability=1.0, prosody=1e-9)._said(x, torch.Generator().manual_seed(3)).argmax(2), x.argmax(2))
+
+
+def test_a_narrow_channel_passes_its_bands_and_falls_beyond():
+    loss = let_through(41, torch.tensor([0.25, 0.0]), torch.tensor([0.75, 1.0]), 120.0)
+    assert torch.equal(loss[1], torch.zeros(41)) and torch.equal(loss[0, 10:31], torch.zeros(21))
+    assert loss[0, 0] == pytest.approx(-30.0, abs=1e-4) and loss[0, 40] == pytest.approx(-30.0, abs=1e-4) and (loss[0, :11].diff() > 0).all()
+
+
+def test_a_codec_leaves_out_what_lies_far_below_the_loudest_band_of_its_moment():
+    power = torch.tensor([1.0, 1e-2, 1e-4]).view(1, 1, 3, 1).repeat(2, 1, 1, 2) * torch.tensor([1.0, 1e-3])
+    kept = audible(power, torch.tensor([30.0, torch.inf]))
+    assert torch.equal(kept[1], power[1]) and torch.equal(kept[0, 0, :2], power[0, 0, :2]) and (kept[0, 0, 2] == 0).all()
+
+
+def test_a_background_is_another_row_as_far_below_as_was_drawn_and_labels_stay():
+    x, y = soft(CODEC.encode([tone(200 + 100 * i) for i in range(8)])), torch.eye(8)
+    out, labels = Background(probability=1.0, nearest=10.0, furthest=10.0).apply(x, y, 0)
+    assert labels is y
+    more, own = levels(out) - levels(x), levels(x)
+    below = 10 * (own.mean((1, 2, 3)) / more.mean((1, 2, 3))).log10()
+    assert torch.allclose(below, torch.full((8,), 10.0), atol=0.2)
+    likeness = torch.einsum("nb,mb->nm", *(v.mean((1, 3)) / v.mean((1, 3)).norm(dim=1, keepdim=True) for v in (more, own)))
+    assert (likeness.argmax(1) != torch.arange(8)).all() and sorted(likeness.argmax(1).tolist()) == list(range(8))
+    alone, silent = x[:1], -torch.ones_like(x)
+    assert Background(probability=1.0).apply(alone, y[:1], 0)[0] is alone
+    assert torch.equal(Background(probability=1.0).apply(silent, y, 0)[0], silent)
+    some = (Background(probability=0.5).apply(x.repeat(20, 1, 1, 1), y.repeat(20, 1), 0)[0] == x.repeat(20, 1, 1, 1)).flatten(1).all(1)
+    assert 0.3 < some.double().mean() < 0.7
 
 
 def test_specaugment_hides_no_more_than_it_may_and_whole_runs():

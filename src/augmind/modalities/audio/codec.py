@@ -41,7 +41,7 @@ WIDEST = 2.5
 
 
 def arm(transform: str, mixing: str = "none", **settings: Any) -> Classical:
-    name = "+".join(n for n in (transform, "specaugment" if settings else "none", mixing) if n != "none") or "none"
+    name = "+".join(n for n in (transform, *("specaugment" if s == "masks" else s for s in settings), mixing) if n != "none") or "none"
     return Classical(name=name, transform=Choice(name=transform, settings=settings), mixing=Choice(name=mixing))
 
 
@@ -69,6 +69,8 @@ class AudioCodec:
         arm("wave", masks=2),
         arm("wave", "mixup", masks=2),
         arm("none", "mixup"),
+        arm("wave", "background", masks=2),
+        arm("wave", prosody=1.0, channel=1.0, masks=2),
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,5 @@
-"""What happens to a sound on its way to a microphone, done to spectrograms in batches: speed, pitch, place, loudness, tone, echo, noise."""
+"""What happens to a sound on its way to a microphone, done to spectrograms in batches: speed, pitch, place, loudness, tone, echo, noise; and, where
+asked for, how it is said and what it passes through."""
 
 import math
 from dataclasses import dataclass
@@ -12,12 +13,12 @@ from torch.nn.functional import grid_sample
 from augmind.core.plugin import Transform
 from augmind.core.seeds import stream
 from augmind.core.tune import tune
-from augmind.modalities.audio.mel import FLOOR, HOP_SECONDS
+from augmind.modalities.audio.mel import HOP_SECONDS
 
+from ._levels import DEPTH, as_rows, levels
 from ._masks import hidden
+from ._spoken import audible, contours, let_through, warped
 
-DEPTH = -FLOOR / 2
-"""Decibels of a step of one in model space."""
 SPEED, PITCH, PLACE = math.log(1.25), math.log(1.15), 0.2
 """Furthest speed and pitch, as logarithms of factors, and the part of the clip that it moves by, at strength one."""
 LOUDER, TONE = 10.0, 8.0
@@ -28,6 +29,12 @@ ECHO = (0.05, 0.4)
 """Seconds in which an echo falls by 60 dB."""
 MELS = 40
 """Where the highest band lies: the 35th mel of sounds of 8 kHz, the 45th of 16 kHz."""
+TEMPO, MELODY, STRESS = math.log(1.3), math.log(1.12), 6.0
+"""Furthest that contours of tempo and pitch go, as logarithms of factors, and that of energy in decibels, at `prosody` one."""
+NARROW, FALLS = 0.3, 120.0
+"""Part of the bands that a channel takes off at each end, at most, and how fast it falls there: decibels from one end of the bands to the other."""
+CODED = (15.0, 45.0)
+"""Decibels below the loudest band of a moment under which a codec keeps nothing."""
 COLOUR = 12.0
 """Decibels by which noise falls from the lowest band to the highest, at most."""
 
@@ -38,6 +45,9 @@ class Wave(Transform):
 
     Speed, pitch (vocal tract length perturbation, VTLP, Jaitly and Hinton 2013: all frequencies by one factor) and place are one resampling; echoes
     and noise are added as powers, so they are the mean of what waves would give.
+
+    prosody  strength of contours of tempo, pitch and energy over a clip, as another way to say it has (0: none)
+    channel  strength of narrow bands, as telephones have, and of what lossy codecs leave out (0: none)
     """
 
     axes: ClassVar[tuple[int, ...]] = (3,)
@@ -46,13 +56,17 @@ class Wave(Transform):
     probability: float = tune(0.5, 0.1, 1.0)
     strength: float = tune(1.0, 0.2, 1.5)
     masks: int = tune(0, 0, 4)
+    prosody: float = tune(0.0, 0.0, 1.5)
+    channel: float = tune(0.0, 0.0, 1.0)
 
     def apply(self, x: Float[Tensor, "b c h w"], y: Float[Tensor, "b k"], seed: int) -> tuple[Tensor, Tensor]:
         rng = stream("wave", seed)
         x = self._moved(x, rng)
+        x = self._said(x, rng) if self.prosody else x
         x = x + (self._drawn(x, LOUDER, rng)[:, None, None, None] + self._toned(x, rng)) / DEPTH
         power = self._noisy(self._echoed(levels(x), rng), rng)
-        x = (10 * power.clamp(min=1e-12).log10() / DEPTH + 1).clamp(-1, 1)
+        power = self._passed(power, rng) if self.channel else power
+        x = as_rows(power)
         return (hidden(x, self.masks, 0.2, rng) if self.masks else x), y
 
     def _drawn(self, x: Tensor, most: float, rng: Generator) -> Float[Tensor, " b"]:
@@ -66,6 +80,25 @@ class Wave(Transform):
         across = bands_at(x.shape[-2], pitch)
         grid = torch.stack(torch.broadcast_tensors(along[:, None, :], across[:, :, None]), -1)
         return grid_sample(x + 1, grid, padding_mode="zeros", align_corners=True) - 1
+
+    def _said(self, x: Float[Tensor, "b c h w"], rng: Generator) -> Float[Tensor, "b c h w"]:
+        """Another tempo, melody and stress at every moment, of whole length as before."""
+        n, _, bands, frames = x.shape
+        chosen = (torch.rand((3, n, 1), generator=rng) < self.probability) * self.prosody
+        tempo, melody, stress = (contours(n, frames, rng) * own * most for own, most in zip(chosen, (TEMPO, MELODY, STRESS), strict=True))
+        across = bands_at(bands, melody.flatten().exp()).view(n, frames, bands).transpose(1, 2)
+        grid = torch.stack(torch.broadcast_tensors(warped(tempo)[:, None, :], across), -1)
+        said = grid_sample(x + 1, grid, padding_mode="border", align_corners=True) - 1
+        return said + torch.where(said > -1, (stress / DEPTH)[:, None, None, :], 0.0)
+
+    def _passed(self, power: Float[Tensor, "b c h w"], rng: Generator) -> Float[Tensor, "b c h w"]:
+        """Through a channel of narrow bands, and through a codec."""
+        n = len(power)
+        low, high = NARROW * self.channel * torch.rand((2, n), generator=rng)
+        narrow, coded = torch.rand((2, n), generator=rng) < self.probability
+        loss = torch.where(narrow[:, None], let_through(power.shape[2], low, 1 - high, FALLS), 0.0)
+        depth = CODED[1] - (CODED[1] - CODED[0]) * self.channel * torch.rand(n, generator=rng)
+        return audible(power * 10 ** (loss / 10)[:, None, :, None], torch.where(coded, depth, math.inf))
 
     def _toned(self, x: Tensor, rng: Generator) -> Float[Tensor, "b 1 h 1"]:
         """Three slow waves over the bands, as microphones and rooms have."""
@@ -97,11 +130,6 @@ class Wave(Transform):
         size = power.mean((1, 2, 3)) * 10 ** (-below / 10)
         size = torch.where(torch.rand(n, generator=rng) < self.probability, size, 0.0)
         return power + size[:, None, None, None] * (colour / colour.mean(1, keepdim=True))[:, None, :, None] * hiss
-
-
-def levels(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Model space to powers; the floor is silence."""
-    return torch.where(x <= -1, 0.0, 10 ** ((x - 1) * DEPTH / 10))
 
 
 def bands_at(bands: int, factor: Float[Tensor, " b"]) -> Float[Tensor, "b bands"]:
