@@ -17,6 +17,7 @@ STEP_SECONDS = {
     "text_vae": 0.08,
     "wavegan": 0.052,
     "apart": 0.027,
+    "translate": 0.05,
 }
 """One thread, batch 64, 28 x 28 values a row; costs grow with the number of values (measured by
 `python -m benchmarks.speed`; `crnn`, which that leaves out, took 0.09 s for 40 x 56; `wavegan` 0.26 s for a second at 8 kHz, 40 x 100, in its

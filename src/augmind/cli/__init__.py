@@ -15,10 +15,10 @@ with abrupt():
 
     from augmind.core.errors import AugmindError, UsageError
 
-    from . import look, models, seek, take, work
+    from . import look, models, seek, take, translate, work
     from .app import app, err
 
-__all__ = ["app", "look", "main", "models", "seek", "take", "work"]
+__all__ = ["app", "look", "main", "models", "seek", "take", "translate", "work"]
 
 
 def complain(error: AugmindError) -> int:

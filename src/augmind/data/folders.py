@@ -160,13 +160,13 @@ def _unit(folder: Folder, split: str, tables: list[Path], root: Path, columns: C
     entries = [_loose(f, split, root) for f in folder.files]
     for inner in folder.folders:
         for place in inner.walk():
-            entries += [_labelled(f, tidy(inner.path.name), split, root) for f in place.files]
+            entries += [labelled(f, tidy(inner.path.name), split, root) for f in place.files]
     empty = [f.path.name for f in folder.folders if not f.anywhere()]
     notes = [f"neither a picture nor a sound in the folder '{_name(folder.path / e, root)}'" for e in empty]
     return entries, "folder: the name of a file's folder is its class", notes
 
 
-def _labelled(file: Path, label: str, split: str, root: Path) -> Entry:
+def labelled(file: Path, label: str, split: str, root: Path) -> Entry:
     source = _name(file, root)
     match kind(file):
         case "picture" | "sound":

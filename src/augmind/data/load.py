@@ -25,7 +25,7 @@ from .archive import ENDINGS as ARCHIVES
 from .archive import extract, is_archive
 from .arrays import array_entries
 from .dataset import Dataset, Row
-from .folders import scan
+from .folders import labelled, look, scan
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
 from .joint import Whole, holds_several, joined, paired, stored, wholes
 from .listing import TABLES, table_entries
@@ -92,6 +92,34 @@ def load(
     _check_rows(name, rows, max_bad)
     good = [a for a in answers if isinstance(a, Answer)]
     return _dataset(name, found, rows, good, parts_of(found.entries), asked=size is not None)
+
+
+ALL = "all"
+"""The class of rows that have none."""
+
+
+def unlabelled(source: str | Path, *, size: int | tuple[int, int] | None = None, max_bad: float = 0.2) -> Dataset:
+    """The rows of a folder or archive without their labels, whatever folders they lie in, as one class. Raises `DataError` for anything else."""
+    _check_settings(size, max_bad, None)
+    path = Path(source).expanduser()
+    if path.exists() and not path.is_dir() and not is_archive(path):
+        raise DataError(f"'{printable(path.name)}' is neither a folder nor an archive", help="give a folder or archive of files")
+    with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
+        if not path.exists():
+            _absent(str(source), path, Columns(), download=False)
+        root = extract(path.resolve(), Path(temp) / "data") if path.is_file() else path.resolve()
+        files = [file for place in look(root, root).walk() for file in place.files]
+        entries = [labelled(file, ALL, "", root) for file in sorted(files)]
+        name = _stem(path)
+        if not any(e.status == "ok" for e in entries):
+            raise DataError(f"'{name}' holds no row that can be read", help="give a folder of files of one kind, such as PNG, JPEG or WAV")
+        answers = read_entries(entries, size)
+    rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(entries, answers, strict=True))]
+    bad = [(r.source, r.reason) for r in rows if r.status == "corrupt"]
+    if len(bad) > max_bad * sum(r.status in ("ok", "corrupt") for r in rows):
+        raise _unreadable(name, bad, sum(r.status in ("ok", "corrupt") for r in rows))
+    found = Found(entries=entries, how="folder: all rows are of one class", notes=[])
+    return _dataset(name, found, rows, [a for a in answers if isinstance(a, Answer)], (), asked=size is not None)
 
 
 def _check_settings(size: int | tuple[int, int] | None, max_bad: float, chunk: float | None) -> None:

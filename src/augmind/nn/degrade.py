@@ -1,0 +1,99 @@
+"""What is taken away from rows, so that a network learns to give it back: pairs that need no labels and no second dataset.
+
+Each degradation is a pure function of rows in model space (b, c, h, w) and their seeds, row by row.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, pad
+
+from augmind.core.seeds import row_noise
+
+Degradation = Callable[[Float[Tensor, "b c h w"], Int[Tensor, " b"]], Float[Tensor, "b c h w"]]
+
+FACTOR = 4
+"""By how much `super-resolution` makes sides shorter; by half of that where fewer than `LEAST` cells would be left."""
+LEAST = 6
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
+NOISE = (0.1, 0.5)
+"""Deviation of the noise that `denoise` adds, least and most; rows have values from -1 to 1."""
+HOLE = (0.3, 0.6)
+"""Sides of the rectangle that `inpaint` hides, as parts of the row's own."""
+GREY = 0.0
+EDGE = 3.0
+"""By how much gradients are magnified, before what is above one is cut off."""
+
+
+def uniform(seeds: Int[Tensor, " b"], n: int, salt: int) -> Float[Tensor, "b n"]:
+    """`n` numbers in 0..1 for each seed."""
+    return torch.special.ndtr(row_noise(seeds.cpu(), (n,), salt=salt))
+
+
+def factor_of(height: int, width: int) -> int:
+    return FACTOR if min(height, width) >= FACTOR * LEAST else FACTOR // 2
+
+
+def coarse(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c i j"]:
+    """The row with shorter sides: means of blocks."""
+    height, width = x.shape[2:]
+    factor = factor_of(height, width)
+    return adaptive_avg_pool2d(x, (-(-height // factor), -(-width // factor)))
+
+
+def blurred(x: Float[Tensor, "b c h w"], _: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    """Made coarse, and brought back to its size by cubic interpolation."""
+    return interpolate(coarse(x), size=x.shape[2:], mode="bicubic", antialias=False).clamp(-1, 1)
+
+
+def blocky(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Made coarse, every cell repeated: what `super-resolution` starts from, with nothing done to it."""
+    return interpolate(coarse(x), size=x.shape[2:], mode="nearest")
+
+
+def grey(x: Float[Tensor, "b c h w"], _: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    """Brightness in all three channels; a fourth stays."""
+    brightness = torch.einsum("bchw,c->bhw", x[:, :3], x.new_tensor(LUMA))[:, None].expand(-1, 3, -1, -1)
+    return torch.cat([brightness, x[:, 3:]], 1)
+
+
+def noisy(x: Float[Tensor, "b c h w"], seeds: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    low, high = NOISE
+    size = low + (high - low) * uniform(seeds, 1, salt=21)
+    return (x + size[:, :, None, None].to(x) * row_noise(seeds.cpu(), tuple(x.shape[1:]), salt=22).to(x)).clamp(-1, 1)
+
+
+def holed(x: Float[Tensor, "b c h w"], seeds: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    """A rectangle hidden, anywhere inside."""
+    low, high = HOLE
+    own = uniform(seeds, 4, salt=23).to(x)
+    sides = low + (high - low) * own[:, :2]
+    begin = own[:, 2:] * (1 - sides)
+    inside = [
+        (at >= begin[:, i : i + 1]) & (at < (begin + sides)[:, i : i + 1])
+        for i, at in enumerate(torch.linspace(0, 1, n, device=x.device)[None] for n in x.shape[2:])
+    ]
+    return torch.where((inside[0][:, :, None] & inside[1][:, None, :])[:, None], GREY, x)
+
+
+def edges(x: Float[Tensor, "b c h w"], _: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    """How steep brightness is (Sobel), from -1 where it is even to 1, in every channel."""
+    sobel = x.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+    even = pad(x.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+    steep = conv2d(even, torch.stack([sobel, sobel.T])[:, None]).square().sum(1, keepdim=True).sqrt()
+    return (2 * (EDGE * steep).clamp(max=1) - 1).expand_as(x)
+
+
+DEGRADATIONS: dict[str, Degradation] = {
+    "super-resolution": blurred,
+    "colourise": grey,
+    "denoise": noisy,
+    "inpaint": holed,
+    "edges": edges,
+}
+"""By the name of the task that undoes it."""
+COLOURED = ("colourise",)
+"""Tasks of rows with three channels or more."""

@@ -1,0 +1,219 @@
+"""Translation: what is taken away, that it is learnt to be given back, and the verb that does it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from augmind.core.errors import DataError, UsageError, WrongSpec
+from augmind.core.run import Run
+from augmind.core.seeds import row_seeds
+from augmind.core.types import Data, Samples, Spec
+from augmind.data.load import unlabelled
+from augmind.generators.translate import Translate
+from augmind.modalities.image.codec import ImageCodec
+from augmind.nn.degrade import DEGRADATIONS, blocky, factor_of
+from augmind.nn.pix2pix import PatchCritic, Translator
+from augmind.translation import Request, apply, translate
+from runs import digit_rows
+
+SEEDS = row_seeds(6, "translate")
+
+
+def smooth(n: int = 6, channels: int = 3, side: int = 24) -> torch.Tensor:
+    at = torch.linspace(-1, 1, side)
+    ramps = torch.stack([torch.sin(2 * at + i) for i in range(n)])
+    return (ramps[:, None, :, None] * torch.ones(channels)[:, None, None] * 0.8 + 0.2 * at).clamp(-1, 1)
+
+
+# What is taken away
+
+
+@pytest.mark.parametrize("task", DEGRADATIONS)
+def test_a_degradation_is_a_function_of_each_row_and_its_seed(task):
+    x, spoil = smooth(), DEGRADATIONS[task]
+    out = spoil(x, SEEDS)
+    assert out.shape == x.shape and out.min() >= -1 and out.max() <= 1 and not torch.equal(out, x)
+    assert torch.allclose(spoil(x[2:4], SEEDS[2:4]), out[2:4], atol=1e-5)
+
+
+def test_what_is_lost_is_what_the_task_says():
+    x = smooth()
+    grey = DEGRADATIONS["colourise"](x, SEEDS)
+    assert torch.allclose(grey[:, 0], torch.einsum("bchw,c->bhw", x, torch.tensor([0.299, 0.587, 0.114])), atol=1e-6)
+    assert torch.equal(grey[:, 0], grey[:, 1]) and torch.allclose(DEGRADATIONS["colourise"](grey, SEEDS), grey, atol=1e-5)
+    means = blocky(x).view(6, 3, 6, 4, 6, 4)
+    assert factor_of(24, 24) == 4 and factor_of(12, 12) == 2
+    assert torch.equal(means, means[..., :1, :, :1].expand_as(means)) and torch.allclose(blocky(x).mean((2, 3)), x.mean((2, 3)), atol=1e-5)
+    hidden = (DEGRADATIONS["inpaint"](x, SEEDS) != x).any(1)
+    part = hidden.double().mean((1, 2))
+    assert part.min() > 0.05 and part.max() < 0.4
+    noise = (DEGRADATIONS["denoise"](torch.zeros(200, 1, 16, 16), row_seeds(200, "n"))).std((1, 2, 3))
+    assert noise.min() > 0.08 and noise.max() < 0.52 and noise.std() > 0.05
+    flat = torch.full((1, 1, 12, 12), 0.3)
+    assert torch.equal(DEGRADATIONS["edges"](flat, SEEDS[:1]), -torch.ones_like(flat))
+    flat[..., 6:] = -0.9
+    assert (DEGRADATIONS["edges"](flat, SEEDS[:1])[0, 0, 5, 5:7] > 0.5).all()
+
+
+# The networks
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "height", "width"), [(3, 3, 32, 32), (1, 3, 9, 13), (3, 1, 8, 40), (1, 1, 100, 30)])
+def test_the_networks_take_grids_of_any_size(inputs, outputs, height, width):
+    x = torch.rand(2, inputs, height, width)
+    answer = Translator(inputs, outputs, height, width, hidden=8)(x)
+    assert answer.shape == (2, outputs, height, width)
+    if inputs == outputs:
+        assert torch.equal(answer, x)  # it begins as the identity
+    assert PatchCritic(inputs, outputs, 8)(x, answer).shape[:2] == (2, 1)
+
+
+# The generator
+
+
+def digits(per_class: int = 12) -> Data:
+    x, y = digit_rows(per_class, 3)
+    spec = Spec(kind="continuous", shape=(1, 8, 8), classes=("0", "1", "2"))
+    rows = Samples.real(torch.from_numpy(x)[:, None], torch.from_numpy(y))
+    return Data(train=rows, val=rows, spec=spec, codec=ImageCodec(spec))
+
+
+def test_a_row_begins_as_a_real_row_of_its_class_and_only_what_was_hidden_is_new(tmp_path):
+    data = digits()
+    made = Translate(steps=200, task="inpaint", width=8).fit(data, Run(folder=tmp_path))
+    y = torch.tensor([0, 1, 2] * 40)
+    seeds = row_seeds(120, "rows")
+    at = made.origins(y, seeds)
+    assert torch.equal(data.train.y[at], y) and len(set(at.tolist())) > 30
+    out, real = made.sample(y, seeds), data.spec.to_model(data.train.x[at])
+    given = DEGRADATIONS["inpaint"](real, seeds)
+    hidden = given != real
+    assert (out - real).abs()[hidden].mean() < 0.9 * (given - real).abs()[hidden].mean()
+    assert (out - real).abs()[~hidden].mean() < 0.15
+    again = Translate(steps=200, task="inpaint", width=8).restore(data.spec, made.state())
+    assert torch.equal(again.sample(y, seeds), out) and torch.allclose(made.sample(y[5:9], seeds[5:9]), out[5:9], atol=1e-5)
+
+
+def test_colour_needs_colour(tmp_path):
+    with pytest.raises(WrongSpec, match="three channels"):
+        Translate(steps=50, task="colourise").fit(digits(), Run(folder=tmp_path))
+
+
+# The verb
+
+
+def folder(root, n=60, side=16, colour=True):
+    """Tiles whose colour follows from their brightness, so that it can be learnt."""
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        bright = np.kron(rng.random((4, 4)), np.ones((side // 4, side // 4)))
+        rows = np.stack([bright, 1 - bright, bright**2], -1) if colour else bright
+        path = root / f"part {i % 2}" / f"{i:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((rows * 255).astype(np.uint8)).save(path)
+    return root
+
+
+def test_colour_that_follows_from_brightness_is_learnt_and_told_with_intervals(tmp_path):
+    asked = Request(data=str(folder(tmp_path / "rows")), task="colourise", steps=250, width=8)
+    found = translate(asked, tmp_path / "out")
+    assert found["rows"] + found["learnt"] == 60 and found["rows"] == 12
+    gain = found["gains"]["psnr"]
+    assert gain["low"] > 1.0 and gain["low"] < gain["mean"] < gain["high"] and "better than as given" in found["sentence"]
+    assert set(found["arms"]) == {"as given", "translated"} and set(found["arms"]["translated"]) == {"psnr", "ssim", "features"}
+    files = sorted((tmp_path / "out" / "held-out").rglob("*.png"))
+    assert len(files) == 12 and b"trainedAlgorithmicMedia" in files[0].read_bytes()
+    with Image.open(tmp_path / "out" / "sheet.png") as made:
+        assert made.width == 3 * 128
+    before = (tmp_path / "out" / "translator.safetensors").stat().st_mtime_ns
+    assert translate(asked, tmp_path / "out") == found
+    assert (tmp_path / "out" / "translator.safetensors").stat().st_mtime_ns == before
+    grey = folder(tmp_path / "grey", n=10, colour=False)
+    assert apply(tmp_path / "out", str(grey), tmp_path / "coloured") == 10
+    with Image.open(next((tmp_path / "coloured").rglob("*.png"))) as made:
+        assert made.mode == "RGB" and made.size == (16, 16)
+    with pytest.raises(UsageError, match="other settings"):
+        translate(Request(data=asked.data, task="colourise", steps=300, width=8), tmp_path / "out")
+    with pytest.raises(UsageError, match="not empty"):
+        apply(tmp_path / "out", str(grey), tmp_path / "coloured")
+
+
+def test_two_folders_are_pairs_by_the_names_of_their_files(tmp_path):
+    wanted = folder(tmp_path / "b", n=40)
+    for file in wanted.rglob("*.png"):
+        own = tmp_path / "a" / file.relative_to(wanted)
+        own.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(file) as made:
+            Image.fromarray(255 - np.asarray(made.convert("L"))).save(own)
+    Image.new("L", (16, 16)).save(tmp_path / "a" / "lonely.png")
+    found = translate(Request(data=str(tmp_path / "a"), task=str(wanted), steps=200, width=8), tmp_path / "out")
+    assert found["rows"] + found["learnt"] == 40 and found["arms"]["translated"]["psnr"]["mean"] > 14 and found["sentence"].startswith("b:")
+    for file in wanted.rglob("*.png"):
+        file.rename(file.with_name(f"other-{file.name}"))
+    with pytest.raises(DataError, match="no file of 'b' has the name"):
+        translate(Request(data=str(tmp_path / "a"), task=str(wanted), steps=50), tmp_path / "again")
+
+
+def test_an_interrupted_training_goes_on_and_gives_what_it_would_have_given(tmp_path, monkeypatch):
+    monkeypatch.setattr("augmind.core.loop.CHECKPOINT_SECONDS", 0.0)
+    asked = Request(data=str(folder(tmp_path / "rows", n=20)), task="denoise", steps=120, width=8)
+    whole = translate(asked, tmp_path / "whole")
+
+    class Stopped(Run):
+        def progress(self, done, total, **fields):
+            if (self.folder / "checkpoint" / "translate.safetensors").exists():
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.monotonic", iter(range(10**6)).__next__)
+    with pytest.raises(KeyboardInterrupt):
+        translate(asked, tmp_path / "part", lambda folder: Stopped(folder=folder, checkpoints=folder / "checkpoint"))
+    monkeypatch.undo()
+    assert translate(asked, tmp_path / "part") == whole
+
+
+@pytest.mark.parametrize(
+    ("make", "task", "error", "why"),
+    [
+        (lambda root: folder(root, n=4), "denoise", DataError, "too few"),
+        (lambda root: folder(root, colour=False), "colourise", DataError, "colour"),
+        (lambda root: folder(root), "sharpen", UsageError, "sharpen"),
+        (lambda root: root, "denoise", DataError, "no file or folder"),
+    ],
+)
+def test_what_cannot_be_learnt_from_is_one_sentence_and_leaves_nothing(tmp_path, make, task, error, why):
+    with pytest.raises(error, match=why):
+        translate(Request(data=str(make(tmp_path / "rows")), task=task, steps=50), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_without_labels_are_read_wherever_they_lie(tmp_path):
+    found = unlabelled(folder(tmp_path / "rows", n=6))
+    assert len(found.samples) == 6 and found.spec.classes == ("all",)
+    (tmp_path / "rows" / "notes.txt").write_text("x")
+    (tmp_path / "rows" / "bad.png").write_bytes(b"\x89PNG no")
+    statuses = sorted(row.status for row in unlabelled(tmp_path / "rows").rows)
+    assert statuses == ["corrupt", *["ok"] * 6, "stray"]
+    (tmp_path / "empty").mkdir()
+    for where, why in ((tmp_path / "empty", "no row"), (tmp_path / "rows" / "notes.txt", "neither a folder")):
+        with pytest.raises(DataError, match=why):
+            unlabelled(where)
+
+
+def test_the_command_teaches_and_refuses_in_words(tmp_path):
+    def said(*words):
+        done = subprocess.run([sys.executable, "-m", "augmind", "translate", *map(str, words)], capture_output=True, text=True, cwd=tmp_path)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+    rows = folder(tmp_path / "rows", n=20)
+    code, text = said(rows, "--task", "super-resolution", "--steps", 50, "--width", 8, "--json")
+    assert code == 0 and set(json.loads(text[text.index("{") : text.rindex("}") + 1])["arms"]) == {"as given", "bicubic", "translated"}
+    assert (tmp_path / "rows-super-resolution" / "sheet.png").is_file()
+    assert said(rows, "--by", "rows-super-resolution", "--out", "new") == (0, "20 rows in new")
+    for words, why in (((rows,), "--task"), ((rows, "--task", "denoise", "--steps", 1), "--steps 1"), ((rows, "--by", rows), "holds no translator")):
+        code, text = said(*words)
+        assert code == 2 and why in text and "Traceback" not in text
