@@ -1,14 +1,13 @@
 """Translation: what is taken away, that it is learnt to be given back, and the verb that does it."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from augmind.cli import main
 from augmind.core.errors import DataError, UsageError, WrongSpec
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds
@@ -204,10 +203,17 @@ def test_rows_without_labels_are_read_wherever_they_lie(tmp_path):
             unlabelled(where)
 
 
-def test_the_command_teaches_and_refuses_in_words(tmp_path):
+def test_the_command_teaches_and_refuses_in_words(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
     def said(*words):
-        done = subprocess.run([sys.executable, "-m", "augmind", "translate", *map(str, words)], capture_output=True, text=True, cwd=tmp_path)
-        return done.returncode, " ".join((done.stdout + done.stderr).split())
+        code = 0
+        try:
+            main(["translate", *map(str, words)])
+        except SystemExit as stop:
+            code = stop.code
+        told = capsys.readouterr()
+        return code, " ".join((told.out + told.err).split())
 
     rows = folder(tmp_path / "rows", n=20)
     code, text = said(rows, "--task", "super-resolution", "--steps", 50, "--width", 8, "--json")

@@ -3,7 +3,6 @@
 What it is worth is told on rows that it never saw, beside the rows as they are given and, where something is made larger, cubic interpolation.
 """
 
-import io
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
 from .core.errors import DataError, UsageError, unknown
 from .core.run import Run
@@ -27,13 +25,10 @@ from .data.load import unlabelled
 from .data.split import split
 from .nn.degrade import COLOURED, DEGRADATIONS, blocky
 from .nn.pix2pix import Lesson, Translator, learn
+from .report.translated import measures, sheet
 
 HELD_OUT, LEAST = 0.2, 10
 """Part of the rows that figures are made of, and how many rows there have to be in all."""
-SHOWN = 8
-"""Held-out rows on the sheet."""
-WIDE, HEADING = 128, 22
-"""Width of a row on the sheet, at least, and the height of the line above, in cells."""
 GIVEN, CUBIC, TRANSLATED = "as given", "bicubic", "translated"
 
 
@@ -200,22 +195,6 @@ def judged(net: Translator, pairs: Pairs, task: str, seed: int) -> dict[str, Any
     return out | {"sentence": sentence(out, task if pairs.given is None else Path(task).name), "shown": sheet(columns, pairs.codec)}
 
 
-def measures(x: UInt8[Tensor, "n c h w"], truth: UInt8[Tensor, "n c h w"], codec: Codec) -> dict[str, Tensor]:
-    """`psnr` in decibels, `ssim` (0..1), and `features`, one less the cosine of what the backbone makes of both (lower is nearer), of each row.
-
-    `ssim` (Wang et al. 2004) is left out for rows too small for its window.
-    """
-    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
-
-    a, b = x.float(), truth.float()
-    psnr = peak_signal_noise_ratio(a, b, data_range=255.0, reduction="none", dim=(1, 2, 3))
-    found = {"psnr": psnr.clamp(max=100.0)}
-    if min(a.shape[2:]) >= 12:
-        ssim = structural_similarity_index_measure(a, b, data_range=255.0, reduction="none")
-        found["ssim"] = ssim if isinstance(ssim, Tensor) else ssim[0]
-    return found | {"features": 1 - cosine_similarity(codec.embed(x), codec.embed(truth))}
-
-
 def summary(values: Float[Tensor, " n"]) -> dict[str, float]:
     """Mean with its 95 % t interval over rows."""
     from scipy.stats import t
@@ -234,30 +213,6 @@ def sentence(found: dict[str, Any], task: str) -> str:
     verdict = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "not proven to be better"
     sure = f"{gain['mean']:+.2f} dB ({gain['low']:+.2f} to {gain['high']:+.2f})"
     return f"{task}: {verdict} than {found['against']} by PSNR, {own['mean']:.1f} dB, {sure} on {rows} held-out rows"
-
-
-def sheet(columns: dict[str, UInt8[Tensor, "n c h w"]], codec: Codec) -> bytes:
-    """A PNG of rows beside each other under the names of the columns."""
-    from PIL import Image, ImageDraw
-
-    tiles = [seen(x[:SHOWN], codec) for x in columns.values()]
-    times = max(1, -(-WIDE // tiles[0].shape[2]))
-    grid = torch.cat([torch.cat(list(t.repeat_interleave(times, 1).repeat_interleave(times, 2)), 0) for t in tiles], 1)
-    rows = Image.fromarray(grid.numpy())
-    made = Image.new("RGB", (rows.width, rows.height + HEADING), "white")
-    made.paste(rows, (0, HEADING))
-    for i, name in enumerate(columns):
-        ImageDraw.Draw(made).text((i * rows.width // len(columns) + 4, 5), name, fill="black")
-    sink = io.BytesIO()
-    made.save(sink, format="PNG")
-    return sink.getvalue()
-
-
-def seen(x: UInt8[Tensor, "n c h w"], codec: Codec) -> UInt8[Tensor, "n h w 3"]:
-    """Rows as they are looked at; those of another number of channels than the codec's as they are."""
-    shown = codec.tiles(x)
-    assert shown is not None
-    return shown[..., :3].contiguous()
 
 
 # Files
