@@ -6,8 +6,8 @@ import pytest
 
 import augmind
 from augmind import config, planning, usual
+from augmind.compare import policy_of
 from augmind.job import Job
-from augmind.teaching import share_of
 from runs import TINY, arrays, installed, plant
 
 OTHERS = ("vae", "feature")
@@ -41,7 +41,8 @@ def test_where_they_supply_enough_no_other_is_trained(asked_first):
     found = facts(run)
     assert found["planted_fresh"]["kept"] >= 0.5 * 4 * 80
     assert all((found[name]["status"], found[name]["kept"]) == ("not needed", 0) for name in OTHERS)
-    assert share_of(Job(run.folder), "0") == 0.5
+    policy = policy_of(Job(run.folder), "0", "probe", "synthetic")
+    assert policy.share == 0.5 and [g.name for g in policy.generators] == ["planted_fresh"]
     (told,) = [f for f in run.record["findings"] if f["code"] == "AM231"]
     assert told["about"]["generators"] == list(OTHERS) and not any(f["code"] == "AM230" for f in run.record["findings"])
     assert "not needed" in run.report.read_text()
@@ -52,4 +53,7 @@ def test_where_they_supply_too_little_the_others_take_part_as_without_them(asked
     found = facts(run)
     assert found["planted_noise"]["kept"] < 0.5 * 4 * 80
     assert all(found[name]["status"] == "ok" and 0 < found[name]["kept"] <= 80 for name in OTHERS)
-    assert share_of(Job(run.folder), "0") == 0.25 and not any(f["code"] == "AM231" for f in run.record["findings"])
+    assert found["planted_noise"]["drawn"] <= 3 * 4 * 80
+    policy = policy_of(Job(run.folder), "0", "probe", "synthetic")
+    assert policy.share == 0.25 and [g.name for g in policy.generators] == ["planted_noise", *OTHERS]
+    assert not any(f["code"] == "AM231" for f in run.record["findings"])

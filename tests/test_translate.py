@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 
@@ -17,7 +18,8 @@ from augmind.generators.translate import Translate
 from augmind.modalities.image.codec import ImageCodec
 from augmind.nn.degrade import DEGRADATIONS, blocky, factor_of
 from augmind.nn.pix2pix import PatchCritic, Translator
-from augmind.translation import Request, apply, translate
+from augmind.translation import Request, apply, gathered, translate
+from hearing import folder as sounds
 from runs import digit_rows
 
 SEEDS = row_seeds(6, "translate")
@@ -62,7 +64,9 @@ def test_what_is_lost_is_what_the_task_says():
 # The networks
 
 
-@pytest.mark.parametrize(("inputs", "outputs", "height", "width"), [(3, 3, 32, 32), (1, 3, 9, 13), (3, 1, 8, 40), (1, 1, 100, 30)])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "height", "width"), [(3, 3, 32, 32), (1, 3, 9, 13), (3, 1, 8, 40), (1, 1, 100, 30), (3, 3, 6, 6), (1, 1, 64, 4)]
+)
 def test_the_networks_take_grids_of_any_size(inputs, outputs, height, width):
     x = torch.rand(2, inputs, height, width)
     answer = Translator(inputs, outputs, height, width, hidden=8)(x)
@@ -201,6 +205,56 @@ def test_rows_without_labels_are_read_wherever_they_lie(tmp_path):
     for where, why in ((tmp_path / "empty", "no row"), (tmp_path / "rows" / "notes.txt", "neither a folder")):
         with pytest.raises(DataError, match=why):
             unlabelled(where)
+
+
+def test_pairs_whose_targets_are_alike_are_never_parted(tmp_path):
+    """Three frames of one scene, each under a mask of its own, stand on one side of the split."""
+    rng, scenes = np.random.default_rng(1), []
+    for i in range(30):
+        scenes += [rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)] if i % 3 == 0 else [scenes[-1]]
+        for where, rows in (("masks", rng.integers(0, 255, (16, 16), dtype=np.uint8)), ("scenes", scenes[-1])):
+            (tmp_path / where).mkdir(exist_ok=True)
+            Image.fromarray(rows).save(tmp_path / where / f"{i:02d}.png")
+    pairs = gathered(Request(data=str(tmp_path / "masks"), task=str(tmp_path / "scenes"), test=0.3))
+    assert len(pairs.names) == 30
+    scene = {side: {int(pairs.names[i]) // 3 for i in getattr(pairs, side).tolist()} for side in ("learnt", "held_out")}
+    assert scene["learnt"] and scene["held_out"] and not scene["learnt"] & scene["held_out"]
+
+
+def test_sounds_are_made_clearer_and_translated_by_what_was_learnt(tmp_path):
+    clips = sounds(tmp_path / "clips", per_class=8)
+    found = translate(Request(data=str(clips), task="denoise", steps=60, width=8), tmp_path / "out")
+    assert found["gains"]["psnr"]["mean"] > 0 and next((tmp_path / "out" / "held-out").rglob("*.wav"))
+    fast = tmp_path / "fast"
+    fast.mkdir()
+    soundfile.write(fast / "a.wav", 0.3 * np.sin(np.arange(32000) / 9), 32000)
+    assert apply(tmp_path / "out", str(fast), tmp_path / "clear") == 1
+    wave, rate = soundfile.read(tmp_path / "clear" / "a.wav")
+    assert rate == soundfile.info(next(clips.rglob("*.wav"))).samplerate and np.abs(wave).max() > 0.01
+    pictures = folder(tmp_path / "pictures", n=4)
+    with pytest.raises(DataError, match="another kind"):
+        apply(tmp_path / "out", str(pictures), tmp_path / "none")
+
+
+def test_files_that_changed_and_a_folder_inside_are_refused(tmp_path):
+    rows = folder(tmp_path / "rows", n=20)
+    asked = Request(data=str(rows), task="denoise", steps=50, width=8)
+    with pytest.raises(UsageError, match="lies in the folder"):
+        translate(asked, rows / "out")
+    translate(asked, tmp_path / "out")
+    (tmp_path / "out" / "figures.json").unlink()
+    next(rows.rglob("*.png")).unlink()
+    with pytest.raises(DataError, match="files changed"):
+        translate(asked, tmp_path / "out")
+
+
+def test_files_of_one_name_and_two_endings_stay_apart(tmp_path):
+    rows = folder(tmp_path / "rows", n=24)
+    for file in sorted(rows.rglob("*.png"))[::2]:
+        with Image.open(file) as made:
+            made.transpose(Image.Transpose.ROTATE_90).save(file.with_suffix(".bmp"))
+    found = translate(Request(data=str(rows), task="denoise", steps=50, width=8, test=0.5), tmp_path / "out")
+    assert len(list((tmp_path / "out" / "held-out").rglob("*.png"))) == found["rows"] >= 16
 
 
 def test_the_command_teaches_and_refuses_in_words(tmp_path, capsys, monkeypatch):

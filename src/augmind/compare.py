@@ -19,7 +19,7 @@ from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path
 from .search.winner import classical_trials, found
-from .teaching import chosen, default_policy, shards_of, share_of, space_of, taught
+from .teaching import chosen, default_policy, shards_of, space_of, taught
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
 SEARCHED = "searched"
@@ -111,7 +111,7 @@ def policy_of(job: Job, fold: str, learner: str, arm: str) -> Policy:
             return best if arm == "classical" else joined(best, default_policy(job, learner, best.classical, True))
         classical = chosen(job, fold, learner)[0]
     makes = "synthetic" in arm
-    return default_policy(job, learner, classical, generators=makes, share=share_of(job, fold) if makes else None)
+    return default_policy(job, learner, classical, generators=makes, fold=fold if makes else "")
 
 
 def joined(classical: Policy, default: Policy) -> Policy:

@@ -301,6 +301,9 @@ def make_plan(
     knowing = tuple(g for g in generators if g in READY)
     first = knowing if config.generators == GENERATORS and not config.search and knowing != generators else ()
     ratio, share = mixed_in(config, bool(knowing) and (first or generators) == knowing)
+    if first:
+        others = ", ".join(g for g in generators if g not in first)
+        notes.append(f"'{', '.join(first)}' is asked first; {others} are trained where it supplies too few rows that pass the screens")
     if config.learner is None and config.preset == "quick" and folds == 1 and rows <= 2000:
         learners = fitting("learners", ("probe", "late_fusion", "cnn", "crnn", "tfidf"), spec)
     elif config.learner is None and config.preset == "quick" and (nets := fitting("learners", ("cnn", "crnn"), spec)):

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 STEP_SECONDS = {
     "vae": 0.027,
     "gan": 0.045,
+    "vanilla_gan": 0.03,
+    "wgan_gp": 0.09,
     "diffusion": 0.085,
     "cnn": 0.036,
     "crnn": 0.025,

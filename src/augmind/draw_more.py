@@ -26,7 +26,7 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
     """
     usable = {g: p for g in by_yield(job) if generator in (None, g) and (p := trained(job, job.final, g)[0]) is not None}
     if not usable:
-        text = f"'{job.folder}' has no generator that draws rows"
+        text = f"'{job.folder}' has no generator that draws rows{f' by the name {generator}' if generator else ''}, or it was not needed"
         raise UsageError(text, help="see its findings in the report, or begin a run with another generator")
     tables: list[Table] = []
     for turn in range(PASSES):

@@ -20,7 +20,7 @@ from .core.types import Data
 from .cost import STEP_SECONDS
 from .job import Job, write_rows
 from .shards import BLOCK, fill, read_shard, space_of
-from .usual import ENOUGH
+from .usual import ENOUGH, TRIES
 
 WANTED_ROUNDS = 10
 
@@ -121,10 +121,14 @@ def spareable(job: Job, generator: str) -> bool:
 
 
 def supplied(job: Job, fold: str) -> str:
-    """What the generators that are asked first supplied in a fold, in words; empty where that is not enough, or none is asked first."""
-    want = sum(int(wanted(job, fold, g).sum()) for g in job.plan.first)
-    kept = sum(read_json(shard_path(job, fold, g) / "facts.json")["kept"] for g in job.plan.first)
-    return f"{', '.join(job.plan.first)} supplied {kept:,} of {want:,} rows" if want and kept >= ENOUGH * want else ""
+    """What the generators that are asked first supplied in a fold, in words; empty where that is too little of some class, or none is asked first."""
+    facts = [read_json(shard_path(job, fold, g) / "facts.json")["wanted"] for g in job.plan.first]
+    short = not facts or not all(facts)
+    for name in job.spec.classes:
+        want, got = (sum(own.get(name, {}).get(what, 0) for own in facts) for what in ("asked", "got"))
+        short = short or got < ENOUGH * want
+    kept = sum(told["got"] for own in facts for told in own.values())
+    return "" if short else f"{', '.join(job.plan.first)} supplied {kept:,} rows"
 
 
 def train(folder: str, fold: str, generator: str) -> None:
@@ -145,7 +149,7 @@ def train(folder: str, fold: str, generator: str) -> None:
             "why": "",
             "findings": [],
         }
-        if spareable(job, generator) and (enough := supplied(job, fold)):
+        if not (job.config.want and fold == job.final) and spareable(job, generator) and (enough := supplied(job, fold)):
             save_tensors(tmp / "state.safetensors", {})
             write_json(tmp / "facts.json", facts | {"status": "not needed", "why": enough})
             return
@@ -210,6 +214,7 @@ def draw(folder: str, fold: str, generator: str) -> None:
         want = wanted(job, fold, generator)
         names = ("draw", fold, generator)
         told = {"rounds": job.plan.rounds, "label": f"draw {generator}, fold {fold}", "count": parts(job, fold)}
+        told |= {"most": TRIES} if generator in job.plan.first else {}
         fill(job, tmp, plugin, seen_by(job, fold, generator), generator, want, names, **told)
         if remarks := plugin.remarks():
             facts = read_json(tmp / "facts.json")

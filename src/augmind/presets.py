@@ -34,6 +34,8 @@ PRESETS = {
         steps={
             "vae": 300,
             "gan": 300,
+            "vanilla_gan": 300,
+            "wgan_gp": 150,
             "diffusion": 250,
             "cnn": 150,
             "crnn": 150,
@@ -55,6 +57,8 @@ PRESETS = {
         steps={
             "vae": 1000,
             "gan": 1500,
+            "vanilla_gan": 1500,
+            "wgan_gp": 750,
             "diffusion": 1200,
             "cnn": 400,
             "crnn": 400,
@@ -78,6 +82,8 @@ PRESETS = {
         steps={
             "vae": 3000,
             "gan": 4000,
+            "vanilla_gan": 4000,
+            "wgan_gp": 2000,
             "diffusion": 4000,
             "cnn": 800,
             "crnn": 600,

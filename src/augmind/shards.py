@@ -45,10 +45,9 @@ class Judged:
 
     def all(self) -> Samples | None:
         """Every row, or None if nothing was drawn."""
-        out: Samples | None = None
-        for more in self.rows:
-            out = more if out is None else out + more
-        return out
+        while len(self.rows) > 1:
+            self.rows = [a + b for a, b in zip(self.rows[::2], self.rows[1::2], strict=False)] + self.rows[len(self.rows) // 2 * 2 :]
+        return self.rows[0] if self.rows else None
 
     def kept(self) -> Samples | None:
         rows = self.all()
@@ -104,8 +103,9 @@ def fill(
     rounds: int,
     label: str,
     count: int = 1,
+    most: int = MOST_DRAWN,
 ) -> None:
-    """Draws, screens and writes one shard: rows.safetensors, table.parquet and facts.json."""
+    """Draws, screens and writes one shard: rows.safetensors, table.parquet and facts.json. At most `most` rows are drawn for one that is wanted."""
     run = job.run(label)
     screens = fitted_screens(job, data)
     judged, got, drawn = Judged(), torch.zeros_like(want), 0
@@ -113,7 +113,7 @@ def fill(
     tried = torch.zeros_like(want)
     for turn in range(rounds):
         missing = (want - got).clamp(min=0)
-        ask = torch.minimum((missing / rate.clamp(min=0.1)).ceil().long(), (MOST_DRAWN * want - tried).clamp(min=0)) * (missing > 0)
+        ask = torch.minimum((missing / rate.clamp(min=0.1)).ceil().long(), (most * want - tried).clamp(min=0)) * (missing > 0)
         if not ask.sum():
             break
         y = torch.repeat_interleave(torch.arange(len(want)), ask)

@@ -138,22 +138,19 @@ def feed(job: Job, learner: str, classical: Classical, real: Samples, extra: Sam
     )
 
 
-def default_policy(job: Job, learner: str, classical: Classical, generators: bool, share: float | None = None) -> Policy:
-    """A classical arm, with or without the rows of every planned generator that this learner can take, as `share` of a batch (None: as planned)."""
-    makers = tuple(job.generator(g) for g in job.generators(space_of(learner))) if generators else ()
+def default_policy(job: Job, learner: str, classical: Classical, generators: bool, fold: str = "") -> Policy:
+    """A classical arm, with or without the rows of every planned generator that this learner can take; with a `fold`, of those that work there."""
+    first = job.plan.first if fold and job.plan.first and supplied(job, fold) else ()
+    share = job.plan.rest[1] if fold and job.plan.first and not first else job.plan.share
+    makers = tuple(job.generator(g) for g in job.generators(space_of(learner)) if not first or g in first) if generators else ()
     return Policy(
         learner=job.learner(learner),
         classical=classical,
         generators=makers,
         screens=tuple(Choice(name=n) for n in job.plan.screens) if makers else (),
         ratio=job.plan.ratio if makers else 0.0,
-        share=(share or job.plan.share) if makers else 0.0,
+        share=share if makers else 0.0,
     )
-
-
-def share_of(job: Job, fold: str) -> float:
-    """The synthetic part of every batch in a fold."""
-    return job.plan.rest[1] if job.plan.first and not supplied(job, fold) else job.plan.share
 
 
 def shards_of(job: Job, fold: str, policy: Policy) -> dict[str, Path]:

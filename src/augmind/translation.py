@@ -4,6 +4,7 @@ What it is worth is told on rows that it never saw, beside the rows as they are 
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,20 +17,22 @@ from torch import Tensor
 from .core.errors import DataError, UsageError, unknown
 from .core.run import Run
 from .core.seeds import in_chunks, row_seeds, seeded
-from .core.store import atomic_write, file_digest, make_folder, read_json, write_json
+from .core.store import atomic_write, digest, file_digest, make_folder, read_json, write_json
 from .core.tensors import load_tensors, save_tensors, tensor_meta
 from .core.types import Codec, Spec
 from .data.clean import clean
 from .data.dataset import Dataset
 from .data.load import unlabelled
-from .data.split import split
+from .data.split import split, units
 from .nn.degrade import COLOURED, DEGRADATIONS, blocky
 from .nn.pix2pix import Lesson, Translator, learn
 from .report.translated import measures, sheet
 
-HELD_OUT, LEAST = 0.2, 10
-"""Part of the rows that figures are made of, and how many rows there have to be in all."""
-GIVEN, CUBIC, TRANSLATED = "as given", "bicubic", "translated"
+HELD_OUT, LEAST, FEWEST = 0.2, 10, 2
+"""Part of the rows that figures are made of, and how many rows there have to be in all and in this part."""
+GIVEN, CUBIC, TRANSLATED, TRUE = "as given", "bicubic", "translated", "true"
+BLOCK = 64
+"""Rows that are worked on together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,7 @@ class Pairs:
     names: list[str]
     held_out: Int[Tensor, " m"]
     learnt: Int[Tensor, " l"]
+    fingerprint: str
 
     def of(self, rows: Int[Tensor, " b"], task: str, seeds: Int[Tensor, " b"]) -> tuple[Float[Tensor, "b i h w"], Float[Tensor, "b o h w"]]:
         """What is given and what is wanted, in model space."""
@@ -71,29 +75,36 @@ def gathered(asked: Request) -> Pairs:
     own = asked.task in DEGRADATIONS
     if not own and not Path(asked.task).expanduser().exists():
         raise unknown("task, and no folder either,", asked.task, DEGRADATIONS)
-    source = clean(unlabelled(asked.data, size=asked.size))
+    source = unlabelled(asked.data, size=asked.size)
     if len(source.spec.shape) != 3:
         raise DataError(
             f"rows of '{source.name}' are no grids, and only these are translated", help="give a folder of files such as PNG, JPEG or WAV"
         )
     if own and asked.task in COLOURED and source.spec.shape[0] < 3:
         raise DataError(f"'{asked.task}' needs rows with colour to learn from, and those of '{source.name}' have none", help="give coloured rows")
-    given, wanted, names = (None, source, names_of(source)) if own else matched(source, asked.task)
+    given, wanted, names = (None, clean(source), []) if own else matched(source, asked.task)
+    if len(wanted.samples) * min(asked.test, 1 - asked.test) < FEWEST or len(wanted.samples) < LEAST:
+        text = f"{len(wanted.samples)} different rows are too few to learn from and to test on"
+        raise DataError(text, help=f"give {max(LEAST, round(FEWEST / asked.test))} or more")
+    names = names or names_of(wanted)
     found = split(wanted, folds=2, test=asked.test, seed=asked.seed)
-    if len(wanted.samples) < LEAST:
-        raise DataError(f"{len(wanted.samples)} pairs are too few to learn from and to test on", help=f"give {LEAST} or more")
     place = {int(k): i for i, k in enumerate(wanted.samples.key)}
     learnt, held = (torch.tensor([place[i] for i in ids if i in place]) for ids in (found.folds[0].train, found.folds[0].test))
-    return Pairs(spec=wanted.spec, codec=wanted.codec, given=given, wanted=wanted.samples.x, names=names, held_out=held, learnt=learnt)
+    told = digest(source.fingerprint, wanted.fingerprint)
+    parts = {"given": given, "wanted": wanted.samples.x, "names": names, "held_out": held, "learnt": learnt}
+    return Pairs(spec=wanted.spec, codec=wanted.codec, fingerprint=told, **parts)
 
 
 def names_of(dataset: Dataset) -> list[str]:
-    return [str(Path(dataset.row(int(k)).source).with_suffix("")) for k in dataset.samples.key]
+    """The path of every row without its ending; with it, where two rows would have one name."""
+    sources = [Path(dataset.row(int(k)).source) for k in dataset.samples.key]
+    often = Counter(str(source.with_suffix("")) for source in sources)
+    return [name if often[name := str(s.with_suffix(""))] == 1 else f"{name}-{s.suffix[1:]}" for s in sources]
 
 
 def matched(source: Dataset, folder: str) -> tuple[Tensor, Dataset, list[str]]:
     """Rows of one folder with those of the same names in another. Raises `DataError` where none match."""
-    target = unlabelled(folder, size=tuple(source.spec.shape[1:]))  # pyright: ignore[reportArgumentType]
+    target = unlabelled(folder, like=source.spec)
     mine, theirs = ({name: i for i, name in enumerate(names_of(one))} for one in (source, target))
     both = [name for name in theirs if name in mine]
     if not both:
@@ -103,7 +114,19 @@ def matched(source: Dataset, folder: str) -> tuple[Tensor, Dataset, list[str]]:
     keep[[theirs[name] for name in both]] = True
     kept = replace(target, samples=target.samples.take(keep))
     names = names_of(kept)
-    return source.samples.x[[mine[name] for name in names]], kept, names
+    at = torch.tensor([mine[name] for name in names])
+    own = kin_of(source)
+    linked = units([own[i] for i in at.tolist()], kin_of(kept))
+    rows = list(kept.rows)
+    for key, unit in zip(kept.samples.key.tolist(), linked.tolist(), strict=True):
+        rows[key] = replace(rows[key], kin=unit)
+    return source.samples.x[at], replace(kept, rows=tuple(rows)), names
+
+
+def kin_of(dataset: Dataset) -> list[int]:
+    """What links each row with those that are its exact or near duplicates; all rows stay."""
+    found = clean(dataset)
+    return [found.row(int(k)).kin for k in dataset.samples.key]
 
 
 def translate(asked: Request, out: Path, run: Callable[[Path], Run] | None = None) -> dict[str, Any]:
@@ -111,7 +134,11 @@ def translate(asked: Request, out: Path, run: Callable[[Path], Run] | None = Non
 
     The same call goes on after an interruption; a finished one is left as it is. Raises `UsageError` for a folder that holds another one.
     """
-    record, figures = asdict(asked) | {"data": str(Path(asked.data).expanduser().resolve())}, out / "figures.json"
+    data = Path(asked.data).expanduser().resolve()
+    task = asked.task if asked.task in DEGRADATIONS else str(Path(asked.task).expanduser().resolve())
+    record, figures, before = asdict(asked) | {"data": str(data), "task": task}, out / "figures.json", dict[str, Any]()
+    if any(Path(folder) in (out.resolve(), *out.resolve().parents) for folder in (data, task)):
+        raise UsageError(f"'{out}' lies in the folder that is learnt from", help="give a folder elsewhere with --out")
     if (out / "request.json").is_file():
         before = read_json(out / "request.json")
         if changed := [f"{k}: {before.get(k)} then, {v} now" for k, v in record.items() if before.get(k) != v]:
@@ -121,8 +148,10 @@ def translate(asked: Request, out: Path, run: Callable[[Path], Run] | None = Non
     elif out.exists() and any(out.iterdir()):
         raise UsageError(f"'{out}' is not empty", help="give a new folder with --out")
     pairs = gathered(asked)
+    if before and before.get("rows") != pairs.fingerprint:
+        raise DataError(f"the files changed since '{out}' was begun", help="give another --out", code="DATA-020")
     make_folder(out)
-    write_json(out / "request.json", record)
+    write_json(out / "request.json", record | {"rows": pairs.fingerprint})
     where = (run or plain)(out)
     net = taught(pairs, asked, where)
     about = {"spec": pairs.spec.to_json(), "codec": pairs.codec.name, "task": asked.task if pairs.given is None else "", "width": asked.width}
@@ -176,22 +205,23 @@ def answered(net: Translator, given: Float[Tensor, "n i h w"]) -> Float[Tensor, 
 
 def judged(net: Translator, pairs: Pairs, task: str, seed: int) -> dict[str, Any]:
     """PSNR, SSIM and the distance of features by arm, on held-out rows; the gain over the best of the others; the sheet and the answers."""
-    rows = pairs.held_out
-    given, wanted = pairs.of(rows, task, row_seeds(len(rows), "held out", seed))
-    answer = answered(net, given)
-    arms = {GIVEN: given} if given.shape == wanted.shape else {}
-    if task == "super-resolution" and pairs.given is None:
-        arms = {GIVEN: blocky(wanted), CUBIC: given}
-    stored = {name: pairs.spec.to_store(x) for name, x in {**arms, TRANSLATED: answer, "truth": wanted}.items()}
-    truth = stored.pop("truth")
+    rows, seeds, parts = pairs.held_out, row_seeds(len(pairs.held_out), "held out", seed), list[dict[str, Tensor]]()
+    for own, drawn in zip(rows.split(BLOCK), seeds.split(BLOCK), strict=True):
+        given, wanted = pairs.of(own, task, drawn)
+        arms = {GIVEN: given}
+        if task == "super-resolution" and pairs.given is None:
+            arms = {GIVEN: blocky(wanted), CUBIC: given}
+        parts.append({name: pairs.spec.to_store(x) for name, x in {**arms, TRANSLATED: answered(net, given), TRUE: wanted}.items()})
+    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    truth = columns[TRUE]
+    stored = {name: x for name, x in columns.items() if name != TRUE and x.shape == truth.shape}
     by_arm = {name: measures(x, truth, pairs.codec) for name, x in stored.items()}
     told = {name: {figure: summary(v) for figure, v in figures.items()} for name, figures in by_arm.items()}
     out: dict[str, Any] = {"rows": len(rows), "arms": told, "gains": {}, "answers": stored[TRANSLATED]}
-    if arms:
-        best = max(arms, key=lambda name: float(by_arm[name]["psnr"].mean()))
+    if others := [name for name in stored if name != TRANSLATED]:
+        best = max(others, key=lambda name: float(by_arm[name]["psnr"].mean()))
         out["against"] = best
         out["gains"] = {figure: summary(v - by_arm[best][figure]) for figure, v in by_arm[TRANSLATED].items()}
-    columns = {GIVEN: pairs.spec.to_store(given), **stored, "true": truth}
     return out | {"sentence": sentence(out, task if pairs.given is None else Path(task).name), "shown": sheet(columns, pairs.codec)}
 
 
@@ -220,10 +250,12 @@ def sentence(found: dict[str, Any], task: str) -> str:
 
 def put(folder: Path, names: list[str], codec: Codec, x: UInt8[Tensor, "n c h w"]) -> None:
     """Writes rows as files, marked as synthetic, under the names of the rows that they were made of."""
-    for name, data in zip(names, codec.files(x, [True] * len(x)), strict=True):
-        path = folder / f"{name}{codec.suffix}"
-        make_folder(path.parent)
-        atomic_write(path, data)
+    for begin in range(0, len(x), BLOCK):
+        some = x[begin : begin + BLOCK]
+        for name, data in zip(names[begin : begin + BLOCK], codec.files(some, [True] * len(some)), strict=True):
+            path = folder / f"{name}{codec.suffix}"
+            make_folder(path.parent)
+            atomic_write(path, data)
 
 
 def apply(translator: Path, data: str, out: Path) -> int:
@@ -235,17 +267,18 @@ def apply(translator: Path, data: str, out: Path) -> int:
         raise UsageError(f"'{out}' is not empty", help="give a new folder with --out")
     about = tensor_meta(file)
     spec = Spec.from_json(about["spec"])
-    rows = unlabelled(data, size=tuple(spec.shape[1:]))  # pyright: ignore[reportArgumentType]
-    if rows.codec.name != about["codec"] or rows.spec.shape[1:] != spec.shape[1:]:
-        raise DataError(f"'{rows.name}' holds rows of shape {rows.spec.shape}, and the translator learnt {spec.shape}", help="give rows of that kind")
+    rows = unlabelled(data, like=spec)
+    if rows.codec.name != about["codec"] or rows.spec.shape[1:] != spec.shape[1:] or rows.spec.rate != spec.rate:
+        raise DataError(f"'{rows.name}' holds rows of another kind than the translator learnt", help="give files of the kind that it learnt from")
     x = rows.samples.x
-    if x.shape[1] == 1 and about["inputs"] > 1:
-        x = x.expand(-1, about["inputs"], -1, -1)
+    if x.shape[1] == 1 and about["inputs"] == 3:
+        x = x.expand(-1, 3, -1, -1)
     if x.shape[1] != about["inputs"]:
         raise DataError(f"'{rows.name}' has rows of {x.shape[1]} channels, and the translator takes {about['inputs']}", help="convert them first")
     net = Translator(about["inputs"], *spec.shape, hidden=about["width"])
     net.load_state_dict(load_tensors(file))
-    answer = spec.to_store(answered(net.eval(), spec.to_model(x)))
+    net.eval()
+    answer = torch.cat([spec.to_store(answered(net, spec.to_model(some))) for some in x.split(BLOCK)])
     codec = replace(rows.codec, spec=spec)  # pyright: ignore[reportArgumentType, reportCallIssue]
     put(out, names_of(rows), codec, answer)
     write_json(out / "translated.json", {"translator": file_digest(file), "rows": len(answer), "task": about["task"]})

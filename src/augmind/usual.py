@@ -20,8 +20,9 @@ READY = ("tts",)
 SHARE, READY_MIX = 0.25, (4.0, 0.5)
 """The synthetic part of every batch; where all generators are of `READY` the rows per real row (else the preset says) and that part: rows of voices
 that were not heard are worth as much as the real ones (`docs/log.md`, spoken digits)."""
-ENOUGH = 0.5
-"""Where those of `READY` supply this part of the rows wanted of them, the generators that would have to learn are left out of a fold."""
+ENOUGH, TRIES = 0.5, 3
+"""Where those of `READY` supply this part of the rows wanted of every class, drawing at most so many for one that is wanted, the generators that
+would have to learn are left out of a fold."""
 SCREENS = ("agreement", "sides", "fidelity", "novelty", "duplicates", "diversity")
 OWN_SCREENS = ("recording", "form", "leaks", "ngrams", "likeliest")
 """Screens of rows of one kind; they come first where the rows are of that kind and not their features."""
@@ -45,7 +46,6 @@ def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, An
             notes.append(f"'{name}' is left out: {error}; {error.help}")
         else:
             found = (name, *found)
-            notes.append(f"'{name}' is asked first; {', '.join(found[1:])} are trained where less than half of its rows pass the screens")
     return found
 
 

@@ -17,6 +17,7 @@ from augmind.core.decoding import CannotRead
 from augmind.core.errors import DataError, MachineError, UsageError
 from augmind.core.store import digest
 from augmind.core.types import SIDES, Codec, Samples, Spec
+from augmind.modalities.audio.mel import Mel
 from augmind.modalities.image.decode import Picture
 from augmind.modalities.text.read import NoText, Text, length_for, read, read_pair
 from augmind.modalities.text.sides import sides_of
@@ -98,8 +99,11 @@ ALL = "all"
 """The class of rows that have none."""
 
 
-def unlabelled(source: str | Path, *, size: int | tuple[int, int] | None = None, max_bad: float = 0.2) -> Dataset:
-    """The rows of a folder or archive without their labels, whatever folders they lie in, as one class. Raises `DataError` for anything else."""
+def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None = None, max_bad: float = 0.2) -> Dataset:
+    """The rows of a folder or archive without their labels, whatever folders they lie in, as one class; with `like` in the form of those rows.
+
+    Raises `DataError` for anything else.
+    """
     _check_settings(size, max_bad, None)
     path = Path(source).expanduser()
     if path.exists() and not path.is_dir() and not is_archive(path):
@@ -113,7 +117,10 @@ def unlabelled(source: str | Path, *, size: int | tuple[int, int] | None = None,
         name = _stem(path)
         if not any(e.status == "ok" for e in entries):
             raise DataError(f"'{name}' holds no row that can be read", help="give a folder of files of one kind, such as PNG, JPEG or WAV")
-        answers = read_entries(entries, size)
+        if like and like.rate and holds_sound(entries):
+            answers = clips(entries, mel=Mel(rate=like.rate, bands=like.shape[1], frames=like.shape[2]))
+        else:
+            answers = read_entries(entries, (like.shape[1], like.shape[2]) if like and not like.rate and not holds_sound(entries) else size)
     rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(entries, answers, strict=True))]
     bad = [(r.source, r.reason) for r in rows if r.status == "corrupt"]
     if len(bad) > max_bad * sum(r.status in ("ok", "corrupt") for r in rows):

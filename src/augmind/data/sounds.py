@@ -102,8 +102,9 @@ def layout(facts: Sequence[dict[str, Any]], chunk: float | None = None) -> Mel:
     return Mel(rate=rate, bands=BANDS[rate > 8000], frames=-(-round(100 * seconds) // STEP) * STEP)
 
 
-def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = None) -> list[Any]:
-    """One answer an entry: a `Clip`, with `chunk` seconds `Pieces`, why it is none, or None where it is not to be decoded.
+def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = None, mel: Mel | None = None) -> list[Any]:
+    """One answer an entry: a `Clip`, with `chunk` seconds `Pieces`, why it is none, or None where it is not to be decoded; in the layout `mel` where
+    one is given.
 
     Raises `MachineError` where what reads sounds is not installed.
     """
@@ -120,7 +121,7 @@ def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = N
             facts[i] = found
     if not facts:
         return answers
-    mel = layout(list(facts.values()), chunk)
+    mel = mel or layout(list(facts.values()), chunk)
     if chunk:
         for (i, told), found in zip(facts.items(), Pool().pieces(files(entries, list(facts)), mel.rate, mel.samples), strict=True):
             answers[i] = found if isinstance(found, CannotRead) else cut(told, *found, mel)

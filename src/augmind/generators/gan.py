@@ -5,34 +5,21 @@ from typing import cast
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, relu, softplus
 
 from augmind.core.feed import cyclic
 from augmind.core.loop import autocast, descend
-from augmind.core.plugin import Generator
 from augmind.core.run import Run
-from augmind.core.seeds import in_chunks, row_noise, seeded
+from augmind.core.seeds import seeded
 from augmind.core.tune import tune
-from augmind.core.types import Data, Spec
+from augmind.core.types import Data
 from augmind.nn.critics import critic
-from augmind.nn.decoders import decoder
 from augmind.nn.diffaugment import POLICIES
 from augmind.nn.ema import ema
-from augmind.nn.standard import Standard
 from augmind.nn.watch import watch
 
-
-class Painter(nn.Module):
-    """Noise and labels to rows at the network's scale, with that scale beside it."""
-
-    def __init__(self, spec: Spec, width: int, latent: int) -> None:
-        super().__init__()
-        self.standard = Standard(spec)
-        self.decoder = decoder(spec.shape, latent, len(spec.classes), width, spec.bounded)
-
-    def forward(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"]) -> Float[Tensor, "b ..."]:
-        return self.decoder(z, y)
+from ._painter import Painted, Painter
 
 
 def gradient_penalty(score: Float[Tensor, " b"], x: Float[Tensor, "b ..."]) -> Float[Tensor, ""]:
@@ -63,7 +50,7 @@ def real_variety(x: Float[Tensor, "n ..."], y: Int[Tensor, " n"]) -> Float[Tenso
 
 
 @dataclass(kw_only=True)
-class Gan(Generator):
+class Gan(Painted):
     """Crisp rows; the least stable of the generators when rows are few.
 
     Non-saturating loss (arXiv:1406.2661), differentiable augmentation of grids (`augment`; arXiv:2006.10738), an R1 penalty of
@@ -76,8 +63,6 @@ class Gan(Generator):
     batch: int = tune(32, 8, 256, log=True)
     lr: float = tune(1e-3, 1e-5, 4e-3, log=True)
     critic_lr: float = tune(1e-3, 1e-5, 4e-3, log=True)
-    width: int = tune(32, 8, 128, log=True)
-    latent: int = tune(32, 4, 128, log=True)
     ema: float = tune(0.995, 0.9, 0.9999)
     augment: str = tune("mild", options=("none", "mild", "full"))
     spectral: bool = tune(False, options=(True, False))
@@ -135,27 +120,4 @@ class Gan(Generator):
 
         parts = {"painter": painter, "critic": judge, "average": average, "adam": adam, "critic_adam": critic_adam}
         self.curves_ = descend(step, parts, steps=self.steps, run=run, name=self.name(), watch=watch(self.sample, data, run))
-        return self
-
-    def _build(self, spec: Spec) -> Painter:
-        self.spec_ = spec
-        self.net_: Painter = Painter(spec, self.width, self.latent)
-        return self.net_
-
-    @torch.no_grad()
-    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
-        net = self.net_.eval()
-        device = next(net.parameters()).device
-
-        def draw(z: Tensor, y: Tensor) -> Tensor:
-            return net.standard.undo(net(z.to(device), y.to(device))).cpu()
-
-        return in_chunks(draw, row_noise(seeds.cpu(), (self.latent,)), y.cpu())
-
-    def state(self) -> dict[str, Tensor]:
-        return dict(self.net_.state_dict())
-
-    def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Gan":
-        self.require(spec)
-        self._build(spec).load_state_dict(state)
         return self

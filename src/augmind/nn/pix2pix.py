@@ -18,7 +18,7 @@ from augmind.nn.unet import zeroed
 
 SMALLEST, DEEPEST = 4, 5
 """Side of the coarsest grid, about, and how many halvings there are at most."""
-SLOPE = 0.2
+SLOPE, LEAST = 0.2, 8
 ROUND = 0.1
 """Errors below this count by their squares: a network that begins as the identity is right nearly everywhere where little was taken away, and the
 absolute error would punish its first steps there more than it rewards them where something is missing."""
@@ -89,8 +89,9 @@ class PatchCritic(nn.Module):
 
     def forward(self, given: Float[Tensor, "b i h w"], answer: Float[Tensor, "b o h w"]) -> Float[Tensor, "b 1 k l"]:
         h = torch.cat([given, answer], 1)
+        h = pad(h, (0, max(0, LEAST - h.shape[3]), 0, max(0, LEAST - h.shape[2])))
         for layer in self.layers:
-            h = leaky_relu(layer(h), SLOPE) if min(h.shape[2:]) > 1 else h
+            h = leaky_relu(layer(h), SLOPE)
         return self.last(h)
 
 

@@ -13,6 +13,8 @@ SHOWN = 8
 """Rows on the sheet."""
 WIDE, HEADING = 128, 22
 """Width of a row on the sheet, at least, and the height of the line above, in pixels."""
+BLOCK = 64
+"""Rows that are worked on together."""
 WINDOW = 11
 """Side of the window that SSIM compares."""
 
@@ -24,12 +26,15 @@ def measures(x: UInt8[Tensor, "n c h w"], truth: UInt8[Tensor, "n c h w"], codec
     """
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-    a, b = x.float(), truth.float()
-    found = {"psnr": peak_signal_noise_ratio(a, b, data_range=255.0, reduction="none", dim=(1, 2, 3)).clamp(max=100.0)}
-    if min(a.shape[2:]) > WINDOW:
-        ssim = structural_similarity_index_measure(a, b, data_range=255.0, reduction="none")
-        found["ssim"] = ssim if isinstance(ssim, Tensor) else ssim[0]
-    return found | {"features": 1 - cosine_similarity(codec.embed(x), codec.embed(truth))}
+    found: dict[str, list[Tensor]] = {"psnr": [], "ssim": []}
+    for a, b in zip(x.split(BLOCK), truth.split(BLOCK), strict=True):
+        told = {"data_range": 255.0, "reduction": "none"}
+        found["psnr"].append(peak_signal_noise_ratio(a.float(), b.float(), dim=(1, 2, 3), **told).clamp(max=100.0))
+        if min(a.shape[2:]) > WINDOW:
+            ssim = structural_similarity_index_measure(a.float(), b.float(), **told)
+            found["ssim"].append((ssim if isinstance(ssim, Tensor) else ssim[0]).reshape(len(a)))
+    nearness = cosine_similarity(codec.embed(x), codec.embed(truth))
+    return {name: torch.cat(parts) for name, parts in found.items() if parts} | {"features": 1 - nearness}
 
 
 def sheet(columns: dict[str, UInt8[Tensor, "n c h w"]], codec: Codec) -> bytes:
