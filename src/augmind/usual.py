@@ -20,7 +20,7 @@ READY = ("tts",)
 SHARE, READY_MIX = 0.25, (4.0, 0.5)
 """The synthetic part of every batch; where all generators are of `READY` the rows per real row (else the preset says) and that part: rows of voices
 that were not heard are worth as much as the real ones (`docs/log.md`, spoken digits)."""
-ENOUGH, TRIES = 0.5, 3
+ENOUGH, TRIES = 0.5, 6
 """Where those of `READY` supply this part of the rows wanted of every class, drawing at most so many for one that is wanted, the generators that
 would have to learn are left out of a fold."""
 SCREENS = ("agreement", "sides", "fidelity", "novelty", "duplicates", "diversity")
