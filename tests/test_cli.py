@@ -306,7 +306,7 @@ def test_the_verbs_that_take_from_a_run(run, tmp_path, capsys):
 
 
 def test_public_names_are_these():
-    known = ["AugmindError", "Finished", "Resampler", "expand", "inspect", "load", "load_policy", "resume", "runs"]
+    known = ["AugmindError", "Finished", "Resampler", "expand", "inspect", "load", "load_policy", "resume", "runs", "translate"]
     assert augmind.__all__ == sorted(augmind.__all__) == known
     assert all(getattr(augmind, name) for name in augmind.__all__)
 

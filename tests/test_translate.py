@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from augmind.cli import main
+from augmind.cli.translate import TASKS
 from augmind.core.errors import DataError, UsageError, WrongSpec
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds
@@ -142,7 +143,7 @@ def test_colour_that_follows_from_brightness_is_learnt_and_told_with_intervals(t
         assert made.mode == "RGB" and made.size == (16, 16)
     with pytest.raises(UsageError, match="other settings"):
         translate(Request(data=asked.data, task="colourise", steps=300, width=8), tmp_path / "out")
-    with pytest.raises(UsageError, match="not empty"):
+    with pytest.raises(UsageError, match="not an empty folder"):
         apply(tmp_path / "out", str(grey), tmp_path / "coloured")
 
 
@@ -239,12 +240,11 @@ def test_sounds_are_made_clearer_and_translated_by_what_was_learnt(tmp_path):
 def test_files_that_changed_and_a_folder_inside_are_refused(tmp_path):
     rows = folder(tmp_path / "rows", n=20)
     asked = Request(data=str(rows), task="denoise", steps=50, width=8)
-    with pytest.raises(UsageError, match="lies in the folder"):
+    with pytest.raises(UsageError, match="lies inside the dataset"):
         translate(asked, rows / "out")
     translate(asked, tmp_path / "out")
-    (tmp_path / "out" / "figures.json").unlink()
     next(rows.rglob("*.png")).unlink()
-    with pytest.raises(DataError, match="files changed"):
+    with pytest.raises(DataError, match="changed since"):
         translate(asked, tmp_path / "out")
 
 
@@ -269,11 +269,16 @@ def test_the_command_teaches_and_refuses_in_words(tmp_path, capsys, monkeypatch)
         told = capsys.readouterr()
         return code, " ".join((told.out + told.err).split())
 
+    assert ", ".join(DEGRADATIONS) == TASKS
     rows = folder(tmp_path / "rows", n=20)
     code, text = said(rows, "--task", "super-resolution", "--steps", 50, "--width", 8, "--json")
     assert code == 0 and set(json.loads(text[text.index("{") : text.rindex("}") + 1])["arms"]) == {"as given", "bicubic", "translated"}
     assert (tmp_path / "rows-super-resolution" / "sheet.png").is_file()
     assert said(rows, "--by", "rows-super-resolution", "--out", "new") == (0, "20 rows in new")
-    for words, why in (((rows,), "--task"), ((rows, "--task", "denoise", "--steps", 1), "--steps 1"), ((rows, "--by", rows), "holds no translator")):
+    for words, why in (
+        ((rows,), "--task"),
+        ((rows, "--task", "denoise", "--steps", 1), "steps=1 is not allowed"),
+        ((rows, "--by", rows), "holds no translator"),
+    ):
         code, text = said(*words)
         assert code == 2 and why in text and "Traceback" not in text

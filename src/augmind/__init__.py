@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .api import Finished, expand, inspect, load, resume, runs
+    from .api import Finished, expand, inspect, load, resume, runs, translate
     from .core.errors import AugmindError
     from .policy import load_policy
     from .resample import Resampler
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 HOMES = {"AugmindError": "augmind.core.errors", "Resampler": "augmind.resample", "load_policy": "augmind.policy"}
 """Modules of the public names; the others are in `augmind.api`."""
 
-__all__ = ["AugmindError", "Finished", "Resampler", "expand", "inspect", "load", "load_policy", "resume", "runs"]
+__all__ = ["AugmindError", "Finished", "Resampler", "expand", "inspect", "load", "load_policy", "resume", "runs", "translate"]
 
 
 def __getattr__(name: str) -> Any:

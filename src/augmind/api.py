@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .conduct import Until
     from .core.pool import Item
+    from .core.run import Run
     from .data.bitext import CorpusHealth
     from .data.dataset import Dataset
     from .data.health import Health
@@ -262,6 +263,20 @@ def expand(
     made = config(data=str(data), **options)
     job = whole.expand(made, folder, until="plan" if dry_run else until, watch=watch or whole.ignore, on_plan=on_plan or whole.ignore)
     return Finished(job.folder)
+
+
+def translate(data: str | Path, task: str, out: str | Path, *, run: "Callable[[Path], Run] | None" = None, **options: Any) -> dict[str, Any]:
+    """Learns to undo a degradation of unlabelled files, or to turn them into those of the same names in the folder `task`; its figures.
+
+    `options` are the fields of `augmind.translation.Request`: steps, width, adversarial, test, size, seed, batch, lr. The translator, a sheet to look
+    at and the held-out rows lie in `out`. The same call goes on after an interruption; `run` makes the surroundings of the training.
+    Raises an `AugmindError` whose message says what to do.
+    """
+    from .config import validated
+    from .translation import Request
+    from .translation import translate as learnt
+
+    return learnt(validated(Request, {"data": str(data), "task": task, **options}), Path(out), run)
 
 
 def begun(folder: str | Path) -> dict[str, Any]:

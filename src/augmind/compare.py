@@ -110,8 +110,7 @@ def policy_of(job: Job, fold: str, learner: str, arm: str) -> Policy:
             best: Policy = found(job, fold, learner)["classical"]
             return best if arm == "classical" else joined(best, default_policy(job, learner, best.classical, True))
         classical = chosen(job, fold, learner)[0]
-    makes = "synthetic" in arm
-    return default_policy(job, learner, classical, generators=makes, fold=fold if makes else "")
+    return default_policy(job, learner, classical, generators="synthetic" in arm, fold=fold)
 
 
 def joined(classical: Policy, default: Policy) -> Policy:

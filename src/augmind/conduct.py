@@ -36,7 +36,7 @@ def open_folder(config: Config, out: Path) -> Job:
     Raises `UsageError` if the folder belongs to another dataset or configuration, `DataError` if the data changed since the work began.
     """
     path = out / "config.json"
-    source, data = Path(config.data).expanduser(), placed(config.data)
+    data = placed(config.data)
     record = {"config": config.model_dump(mode="json", exclude={"jobs", "track", "storage"}), "data": data, "augmind": __version__}
     record["track"] = config.track
     record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
@@ -51,14 +51,20 @@ def open_folder(config: Config, out: Path) -> Job:
         (out / "plan.json").unlink(missing_ok=True)
         write_json(path, record | {"started": old["started"]})
         return Job(out)
-    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        text = f"'{out}' lies inside the dataset '{config.data}', which would change as the run goes on"
-        raise UsageError(text, help="give an --out elsewhere")
+    begin(out, config.data)
+    write_json(path, record | {"started": datetime.now(UTC).isoformat(timespec="seconds")})
+    return Job(out)
+
+
+def begin(out: Path, *read: str) -> None:
+    """Makes a new folder to work in. Raises `UsageError` for one that lies inside data that are read, and for one that holds something else."""
+    for data in read:
+        source = Path(data).expanduser()
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise UsageError(f"'{out}' lies inside the dataset '{data}', which would change as the run goes on", help="give an --out elsewhere")
     if out.exists() and (not out.is_dir() or any(p.name != "events.jsonl" for p in out.iterdir())):
         raise UsageError(f"'{out}' exists and is not a run folder", help="give another --out, or an empty folder")
     make_folder(out)
-    write_json(path, record | {"started": datetime.now(UTC).isoformat(timespec="seconds")})
-    return Job(out)
 
 
 def worked_on(job: Job) -> bool:
@@ -66,8 +72,9 @@ def worked_on(job: Job) -> bool:
     return any(not name.startswith("prepare-") for name in job.store.finished())
 
 
-def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
-    """A run folder goes on only with the data and the settings that it was begun with; `defaults` are those of its kind of settings."""
+def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any] | None = None, resume: str = "augmind resume") -> None:
+    """A folder goes on only with the data and the settings that it was begun with; `defaults` are those of its kind of settings, `resume` the verb
+    that goes on with these."""
     if old["data"] != new["data"]:
         raise UsageError(f"'{out}' belongs to another dataset: {old['data']}", help="give another --out")
     if old["stamp"] != new["stamp"]:
@@ -80,9 +87,8 @@ def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any], defaults: 
     a, b = defaults | old["config"], new["config"]
     changed = [f"{k}: {a.get(k)} then, {b[k]} now" for k in b if a.get(k) != b[k]]
     if changed:
-        raise UsageError(
-            f"'{out}' was begun with other settings ({'; '.join(changed)})", help=f"give another --out, or continue it with: augmind resume {out}"
-        )
+        way = f"give another --out, or continue it with: {resume} {out}" if resume else "give another --out"
+        raise UsageError(f"'{out}' was begun with other settings ({'; '.join(changed)})", help=way)
 
 
 def placed(data: str) -> str:

@@ -140,9 +140,10 @@ def feed(job: Job, learner: str, classical: Classical, real: Samples, extra: Sam
 
 def default_policy(job: Job, learner: str, classical: Classical, generators: bool, fold: str = "") -> Policy:
     """A classical arm, with or without the rows of every planned generator that this learner can take; with a `fold`, of those that work there."""
-    first = job.plan.first if fold and job.plan.first and supplied(job, fold) else ()
-    share = job.plan.rest[1] if fold and job.plan.first and not first else job.plan.share
-    makers = tuple(job.generator(g) for g in job.generators(space_of(learner)) if not first or g in first) if generators else ()
+    asked = job.plan.first if generators and fold else ()
+    enough = bool(asked and supplied(job, fold))
+    makers = tuple(job.generator(g) for g in job.generators(space_of(learner)) if not enough or g in asked) if generators else ()
+    share = job.plan.rest[1] if asked and not enough else job.plan.share
     return Policy(
         learner=job.learner(learner),
         classical=classical,

@@ -6,24 +6,29 @@ What it is worth is told on rows that it never saw, beside the rows as they are 
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from . import __version__
+from .conduct import begin, placed, refuse_other
 from .core.errors import DataError, UsageError, unknown
 from .core.run import Run
 from .core.seeds import in_chunks, row_seeds, seeded
-from .core.store import atomic_write, digest, file_digest, make_folder, read_json, write_json
+from .core.store import atomic_write, digest, file_digest, locked, make_folder, read_json, write_json
 from .core.tensors import load_tensors, save_tensors, tensor_meta
 from .core.types import Codec, Spec
 from .data.clean import clean
 from .data.dataset import Dataset
+from .data.export import into_folder
 from .data.load import unlabelled
 from .data.split import split, units
+from .data.stamp import stamp
 from .nn.degrade import COLOURED, DEGRADATIONS, blocky
 from .nn.pix2pix import Lesson, Translator, learn
 from .report.translated import measures, sheet
@@ -35,20 +40,21 @@ BLOCK = 64
 """Rows that are worked on together."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a translator is to learn from; stands in `request.json`."""
+class Request(BaseModel):
+    """What a translator is to learn from, and how: equal requests give equal results. Stands in `request.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str
     task: str
-    steps: int = 2000
-    batch: int = 16
-    width: int = 24
-    lr: float = 1e-3
-    adversarial: float = 0.01
-    test: float = HELD_OUT
+    steps: int = Field(2000, ge=50, le=1_000_000)
+    batch: int = Field(16, ge=4, le=128)
+    width: int = Field(24, ge=8, le=128)
+    lr: float = Field(1e-3, ge=1e-5, le=4e-3)
+    adversarial: float = Field(0.01, ge=0, le=0.1)
+    test: float = Field(HELD_OUT, ge=0.05, le=0.5)
     size: int | None = None
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**31)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +68,6 @@ class Pairs:
     names: list[str]
     held_out: Int[Tensor, " m"]
     learnt: Int[Tensor, " l"]
-    fingerprint: str
 
     def of(self, rows: Int[Tensor, " b"], task: str, seeds: Int[Tensor, " b"]) -> tuple[Float[Tensor, "b i h w"], Float[Tensor, "b o h w"]]:
         """What is given and what is wanted, in model space."""
@@ -82,17 +87,15 @@ def gathered(asked: Request) -> Pairs:
         )
     if own and asked.task in COLOURED and source.spec.shape[0] < 3:
         raise DataError(f"'{asked.task}' needs rows with colour to learn from, and those of '{source.name}' have none", help="give coloured rows")
-    given, wanted, names = (None, clean(source), []) if own else matched(source, asked.task)
+    given, wanted = (None, clean(source)) if own else matched(source, asked.task)
     if len(wanted.samples) * min(asked.test, 1 - asked.test) < FEWEST or len(wanted.samples) < LEAST:
         text = f"{len(wanted.samples)} different rows are too few to learn from and to test on"
         raise DataError(text, help=f"give {max(LEAST, round(FEWEST / asked.test))} or more")
-    names = names or names_of(wanted)
     found = split(wanted, folds=2, test=asked.test, seed=asked.seed)
     place = {int(k): i for i, k in enumerate(wanted.samples.key)}
     learnt, held = (torch.tensor([place[i] for i in ids if i in place]) for ids in (found.folds[0].train, found.folds[0].test))
-    told = digest(source.fingerprint, wanted.fingerprint)
-    parts = {"given": given, "wanted": wanted.samples.x, "names": names, "held_out": held, "learnt": learnt}
-    return Pairs(spec=wanted.spec, codec=wanted.codec, fingerprint=told, **parts)
+    names = names_of(wanted)
+    return Pairs(spec=wanted.spec, codec=wanted.codec, given=given, wanted=wanted.samples.x, names=names, held_out=held, learnt=learnt)
 
 
 def names_of(dataset: Dataset) -> list[str]:
@@ -102,25 +105,22 @@ def names_of(dataset: Dataset) -> list[str]:
     return [name if often[name := str(s.with_suffix(""))] == 1 else f"{name}-{s.suffix[1:]}" for s in sources]
 
 
-def matched(source: Dataset, folder: str) -> tuple[Tensor, Dataset, list[str]]:
-    """Rows of one folder with those of the same names in another. Raises `DataError` where none match."""
+def matched(source: Dataset, folder: str) -> tuple[UInt8[Tensor, "n i h w"], Dataset]:
+    """Rows of one folder for those of the same names in another, which keep what links either side. Raises `DataError` where none match."""
     target = unlabelled(folder, like=source.spec)
     mine, theirs = ({name: i for i, name in enumerate(names_of(one))} for one in (source, target))
-    both = [name for name in theirs if name in mine]
+    both = {mine[name]: i for name, i in theirs.items() if name in mine}
     if not both:
         text = f"no file of '{target.name}' has the name of one of '{source.name}'"
         raise DataError(text, help="give two folders in which the files of a pair have the same name, such as a/1.png and b/1.png")
     keep = torch.zeros(len(target.samples), dtype=torch.bool)
-    keep[[theirs[name] for name in both]] = True
-    kept = replace(target, samples=target.samples.take(keep))
-    names = names_of(kept)
-    at = torch.tensor([mine[name] for name in names])
-    own = kin_of(source)
-    linked = units([own[i] for i in at.tolist()], kin_of(kept))
+    keep[list(both.values())] = True
+    kept, own = replace(target, samples=target.samples.take(keep)), kin_of(source)
+    linked = units([own[i] for i in both], kin_of(kept))
     rows = list(kept.rows)
     for key, unit in zip(kept.samples.key.tolist(), linked.tolist(), strict=True):
         rows[key] = replace(rows[key], kin=unit)
-    return source.samples.x[at], replace(kept, rows=tuple(rows)), names
+    return source.samples.x[list(both)], replace(kept, rows=tuple(rows))
 
 
 def kin_of(dataset: Dataset) -> list[int]:
@@ -132,36 +132,33 @@ def kin_of(dataset: Dataset) -> list[int]:
 def translate(asked: Request, out: Path, run: Callable[[Path], Run] | None = None) -> dict[str, Any]:
     """Learns to translate, and leaves the translator, its figures, a sheet and the held-out rows translated in a folder.
 
-    The same call goes on after an interruption; a finished one is left as it is. Raises `UsageError` for a folder that holds another one.
+    The same call goes on after an interruption; a finished one is left as it is. Raises `UsageError` for a folder that holds another one, and
+    `DataError` where the files changed since.
     """
-    data = Path(asked.data).expanduser().resolve()
-    task = asked.task if asked.task in DEGRADATIONS else str(Path(asked.task).expanduser().resolve())
-    record, figures, before = asdict(asked) | {"data": str(data), "task": task}, out / "figures.json", dict[str, Any]()
-    if any(Path(folder) in (out.resolve(), *out.resolve().parents) for folder in (data, task)):
-        raise UsageError(f"'{out}' lies in the folder that is learnt from", help="give a folder elsewhere with --out")
-    if (out / "request.json").is_file():
-        before = read_json(out / "request.json")
-        if changed := [f"{k}: {before.get(k)} then, {v} now" for k, v in record.items() if before.get(k) != v]:
-            raise UsageError(f"'{out}' was begun with other settings ({'; '.join(changed)})", help="give another --out")
+    read = [asked.data, *([] if asked.task in DEGRADATIONS else [asked.task])]
+    data, task = placed(asked.data), asked.task if asked.task in DEGRADATIONS else placed(asked.task)
+    record = {"config": asked.model_dump(mode="json") | {"data": data, "task": task}, "data": data, "augmind": __version__}
+    record["stamp"], path, figures = digest(*map(stamp, read)), out / "request.json", out / "figures.json"
+    begun = path.is_file()
+    if begun:
+        defaults = {k: f.get_default() for k, f in Request.model_fields.items()}
+        refuse_other(out, read_json(path), record, defaults, resume="")
         if figures.is_file():
             return read_json(figures)
-    elif out.exists() and any(out.iterdir()):
-        raise UsageError(f"'{out}' is not empty", help="give a new folder with --out")
     pairs = gathered(asked)
-    if before and before.get("rows") != pairs.fingerprint:
-        raise DataError(f"the files changed since '{out}' was begun", help="give another --out", code="DATA-020")
-    make_folder(out)
-    write_json(out / "request.json", record | {"rows": pairs.fingerprint})
-    where = (run or plain)(out)
-    net = taught(pairs, asked, where)
-    about = {"spec": pairs.spec.to_json(), "codec": pairs.codec.name, "task": asked.task if pairs.given is None else "", "width": asked.width}
-    save_tensors(out / "translator.safetensors", {k: v.cpu() for k, v in net.state_dict().items()}, about | {"inputs": net.inputs})
-    found = judged(net, pairs, asked.task, asked.seed)
-    shown, answers = found.pop("shown"), found.pop("answers")
-    atomic_write(out / "sheet.png", shown)
-    put(out / "held-out", [pairs.names[i] for i in pairs.held_out.tolist()], pairs.codec, answers)
-    shutil.rmtree(out / "checkpoint", ignore_errors=True)
-    write_json(figures, found | {"task": asked.task, "learnt": len(pairs.learnt), "steps": asked.steps})
+    if not begun:
+        begin(out, *read)
+        write_json(path, record)
+    with locked(out):
+        net = taught(pairs, asked, (run or plain)(out))
+        about = {"spec": pairs.spec.to_json(), "codec": pairs.codec.name, "task": asked.task, "width": asked.width, "inputs": net.inputs}
+        save_tensors(out / "translator.safetensors", {k: v.cpu() for k, v in net.state_dict().items()}, about)
+        found = judged(net, pairs, asked.task, asked.seed)
+        shown, answers = found.pop("shown"), found.pop("answers")
+        atomic_write(out / "sheet.png", shown)
+        put(out / "held-out", [pairs.names[i] for i in pairs.held_out.tolist()], pairs.codec, answers)
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)
+        write_json(figures, found | {"task": asked.task, "learnt": len(pairs.learnt), "steps": asked.steps})
     return read_json(figures)
 
 
@@ -215,7 +212,8 @@ def judged(net: Translator, pairs: Pairs, task: str, seed: int) -> dict[str, Any
     columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     truth = columns[TRUE]
     stored = {name: x for name, x in columns.items() if name != TRUE and x.shape == truth.shape}
-    by_arm = {name: measures(x, truth, pairs.codec) for name, x in stored.items()}
+    z = pairs.codec.embed(truth)
+    by_arm = {name: measures(x, truth, pairs.codec.embed(x), z) for name, x in stored.items()}
     told = {name: {figure: summary(v) for figure, v in figures.items()} for name, figures in by_arm.items()}
     out: dict[str, Any] = {"rows": len(rows), "arms": told, "gains": {}, "answers": stored[TRANSLATED]}
     if others := [name for name in stored if name != TRANSLATED]:
@@ -250,21 +248,19 @@ def sentence(found: dict[str, Any], task: str) -> str:
 
 def put(folder: Path, names: list[str], codec: Codec, x: UInt8[Tensor, "n c h w"]) -> None:
     """Writes rows as files, marked as synthetic, under the names of the rows that they were made of."""
-    for begin in range(0, len(x), BLOCK):
-        some = x[begin : begin + BLOCK]
-        for name, data in zip(names[begin : begin + BLOCK], codec.files(some, [True] * len(some)), strict=True):
+    for at in range(0, len(x), BLOCK):
+        some = x[at : at + BLOCK]
+        for name, data in zip(names[at : at + BLOCK], codec.files(some, [True] * len(some)), strict=True):
             path = folder / f"{name}{codec.suffix}"
             make_folder(path.parent)
             atomic_write(path, data)
 
 
 def apply(translator: Path, data: str, out: Path) -> int:
-    """Translates the files of a folder with a translator that was learnt before; returns how many. `out` must be new."""
+    """Translates the files of a folder into a new one, all or nothing, with a translator that was learnt before; returns how many."""
     file = translator / "translator.safetensors"
     if not file.is_file():
         raise UsageError(f"'{translator}' holds no translator", help="give a folder that `augmind translate` has finished")
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"'{out}' is not empty", help="give a new folder with --out")
     about = tensor_meta(file)
     spec = Spec.from_json(about["spec"])
     rows = unlabelled(data, like=spec)
@@ -278,8 +274,13 @@ def apply(translator: Path, data: str, out: Path) -> int:
     net = Translator(about["inputs"], *spec.shape, hidden=about["width"])
     net.load_state_dict(load_tensors(file))
     net.eval()
-    answer = torch.cat([spec.to_store(answered(net, spec.to_model(some))) for some in x.split(BLOCK)])
-    codec = replace(rows.codec, spec=spec)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    put(out, names_of(rows), codec, answer)
-    write_json(out / "translated.json", {"translator": file_digest(file), "rows": len(answer), "task": about["task"]})
-    return len(answer)
+    names, codec = names_of(rows), replace(rows.codec, spec=spec)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    def fill(tmp: Path) -> None:
+        for at in range(0, len(x), BLOCK):
+            answer = answered(net, spec.to_model(x[at : at + BLOCK]))
+            put(tmp, names[at : at + BLOCK], codec, spec.to_store(answer))
+        write_json(tmp / "translated.json", {"translator": file_digest(file), "rows": len(x), "task": about["task"]})
+
+    into_folder(out, fill)
+    return len(x)

@@ -111,10 +111,11 @@ class Work:
     budget: str | None = None
     """Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths and, unless given, the trials; never the rules of the comparison."""
     generators: str | None = None
-    """Which generators, by comma: vae, gan, diffusion, feature; of texts feature, lm (a language model; see augmind
-    models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt from the rows);
-    of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng; or by --set tts.model=MODEL) and wavegan (waves of up to
-    2 seconds learnt from the rows alone); of pictures with sounds apart (a generator a side: --set apart.by=vae,tts), vae, feature."""
+    """Which generators, by comma: vae, gan, diffusion, feature, and vanilla_gan, wgan_gp, translate (real rows spoilt and translated back); of texts
+    feature, lm (a language model; see augmind models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae
+    (an autoencoder learnt from the rows); of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng; or by --set
+    tts.model=MODEL; it is asked first) and wavegan (waves of up to 2 seconds learnt from the rows alone); of pictures with sounds apart (a
+    generator a side: --set apart.by=vae,tts), vae, feature."""
     learner: str | None = None
     """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder;
     of sounds probe, crnn; of pictures with sounds probe, late_fusion."""
@@ -162,11 +163,11 @@ class Way:
     """How many synthetic rows there are, and where trainings begin."""
 
     ratio: float | None = None
-    """Synthetic rows per real row (default 1; 4 with --generators tts)."""
+    """Synthetic rows per real row (default 1; 4 where tts is asked first, or alone)."""
     balance: str | None = None
     """What the synthetic rows even out, by comma: class, group (needs --group); otherwise every class gets as many."""
     share: float | None = None
-    """Part of every training batch that is synthetic (default 0.25; 0.5 with --target and with --generators tts)."""
+    """Part of every training batch that is synthetic (default 0.25; 0.5 with --target, and where tts is asked first, or alone)."""
     start: str | None = None
     """A finished run, or a model.safetensors of one, whose learner (cnn, finetune) every training begins from."""
     labels: str | None = None

@@ -1,7 +1,8 @@
 """The verb that turns rows into others: translate."""
 
 import json
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,28 +74,20 @@ def translate(
     """
     if (task is None) is (by is None):
         raise UsageError("say what to do with --task, or give a finished translator with --by", help=f"--task is one of {TASKS}, or a folder")
+    name = Path(data).resolve().name.split(".")[0] or "data"
     if by is not None:
         from augmind.translation import apply
 
-        folder = out_folder or Path(f"{Path(data).name}-translated")
+        folder = out_folder or Path(f"{name}-translated")
         n = apply(by, data, folder)
-        out.print(f"{n} rows in {folder}", soft_wrap=True)
+        print(json.dumps({"rows": n, "folder": str(folder)})) if as_json else out.print(f"{n} rows in {folder}", soft_wrap=True)
         return
-    for name, value, low, high in (
-        ("steps", steps, 50, 1_000_000),
-        ("width", width, 8, 128),
-        ("adversarial", adversarial, 0, 0.1),
-        ("test", test, 0.05, 0.5),
-    ):
-        if not low <= value <= high:
-            raise UsageError(f"--{name} {value:g} is not allowed", help=f"it is {low:g} to {high:g}")
-    from augmind.translation import Request
-    from augmind.translation import translate as learnt
+    from augmind import api
 
-    asked = Request(data=data, task=str(task), steps=steps, width=width, adversarial=adversarial, test=test, size=size, seed=seed)
-    folder = out_folder or Path(f"{Path(data).name.split('.')[0]}-{Path(str(task)).name}")
+    given = {"steps": steps, "width": width, "adversarial": adversarial, "test": test, "size": size, "seed": seed}
+    folder = out_folder or Path(f"{name}-{Path(str(task)).name}")
     with Shown() as shown:
-        found = learnt(asked, folder, shown.run)
+        found = api.translate(data, str(task), folder, run=shown.run, **given)
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
@@ -119,17 +112,20 @@ def table(found: dict[str, Any]) -> Any:
 
 @dataclass
 class Shown:
-    """A bar with the time left while a translator learns; lines now and then where nobody looks."""
+    """A bar with the time left while a translator learns; a line now and then where the output is not a terminal."""
 
     bar: Any = None
-    tasks: dict[str, Any] = field(default_factory=dict)
+    task: Any = None
+    begun: float = 0.0
+    said: float = 0.0
 
     def __enter__(self) -> "Shown":
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("learning"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=err, transient=True)
+        self.bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
         self.bar.start()
+        self.begun = self.said = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,8 +136,14 @@ class Shown:
 
         return Told(folder=folder, label="translate", checkpoints=folder / "checkpoint", tell=self.tell)
 
-    def tell(self, done: int, total: int, **fields: Any) -> None:
-        note = f"mean absolute error {fields['error']:.3f}" if "error" in fields else ""
-        if not self.tasks:
-            self.tasks["learning"] = self.bar.add_task("learning", total=total, note=note)
-        self.bar.update(self.tasks["learning"], completed=done, note=note)
+    def tell(self, done: int, total: int, **fields: float) -> None:
+        from augmind.progress import QUIET_SECONDS, clock
+
+        now, note = time.monotonic(), f"mean absolute error {fields['error']:.3f}"
+        if self.task is None:
+            self.task = self.bar.add_task("learning", total=total, note=note)
+        self.bar.update(self.task, completed=done, note=note)
+        if not err.is_terminal and now - self.said > QUIET_SECONDS:
+            left = (total - done) * (now - self.begun) / done
+            err.print(f"{done:,} of {total:,} steps, {note}; about {clock(left)} left", style="dim", markup=False)
+            self.said = now

@@ -147,6 +147,22 @@ def read_table(path: Path, columns: list[str] | None = None) -> dict[str, list[A
         raise damaged_file(path, error) from error
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A folder that no other process works in. The lock of a dead process is free: the operating system releases it."""
+    lock, owner = FileLock(folder / ".lock"), folder / ".owner"
+    try:
+        with lock.acquire(timeout=0.5):
+            atomic_write(owner, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            try:
+                yield
+            finally:
+                owner.unlink(missing_ok=True)
+    except Timeout as error:
+        who = owner.read_text() if owner.exists() else "another process"
+        raise UsageError(f"'{folder}' is in use by {who}", help="wait for it, or give another --out") from error
+
+
 class Store:
     """A run folder's stages and ledger. Several worker processes of one run may hold it; `lock` keeps other runs out."""
 
@@ -183,20 +199,9 @@ class Store:
                 text, way = f"cannot read '{self.database}': {error}", "delete it and run the same command again: everything is made anew"
                 raise AugmindError(text, help=way, code="RUN-004") from error
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """One process tree a run. The lock of a dead process is free: the operating system releases it."""
-        lock, owner = FileLock(self.folder / ".lock"), self.folder / ".owner"
-        try:
-            with lock.acquire(timeout=0.5):
-                atomic_write(owner, f"process {os.getpid()} on {socket.gethostname()}".encode())
-                try:
-                    yield
-                finally:
-                    owner.unlink(missing_ok=True)
-        except Timeout as error:
-            who = owner.read_text() if owner.exists() else "another process"
-            raise UsageError(f"'{self.folder}' is in use by {who}", help="wait for it, or give another --out") from error
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """One process tree a run."""
+        return locked(self.folder)
 
     def sweep(self) -> None:
         """Deletes what an interrupted process left half-made, and checkpoints that cannot be opened: their training begins anew."""

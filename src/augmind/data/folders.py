@@ -122,7 +122,7 @@ def scan(path: Path, columns: Columns, name: str = "") -> Found:
         how += ", splits from " + ", ".join(f"{f.path.name}/" for _, f in units)
     entries += [Entry(source=_name(p, path), status="stray", reason=why) for f in root.walk() for p, why in f.odd]
     taken = {e.source for e in entries} | {_name(f, path) for f in told}
-    entries += [_stray(f, path, "outside the class folders") for w in root.walk() for f in w.files if not tables and _name(f, path) not in taken]
+    entries += [stray(f, path, "outside the class folders") for w in root.walk() for f in w.files if not tables and _name(f, path) not in taken]
     if not tables:
         _demand_classes(entries, name)
         entries.sort(key=lambda e: e.source)
@@ -175,16 +175,16 @@ def labelled(file: Path, label: str, split: str, root: Path) -> Entry:
             reason = f"{file.suffix} pictures are not read; convert it to PNG or JPEG"
             return Entry(source=source, label=label, split=split, status="corrupt", reason=reason)
         case _:
-            return _stray(file, root)
+            return stray(file, root)
 
 
 def _loose(file: Path, split: str, root: Path) -> Entry:
     if kind(file) == "stray":
-        return _stray(file, root)
+        return stray(file, root)
     return Entry(source=_name(file, root), split=split, status="unlabelled", reason="not inside a class folder")
 
 
-def _stray(file: Path, root: Path, reason: str = "") -> Entry:
+def stray(file: Path, root: Path, reason: str = "") -> Entry:
     return Entry(source=_name(file, root), status="stray", reason=reason or f"neither a picture nor a sound ({file.suffix or 'no ending'})")
 
 

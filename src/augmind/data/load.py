@@ -5,7 +5,7 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from .archive import ENDINGS as ARCHIVES
 from .archive import extract, is_archive
 from .arrays import array_entries
 from .dataset import Dataset, Row
-from .folders import labelled, look, scan
+from .folders import labelled, look, scan, stray
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
 from .joint import Whole, holds_several, joined, paired, stored, wholes
 from .listing import TABLES, table_entries
@@ -105,16 +105,9 @@ def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None
     Raises `DataError` for anything else.
     """
     _check_settings(size, max_bad, None)
-    path = Path(source).expanduser()
-    if path.exists() and not path.is_dir() and not is_archive(path):
-        raise DataError(f"'{printable(path.name)}' is neither a folder nor an archive", help="give a folder or archive of files")
     with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
-        if not path.exists():
-            _absent(str(source), path, Columns(), download=False)
-        root = extract(path.resolve(), Path(temp) / "data") if path.is_file() else path.resolve()
-        files = [file for place in look(root, root).walk() for file in place.files]
-        entries = [labelled(file, ALL, "", root) for file in sorted(files)]
-        name = _stem(path)
+        name, found = _open(source, Columns(), Path(temp) / "data", download=False, read=_loose_files)
+        entries = found.entries
         if not any(e.status == "ok" for e in entries):
             raise DataError(f"'{name}' holds no row that can be read", help="give a folder of files of one kind, such as PNG, JPEG or WAV")
         if like and like.rate and holds_sound(entries):
@@ -122,10 +115,7 @@ def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None
         else:
             answers = read_entries(entries, (like.shape[1], like.shape[2]) if like and not like.rate and not holds_sound(entries) else size)
     rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(entries, answers, strict=True))]
-    bad = [(r.source, r.reason) for r in rows if r.status == "corrupt"]
-    if len(bad) > max_bad * sum(r.status in ("ok", "corrupt") for r in rows):
-        raise _unreadable(name, bad, sum(r.status in ("ok", "corrupt") for r in rows))
-    found = Found(entries=entries, how="folder: all rows are of one class", notes=[])
+    _check_readable(name, rows, max_bad)
     return _dataset(name, found, rows, [a for a in answers if isinstance(a, Answer)], (), asked=size is not None)
 
 
@@ -139,8 +129,19 @@ def _check_settings(size: int | tuple[int, int] | None, max_bad: float, chunk: f
         raise UsageError(f"--chunk {chunk:g} is not allowed", help=f"it is how long rows are, from {LEAST_SECONDS} to {MOST_SECONDS:g} seconds")
 
 
-def _open(source: str | Path, columns: Columns, temp: Path, download: bool) -> tuple[str, Found]:
-    """The dataset's name and its rows. Archives are unpacked into the empty folder `temp`; the source is only read."""
+def _loose_files(path: Path, temp: Path) -> Found:
+    """Every file below a folder, or of an archive, as a row of one class."""
+    if not path.is_dir() and not is_archive(path):
+        raise DataError(f"'{printable(path.name)}' is neither a folder nor an archive", help="give a folder or archive of files")
+    root = path if path.is_dir() else extract(path, temp)
+    folders = list(look(root, root).walk())
+    entries = [labelled(file, ALL, "", root) for folder in folders for file in folder.files]
+    entries += [stray(file, root, why) for folder in folders for file, why in folder.odd]
+    return Found(entries=sorted(entries, key=lambda e: e.source), how="folder: all rows are of one class", notes=[])
+
+
+def _open(source: str | Path, columns: Columns, temp: Path, download: bool, read: Callable[[Path, Path], Found] | None = None) -> tuple[str, Found]:
+    """The dataset's name and its rows, by `read`. Archives are unpacked into the empty folder `temp`; the source is only read."""
     if "\0" in str(source):
         raise DataError(f"{str(source)[:200]!r} is not a usable path", help="check the path")
     path = Path(source).expanduser()
@@ -149,7 +150,7 @@ def _open(source: str | Path, columns: Columns, temp: Path, download: bool) -> t
             return str(source), _absent(str(source), path, columns, download)
         if not path.is_dir() and not path.is_file():
             raise DataError(f"'{path.name}' is a pipe, socket or device", help="give a file or a folder")
-        return _stem(path), _read_path(path.resolve(), columns, temp)
+        return _stem(path), read(path.resolve(), temp) if read else _read_path(path.resolve(), columns, temp)
     except PermissionError as error:
         raise MachineError(f"'{error.filename}' may not be read: {error.strerror}", help="give yourself the right to read it") from error
     except OSError as error:
@@ -276,12 +277,18 @@ def _row(id: int, entry: Entry, answer: Answer | CannotRead | None) -> Row:
     return replace(row, about=answer.facts) if isinstance(answer, Answer) else row
 
 
-def _check_rows(name: str, rows: list[Row], max_bad: float) -> None:
-    """Refuses a dataset with too many unreadable rows, or with one class once they are gone."""
+def _check_readable(name: str, rows: list[Row], max_bad: float) -> list[Row]:
+    """The readable rows. Raises `DataError` where there are none, or too many others."""
     bad = [(r.source, r.reason) for r in rows if r.status == "corrupt"]
     good = [r for r in rows if r.status == "ok"]
     if not good or len(bad) > max_bad * (len(bad) + len(good)):
         raise _unreadable(name, bad, len(bad) + len(good))
+    return good
+
+
+def _check_rows(name: str, rows: list[Row], max_bad: float) -> None:
+    """Refuses a dataset with too many unreadable rows, or with one class once they are gone."""
+    good = _check_readable(name, rows, max_bad)
     if len({r.label for r in good}) == 1:
         raise DataError(f"'{name}' has one class only with readable rows: '{good[0].label}'", help=f"two classes or more are needed; {LAYOUT}")
 

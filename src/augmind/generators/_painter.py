@@ -1,17 +1,25 @@
-"""What adversarial generators share: noise and labels to rows by a DCGAN (arXiv:1511.06434), and how these are drawn and kept."""
+"""What adversarial generators share: noise and labels to rows by a DCGAN (arXiv:1511.06434), how these are drawn and kept, and the plain game."""
 
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from augmind.core.feed import cyclic
+from augmind.core.loop import autocast, descend
 from augmind.core.plugin import Generator
-from augmind.core.seeds import in_chunks, row_noise
+from augmind.core.run import Run
+from augmind.core.seeds import in_chunks, row_noise, seeded
 from augmind.core.tune import tune
-from augmind.core.types import Spec
+from augmind.core.types import Data, Spec
+from augmind.nn.critics import critic
 from augmind.nn.decoders import decoder
 from augmind.nn.standard import Standard
+from augmind.nn.watch import watch
 
 
 class Painter(nn.Module):
@@ -54,4 +62,70 @@ class Painted(Generator):
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Painted":
         self.require(spec)
         self._build(spec).load_state_dict(state)
+        return self
+
+
+Scores = Callable[[Tensor], Tensor]
+"""A critic that knows the labels: rows (b, ...) to how real they look (b,)."""
+
+
+@dataclass(kw_only=True)
+class Played(Painted):
+    """A painter and a critic that take turns, `critic_steps` for one, each by a loss of its own; nothing else is done to either."""
+
+    betas: ClassVar[tuple[float, float]]
+    """Of Adam, for both."""
+
+    steps: int = tune(1500, 50, 50_000, log=True)
+    batch: int = tune(32, 8, 256, log=True)
+    lr: float = tune(2e-4, 1e-5, 4e-3, log=True)
+    critic_steps: int = tune(1, 1, 10)
+
+    @abstractmethod
+    def judged(self, scores: Scores, real: Float[Tensor, "b ..."], fake: Float[Tensor, "b ..."]) -> dict[str, Float[Tensor, ""]]:
+        """What the critic lowers, first, and what else is to be seen of its training."""
+
+    @abstractmethod
+    def painted(self, scores: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+        """What the painter lowers, from the critic's scores of its rows."""
+
+    def fit(self, data: Data, run: Run) -> "Played":
+        self.require(data.spec)
+        device, x, y = run.device, data.spec.to_model(data.train.x), data.train.y
+        with seeded(run.seed_for(self.name(), "weights")):
+            painter = self._build(data.spec).to(device)
+            judge = critic(data.spec.shape, data.classes, self.width, False).to(device)
+        painter.standard.fit(x)
+        adam, critic_adam = (torch.optim.Adam(net.parameters(), lr=self.lr, betas=self.betas) for net in (painter, judge))
+
+        def drawn(label: Tensor) -> Tensor:
+            with autocast(device):
+                return painter(torch.randn(len(label), self.latent).to(device), label).float()
+
+        def learn_to_judge(t: int) -> tuple[Tensor, dict[str, Tensor]]:
+            rows = cyclic(len(y), t, self.batch, run.seed, self.name())
+            real, label = painter.standard(x[rows].to(device)), y[rows].to(device)
+            with torch.no_grad():
+                fake = drawn(label)
+            losses = self.judged(lambda rows: judge(rows, label), real, fake)
+            critic_adam.zero_grad()
+            next(iter(losses.values())).backward()
+            critic_adam.step()
+            return label, losses
+
+        def step(t: int) -> dict[str, Tensor]:
+            painter.train()
+            *_, (label, losses) = (learn_to_judge(t * self.critic_steps + k) for k in range(self.critic_steps))
+            judge.requires_grad_(False)
+            fake = drawn(label)
+            with autocast(device):
+                lost = self.painted(judge(fake, label))
+            adam.zero_grad()
+            lost.backward()
+            adam.step()
+            judge.requires_grad_(True)
+            return losses | {"generator": lost}
+
+        parts = {"painter": painter, "critic": judge, "adam": adam, "critic_adam": critic_adam}
+        self.curves_ = descend(step, parts, steps=self.steps, run=run, name=self.name(), watch=watch(self.sample, data, run))
         return self

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from augmind import __version__
-from augmind.conduct import ignore, refuse_other, spent, withdrawn, worked_on
+from augmind.conduct import begin, ignore, refuse_other, spent, withdrawn, worked_on
 from augmind.config import recorded
-from augmind.core.errors import UsageError
 from augmind.core.pool import Item, Workers
-from augmind.core.store import digest, disk_errors, make_folder, write_json
+from augmind.core.store import digest, disk_errors, write_json
 from augmind.data.stamp import stamp
 from augmind.job import Job as ClassJob
 from augmind.modalities.text.parallel.augment import NOISES, source
@@ -45,11 +44,7 @@ def open_folder(wish: Wish, out: Path) -> Job:
             (out / "parallel.json").unlink(missing_ok=True)
             write_json(path, record | {"started": old["started"]})
         return Job(out)
-    if at.is_dir() and out.resolve().is_relative_to(at.resolve()):
-        raise UsageError(f"'{out}' lies inside the dataset '{wish.data}', which would change as the run goes on", help="give an --out elsewhere")
-    if out.exists() and (not out.is_dir() or any(p.name != "events.jsonl" for p in out.iterdir())):
-        raise UsageError(f"'{out}' exists and is not a run folder", help="give another --out, or an empty folder")
-    make_folder(out)
+    begin(out, wish.data)
     write_json(path, record | {"started": datetime.now(UTC).isoformat(timespec="seconds")})
     return Job(out)
 

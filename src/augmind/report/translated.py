@@ -3,7 +3,7 @@
 import io
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -19,8 +19,10 @@ WINDOW = 11
 """Side of the window that SSIM compares."""
 
 
-def measures(x: UInt8[Tensor, "n c h w"], truth: UInt8[Tensor, "n c h w"], codec: Codec) -> dict[str, Tensor]:
-    """`psnr` in decibels, `ssim` (0..1), and `features`, one less the cosine of what the backbone makes of both (lower is nearer), of each row.
+def measures(
+    x: UInt8[Tensor, "n c h w"], truth: UInt8[Tensor, "n c h w"], z: Float[Tensor, "n d"], true: Float[Tensor, "n d"]
+) -> dict[str, Float[Tensor, " n"]]:
+    """`psnr` in decibels, `ssim` (0..1), and `features`, one less the cosine of the features `z` and `true` (lower is nearer), of each row.
 
     `ssim` (Wang et al. 2004) is left out for rows too small for its window.
     """
@@ -33,8 +35,7 @@ def measures(x: UInt8[Tensor, "n c h w"], truth: UInt8[Tensor, "n c h w"], codec
         if min(a.shape[2:]) > WINDOW:
             ssim = structural_similarity_index_measure(a.float(), b.float(), **told)
             found["ssim"].append((ssim if isinstance(ssim, Tensor) else ssim[0]).reshape(len(a)))
-    nearness = cosine_similarity(codec.embed(x), codec.embed(truth))
-    return {name: torch.cat(parts) for name, parts in found.items() if parts} | {"features": 1 - nearness}
+    return {name: torch.cat(parts) for name, parts in found.items() if parts} | {"features": 1 - cosine_similarity(z, true, dim=1)}
 
 
 def sheet(columns: dict[str, UInt8[Tensor, "n c h w"]], codec: Codec) -> bytes:
@@ -55,7 +56,7 @@ def sheet(columns: dict[str, UInt8[Tensor, "n c h w"]], codec: Codec) -> bytes:
 
 
 def seen(x: UInt8[Tensor, "n c h w"], codec: Codec) -> UInt8[Tensor, "n h w 3"]:
-    """Rows as they are looked at; those of another number of channels than the codec's as they are."""
+    """Rows as they are looked at, without what is transparent."""
     shown = codec.tiles(x)
     assert shown is not None
     return shown[..., :3].contiguous()
