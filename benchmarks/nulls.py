@@ -1,7 +1,8 @@
 """Error rates and power of the verdict's test, on simulated and on trained comparisons.
 
-    python -m benchmarks.nulls             all parts, about 13 minutes on one busy core
-    python -m benchmarks.nulls real        one part: coverage, holdout, cv, methods, real, once, shared, power, arms, groups, growth or searched
+    python -m benchmarks.nulls             all parts, about 16 minutes on one busy core
+    python -m benchmarks.nulls real        one part: coverage, holdout, cv, methods, real, once, shared, power, arms, units, groups,
+                                           growth or searched
 
 "use it" is the share of comparisons whose 95 % interval lies above zero; under a null it may not exceed 5 % and aims at 2.5 %.
 """
@@ -363,6 +364,32 @@ def arms(replicates: int = 400) -> Iterator[str]:
         yield f"  latent gains {over_classical:.2f}, {over_real:.2f}   {told}"
 
 
+def subjects(draw: np.random.Generator, count: int, classes: int, rows: int, own: float, within: float, seeds: int = 3) -> tuple[np.ndarray, ...]:
+    """Differences (n, seeds), classes and subjects of arms that are equally good: each subject has a liking for an arm of SD `own`, and one of
+    SD `within` in each class (probit); `rows` of a subject and class in the mean."""
+    subject, y = (a.ravel() for a in np.meshgrid(np.arange(count), np.arange(classes), indexing="ij"))
+    times = draw.integers(1, 2 * rows, len(y))
+    subject, y = subject.repeat(times), y.repeat(times)
+    both = 0.8 + draw.normal(size=(len(y), 1)) + draw.normal(size=(count, 1))[subject] * 0.5
+    right = []
+    for _ in range(2):
+        likes = (draw.normal(size=count) * own)[subject] + (draw.normal(size=(count, classes)) * within)[subject, y]
+        noise = draw.normal(size=(len(y), 1)) * 0.5 + draw.normal(size=(len(y), seeds)) * 0.5 + draw.normal(size=(1, seeds)) * 0.06
+        right.append(both + likes[:, None] + noise > 0)
+    return right[0].astype(float) - right[1], y, subject
+
+
+def units(replicates: int = 1500) -> Iterator[str]:
+    yield "Rows of one subject, nulls: SD of a subject's liking for an arm, over all classes and within each; 15 rows of a subject and class, 3 seeds"
+    for count in (2, 3, 4, 6, 10):
+        for classes in (2, 5, 10):
+            for own, within in ((0.0, 0.0), (0.0, 0.3), (0.15, 0.15), (0.3, 0.0), (0.3, 0.3)):
+                draw = rng("units", count, classes, own, within)
+                tables = [subjects(draw, count, classes, 15, own, within) for _ in range(replicates)]
+                found = [spread(d, y, units=subject) for d, y, subject in tables]
+                yield f"  subjects {count:2d}  classes {classes:2d}  liking {own:.2f}, {within:.2f}   {tally(found)}"
+
+
 def groups(replicates: int = 300) -> Iterator[str]:
     """The finding that an arm widens the gap between groups: its error where both arms are equal in every group, its power."""
     yield "Widening of a gap: share of intervals above zero; levels of the groups (probit), 3 seeds, luck of a seed 0.06"
@@ -452,7 +479,7 @@ def searched(replicates: int = 1000) -> Iterator[str]:
         yield f"  inner rows {inner:3d}  luck {luck:4.2f}  true gain {points:+4.1f} points   {won}"
 
 
-PARTS = {f.__name__: f for f in (coverage, holdout, cv, methods, real, once, shared, power, arms, groups, growth, searched)}
+PARTS = {f.__name__: f for f in (coverage, holdout, cv, methods, real, once, shared, power, arms, units, groups, growth, searched)}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from transformers.audio_utils import mel_filter_bank
 
 import augmind
 import hearing
-from augmind.core.errors import MachineError, UsageError
+from augmind.core.errors import DataError, MachineError, UsageError
 from augmind.core.feed import Feed
 from augmind.core.registry import make
 from augmind.core.run import Run
@@ -15,7 +15,9 @@ from augmind.core.store import read_json
 from augmind.core.types import Choice, Samples, Spec
 from augmind.explain import preview
 from augmind.job import Job
-from augmind.modalities.audio.backbones.speech import COLUMNS, Net, Speech, bands_of, safetensors_of
+from augmind.modalities.audio.backbones import speaker
+from augmind.modalities.audio.backbones._carried import bands_of
+from augmind.modalities.audio.backbones.speech import BANDS, COLUMNS, HIGHEST, LOWEST, RATE, WINDOW, Net, Speech, safetensors_of
 from augmind.modalities.audio.codec import AudioCodec
 from augmind.modalities.audio.corruptions import RATIOS, active
 from augmind.modalities.audio.mel import Mel, power_of
@@ -51,7 +53,7 @@ def test_the_bands_of_the_network_are_those_that_waves_would_give(rate):
     mel = Mel(rate=rate, bands=40, frames=96)
     wave = np.convolve(np.random.default_rng(0).normal(0, 0.1, mel.samples * 16_000 // rate), [1, 1.2, 0.5], "same")
     own = decimate(wave, 16_000 // rate).copy() if rate < 16_000 else wave
-    ours = bands_of(mel) @ mel.power(torch.from_numpy(own).float()[None])[0]
+    ours = bands_of(mel, rate=RATE, window=WINDOW, bands=BANDS, lowest=LOWEST, highest=HIGHEST) @ mel.power(torch.from_numpy(own).float()[None])[0]
     taper = torch.from_numpy(np.hanning(401)[:400]).float()
     theirs = torch.stft(torch.from_numpy(wave).float(), 512, 160, 400, taper, return_complex=True).abs().square() / (taper.sum() / 2) ** 2
     filters = torch.from_numpy(mel_filter_bank(257, 32, 60.0, 3800.0, 16_000, norm="slaney", mel_scale="slaney")).float()
@@ -119,6 +121,60 @@ def test_weights_come_out_of_an_onnx_file(tmp_path):
 
     found = load_tensors(tmp_path / "made" / "model.safetensors")
     assert found.keys() == net.state_dict().keys() and all(torch.equal(found[k], v) for k, v in net.state_dict().items())
+
+
+# Whose voice it is
+
+
+@pytest.fixture
+def told_apart(tmp_path, monkeypatch):
+    """An encoder of speakers with weights drawn at random, converted as that of the package is."""
+    monkeypatch.setenv("AUGMIND_CACHE", str(tmp_path / "cache"))
+    torch.manual_seed(0)
+    net = speaker.Net()
+    torch.save({"step": 1, "model_state": net.state_dict() | {"similarity_weight": torch.ones(1)}}, tmp_path / "net.pt")
+    (tmp_path / "cache" / "models").mkdir(parents=True)
+    speaker.safetensors_of(tmp_path / "net.pt", tmp_path / "cache" / "models" / "speaker")
+    return net
+
+
+@pytest.mark.parametrize(("frames", "starts"), [(32, [0]), (160, [0]), (196, [0]), (197, [0, 77]), (330, [0, 77, 154])])
+def test_voices_are_heard_in_pieces_of_160_columns_with_silence_after_short_rows(told_apart, frames, starts):
+    """Pieces begin where those of Resemblyzer do at its rate of 1.3, of which the last has to be filled to three quarters."""
+    codec = AudioCodec(spec(frames=frames), "speaker")
+    x = codec.encode(tones(seconds=frames / 100))
+    z = codec.embed(x)
+    assert z.shape == (3, 256) and codec.reads() == "speaker" and torch.allclose(z.norm(dim=1), torch.ones(3), atol=1e-5)
+    assert torch.allclose(codec.embed(x[1:2]), z[1:2], atol=1e-5) and codec.embed(x[:0]).shape == (0, 256)
+    seen = speaker.Speaker(codec.spec).heard(codec.spec.to_model(x))
+    assert seen.shape == (3, len(starts), 160, 40) and not seen[:, -1, max(0, frames - starts[-1]) :].any()
+    with torch.no_grad():
+        found = torch.stack([told_apart(seen[:, i]) for i in range(len(starts))]).mean(0)
+    torch.testing.assert_close(torch.nn.functional.normalize(found, dim=1), z, atol=1e-5, rtol=1e-4)
+
+
+def test_the_power_that_the_encoder_of_speakers_sees_is_that_of_waves_under_its_own_transform(told_apart):
+    codec = AudioCodec(spec(16_000, frames=160), "speaker")
+    noise = np.random.default_rng(0).normal(0, 0.1, (3, codec.mel.samples))
+    waves = np.stack([np.convolve(row, taps, "same") for row, taps in zip(noise, ([1.0], [1, 1.6, 0.9], [1, -1.2, 0.8]), strict=True)])
+    waves = torch.from_numpy(waves / waves.std() * 0.1).float()
+    seen = speaker.Speaker(codec.spec).heard(codec.spec.to_model(codec.mel.encode(waves)))[:, 0]
+    filters = torch.from_numpy(mel_filter_bank(201, 40, 0.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")).float()
+    theirs = torch.stft(waves, 400, 160, window=torch.hann_window(400), return_complex=True).abs().square()[..., :160]
+    apart = 10 * (seen.mean(1) / torch.einsum("fb,nft->ntb", filters, theirs).mean(1)).log10()
+    assert apart.abs().max() < 3 and apart.mean().abs() < 1.5
+
+
+def test_a_checkpoint_that_is_another_network_or_runs_code_is_refused(tmp_path):
+    torch.save({"model_state": {"lstm.weight_ih_l0": torch.zeros(3)}}, tmp_path / "other.pt")
+    torch.save({"model_state": Spec}, tmp_path / "code.pt")
+    for name in ("other.pt", "code.pt"):
+        with pytest.raises(DataError, match="no checkpoint of Resemblyzer's encoder"):
+            speaker.safetensors_of(tmp_path / name, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+
+
+# Learning
 
 
 def test_it_is_trained_further(heard, tmp_path):

@@ -1,6 +1,6 @@
 """The models that people use, where they are on this machine: `AUGMIND_REAL_MODELS=1 pytest tests/test_real.py`.
 
-They come by `augmind models pull minilm`, `smollm2`, `espeak-ng`, `speech` and `hifigan`.
+They come by `augmind models pull minilm`, `smollm2`, `espeak-ng`, `speech`, `speaker` and `hifigan`.
 """
 
 import os
@@ -94,6 +94,17 @@ def test_the_speech_embedding_answers_as_its_onnx_file_does():
     with torch.inference_mode():
         found = net(x)[0, :, 0]
     assert torch.allclose(found[:4], torch.tensor([-3.8492, 10.7088, 20.7066, -12.9246]), atol=1e-3)
+
+
+def test_the_encoder_of_speakers_answers_as_the_published_code_does():
+    """Numbers of the module that its package carries, for a fixed input."""
+    from augmind.modalities.audio.backbones._carried import loaded
+    from augmind.modalities.audio.backbones.speaker import Net
+
+    here("speaker")
+    with torch.inference_mode():
+        found = loaded("speaker", Net())((torch.sin(torch.arange(160 * 40).view(1, 160, 40) * 0.37) + 1) / 20)[0]
+    assert torch.allclose(found[4:10], torch.tensor([0.10762, 0.00690, 0.0, 0.04320, 0.14342, 0.07875]), atol=1e-4)
 
 
 def test_the_vocoder_answers_as_the_published_code_does_and_a_hum_comes_back():

@@ -12,11 +12,11 @@ from scipy import stats
 from augmind.core.errors import AugmindError, Diverged, UsageError
 from augmind.core.seeds import stable_seed
 from augmind.figures import Predictions, areas, confusion, confusions, figures, group_figures, mean_confusion, table
-from augmind.spread import Component, combined, spread
+from augmind.spread import Component, combined, spread, units_needed
 from augmind.verdict import difference, differences, holm, interval, intervals, verdict
 
 NULLS = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "nulls.py"))
-labels, folds_of, latent, trained = (NULLS[name] for name in ("labels", "folds_of", "latent", "trained"))
+labels, folds_of, latent, trained, likings = (NULLS[name] for name in ("labels", "folds_of", "latent", "trained", "subjects"))
 CLASSES = ("cat", "dog", "owl")
 
 
@@ -549,3 +549,43 @@ def test_rows_of_one_unit_widen_the_interval_and_units_of_one_row_do_not():
     single = [dataclasses.replace(c, unit=np.arange(len(c.ids))) for c in found]
     a, b, c = (difference(of(x, "synthetic+classical"), of(x, "classical"), mode="given") for x in (found, alone, single))
     assert a.se > 1.3 * b.se and c == b
+
+
+@pytest.mark.parametrize(("count", "classes", "own", "within"), [(2, 10, 0.3, 0.3), (3, 5, 0.3, 0.0), (4, 10, 0.3, 0.3)])
+def test_few_subjects_with_likings_of_their_own_rarely_say_yes(count, classes, own, within):
+    draw = rng("few subjects", count, classes)
+    tables = [likings(draw, count, classes, 15, own, within) for _ in range(400)]
+    assert sum(spread(d, y, units=subject).low > 0 for d, y, subject in tables) <= 0.05 * 400
+    assert sum(spread(d, y).low > 0 for d, y, _ in tables) > 0.1 * 400
+
+
+def test_what_subjects_have_in_common_is_the_t_test_over_them_where_it_is_all_there_is():
+    """Every row of a subject gains the same: the interval is about that of Student's t over the subjects' gains."""
+    gains = np.array([0.1, 0.3, 0.2, 0.4, 0.15])
+    subject, y = np.repeat(np.arange(5), 200), np.tile(np.arange(20), 50)
+    found = spread(gains[subject][:, None], y, units=subject)
+    low, high = stats.t.interval(0.95, 4, gains.mean(), stats.sem(gains))
+    assert found.estimate == pytest.approx(gains.mean()) and found.low == pytest.approx(low, abs=0.02) and found.high == pytest.approx(high, abs=0.02)
+    assert low > 0 and units_needed(gains[subject][:, None], y, None, subject) == 6
+
+
+def speakers(gains, draw, classes=4, rows=20):
+    """Predictions of three arms on as many speakers, the last arm better by these gains."""
+    subject, y = np.repeat(np.arange(len(gains)), classes * rows), np.tile(np.arange(classes), len(gains) * rows)
+    found = []
+    for arm, of in (("real", 0.0), ("classical", 0.0), ("synthetic+classical", np.array(gains)[subject])):
+        for seed in range(3):
+            right = draw.random(len(y)) < 0.5 + of
+            found.append(Predictions(arm=arm, fold=0, seed=seed, ids=np.arange(len(y)), y=y, p=scores(draw, y, right, classes), unit=subject))
+    return found
+
+
+def test_a_gain_in_most_groups_that_few_of_them_cannot_prove_is_told():
+    found = speakers((0.05, 0.35, 0.1, 0.45), rng("speakers"))
+    v = verdict(found, mode="given", classes=tuple("abcd"))
+    (told,) = [f for f in v.findings if f.code == "AM606"]
+    assert not v.use_synthetic and told.about["groups"] == told.about["above"] == 4 and 5 <= told.about["needed"] <= 12
+    assert "all 4" in told.text or "4 of the 4" in told.text
+    even = verdict(speakers((0.2, 0.22, 0.19, 0.21), rng("even")), mode="given", classes=tuple("abcd"))
+    none = verdict(speakers((-0.2, 0.25, -0.1, 0.1), rng("none")), mode="given", classes=tuple("abcd"))
+    assert even.use_synthetic and not none.use_synthetic and not [f for v in (even, none) for f in v.findings if f.code == "AM606"]

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from .core.errors import AugmindError, UsageError
 from .core.run import Finding
 from .figures import Predictions, figures
-from .spread import TRAINING, Component, Spread, combined, doubt, spread
+from .spread import TRAINING, Component, Spread, combined, doubt, spread, units_needed
 
 __all__ = ["Difference", "Predictions", "Verdict", "difference", "differences", "interval", "intervals", "verdict"]
 
@@ -27,6 +27,8 @@ RIVALS = {"classical": "the best classical arm", "real": "the real rows alone"}
 BLOCKS = 20
 """Blocks of rows left out in turn by the jackknife."""
 FEW_ROWS, FEW_OF_A_CLASS = 30, 5
+FEW_UNITS = 20
+"""Groups of test rows up to which the verdict says what each of them gained."""
 UNBOUNDED = ("ece", "log_loss")
 """Figures that no count of wrong rows bounds."""
 
@@ -274,6 +276,8 @@ def verdict(
     decisive = main[against]
     single = decisive.seeds == 1 and mode != "cv"
     use = not failed and not single
+    if not use:
+        settled["findings"] += tuple(unit_findings(by_arm[primary], by_arm[against], mode, level))
     return Verdict(
         use_synthetic=use,
         arm=primary if use else fallback(shown, rivals[0]),
@@ -341,6 +345,28 @@ def row_findings(cells: Sequence[Predictions], mode: Mode, classes: Sequence[str
         said = f"few test rows: {len(pool.y)} in all{which}; intervals are wide and only large gains can be certified"
         out.append(Finding("AM603", "warning", said, {"rows": len(pool.y), "classes": few}))
     return out
+
+
+def unit_findings(a: Sequence[Predictions], b: Sequence[Predictions], mode: Mode, level: float) -> list[Finding]:
+    """AM606: a gain that few groups of rows, such as speakers or patients, cannot prove, and how many might."""
+    one, two = pooled(a, mode), pooled(b, mode)
+    if one.unit is None:
+        return []
+    right = one.right - two.right
+    gains = [by_class(right.mean(1)[at], one.y[at]) for u in np.unique(one.unit) if len(np.unique(one.y[at := one.unit == u])) > 1]
+    if not 1 < len(gains) <= FEW_UNITS or len(gains) < len(np.unique(one.unit)) or np.mean(gains) <= 0:
+        return []
+    above = sum(g > 0 for g in gains)
+    if above <= len(gains) / 2:
+        return []
+    enough = units_needed(right, one.y, one.folds, one.unit, level)
+    where = f"above zero in {above} of the {len(gains)} groups that were tested ({points(min(gains))} to {points(max(gains))} points)"
+    said = f"a gain is likely but not proven: {where}" + (f"; {enough} groups that vary as these do would prove it" if enough else "")
+    return [Finding("AM606", "info", said, {"groups": len(gains), "above": above, "gains": gains, "needed": enough})]
+
+
+def by_class(values: Float[np.ndarray, " n"], y: Int[np.ndarray, " n"]) -> float:
+    return float(np.mean([values[y == k].mean() for k in np.unique(y)]))
 
 
 def arm_findings(

@@ -15,6 +15,17 @@ PACKAGES = (
         megabytes=17,
     ),
     Package(
+        name="speaker",
+        about="features of whose voice it is, Resemblyzer's encoder (--backbone speaker)",
+        licence="Apache-2.0",
+        project="Resemblyzer",
+        version="0.1.4",
+        sha256="8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+        inside="resemblyzer/pretrained.pt",
+        convert="augmind.modalities.audio.backbones.speaker:safetensors_of",
+        megabytes=16,
+    ),
+    Package(
         name="hifigan",
         about="waves from spectrograms, HiFi-GAN for all voices (exported sounds, once it is here)",
         licence="MIT",

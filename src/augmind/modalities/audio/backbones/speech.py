@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, max_pool2d, pad
 
-from augmind.core.errors import AugmindError, MachineError, first_line
+from augmind.core.errors import MachineError
 from augmind.core.store import write_json
-from augmind.core.tensors import load_tensors, save_tensors
+from augmind.core.tensors import save_tensors
 from augmind.core.types import Spec
 from augmind.modalities.audio.mel import HOP_SECONDS, Mel
-from augmind.nn.weights import needed
+
+from ._carried import bands_of, loaded, power_of
 
 NAME = "speech"
 RATE, WINDOW, BANDS, LOWEST, HIGHEST = 16_000, 512, 32, 60.0, 3800.0
@@ -37,15 +38,9 @@ class Speech:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.module = Net()
-        path = needed(NAME, "backbone") / "model.safetensors"
-        try:
-            self.module.load_state_dict(load_tensors(path))
-        except (AugmindError, RuntimeError) as error:
-            text = f"the weights of the backbone '{NAME}' cannot be read: {first_line(error)}"
-            raise MachineError(text, help=f"delete '{path.parent}' and get them again with: augmind models pull {NAME}", code="ENV-004") from error
-        self.module.eval()
-        self.bands = bands_of(Mel(rate=spec.rate, bands=spec.shape[1], frames=spec.shape[2]))
+        self.module = loaded(NAME, Net())
+        mel = Mel(rate=spec.rate, bands=spec.shape[1], frames=spec.shape[2])
+        self.bands = bands_of(mel, rate=RATE, window=WINDOW, bands=BANDS, lowest=LOWEST, highest=HIGHEST)
 
     def features(self, x: Float[Tensor, "n 1 bands frames"]) -> Float[Tensor, "n 192"]:
         """Rows in model space; decibels of theirs are made of ours, without waves."""
@@ -55,8 +50,7 @@ class Speech:
 
     def heard(self, x: Float[Tensor, "n 1 bands frames"]) -> Float[Tensor, "n 1 columns 32"]:
         """What the network sees: tenths of decibels, silence at both ends of short rows."""
-        power = torch.where(x > -1, 10 ** ((x - 1) * 4), 0.0)[:, 0]
-        decibels = 10 * torch.einsum("ab,nbt->nta", self.bands.to(x), power).clamp(min=1e-10).log10() + FULL
+        decibels = 10 * torch.einsum("ab,nbt->nta", self.bands.to(x), power_of(x)).clamp(min=1e-10).log10() + FULL
         low = decibels.amax((1, 2), keepdim=True) - RANGE
         short = max(0, COLUMNS - x.shape[-1])
         wide = torch.maximum(pad(decibels, (0, 0, short // 2, short - short // 2), value=-torch.inf), low)
@@ -81,20 +75,6 @@ class Net(nn.Module):
             if i in POOLS:
                 x = max_pool2d(x, POOLS[i])
         return x[..., 0]
-
-
-def bands_of(mel: Mel) -> Float[Tensor, "32 bands"]:
-    """The power in each band of the network from that in the bands of rows, whose spectrum is taken to be straight between their middles."""
-    from transformers.audio_utils import mel_filter_bank
-
-    theirs = torch.from_numpy(mel_filter_bank(WINDOW // 2 + 1, BANDS, LOWEST, HIGHEST, RATE, norm="slaney", mel_scale="slaney")).float()
-    hertz = torch.linspace(0, RATE / 2, WINDOW // 2 + 1)
-    bins = torch.linspace(0, mel.rate / 2, mel.filters.shape[1])
-    size = mel.filters.sum(1)
-    middle = (mel.filters @ bins) / size
-    straight = torch.from_numpy(np.stack([np.interp(hertz, middle, row) for row in torch.eye(len(middle)).numpy()], 1)).float()
-    straight[hertz > mel.rate / 2] = 0
-    return theirs.T @ (straight / size)
 
 
 def safetensors_of(source: Path, folder: Path) -> None:
