@@ -80,7 +80,8 @@ def suited(kind: str, name: str, rows: int = 24) -> Data:
     both = [joint(rows), joint(rows).features()] if plugin.sided else []
     for data in (grids, toy_data(rows, (3, 32, 32)), sentences(rows), waves, *both):
         if not plugin.refuses(data.spec):
-            return data
+            pool = toy_data(300, data.spec.shape, seed=1).train if getattr(plugin, "pooled", False) else None
+            return dataclasses.replace(data, pool=pool)
     pytest.skip(f"{name} takes other data than the toys")
 
 
@@ -213,7 +214,7 @@ def test_generator_is_a_function_of_the_seed_of_its_run(kind: str, name: str, fi
 @each("generators")
 def test_row_depends_on_its_own_label_and_seed_alone(kind: str, name: str, fit):
     generator, data = fit(name)
-    y, seeds = torch.arange(70) % 3, row_seeds(70, "rows")
+    y, seeds = (v[:70] for v in generator.stock()) if generator.pooled else (torch.arange(70) % 3, row_seeds(70, "rows"))
     with Untouched(data):
         x = generator.sample(y, seeds)
     order = torch.randperm(70, generator=stream("order"))

@@ -247,7 +247,8 @@ def expand(
     """The whole job: cleans, seals, imagines, screens, compares, reports. The same call continues an interrupted run.
 
     `options` are the fields of `augmind.config.Config`: preset, seed, generators, learner, want, budget, size, group, ...; with `target`, the
-    column of translations, those of `augmind.parallel.config.Wish`. `out` defaults to `runs/NAME`.
+    column of translations, those of `augmind.parallel.config.Wish`. `unlabelled` names a folder of rows without labels.
+    `out` defaults to `runs/NAME`.
     Raises an `AugmindError` whose message says what to do.
     """
     from . import conduct as whole

@@ -42,6 +42,8 @@ def open_folder(config: Config, out: Path) -> Job:
     record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
     if config.beside:
         record["stamp"], record["config"]["beside"] = digest(record["stamp"], stamp(config.beside)), placed(config.beside)
+    if config.unlabelled:
+        record["stamp"], record["config"]["unlabelled"] = digest(record["stamp"], stamp(config.unlabelled)), placed(config.unlabelled)
     if path.is_file() and worked_on(Job(out)):
         refuse_other(out, recorded(out), record)
         return Job(out)
@@ -51,7 +53,7 @@ def open_folder(config: Config, out: Path) -> Job:
         (out / "plan.json").unlink(missing_ok=True)
         write_json(path, record | {"started": old["started"]})
         return Job(out)
-    begin(out, config.data)
+    begin(out, config.data, *([config.unlabelled] if config.unlabelled else []))
     write_json(path, record | {"started": datetime.now(UTC).isoformat(timespec="seconds")})
     return Job(out)
 

@@ -17,7 +17,7 @@ from .core.types import SIDES, Spec
 from .cost import estimate
 from .presets import PRESETS, Preset
 from .tracking import checked
-from .usual import ASKED, GENERATORS, OWN_SCREENS, READY, READY_MIX, SCREENS, SHARE, fitting, of_sides, other_settings, usual_generators
+from .usual import ASKED, GENERATORS, OWN_SCREENS, READY, SCREENS, check_pool, fitting, mixed_in, of_sides, other_settings, usual_generators
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -89,6 +89,7 @@ class Config(BaseModel):
     label: str | None = None
     column: str | None = None
     beside: str | None = None
+    unlabelled: str | None = None
     text: str | tuple[str, ...] | None = None
     group: str | None = None
     split: str | None = None
@@ -263,12 +264,6 @@ def plan_of(folder: Path) -> Plan:
         raise damaged_file(path, ValueError("parts of it are missing"), way) from error
 
 
-def mixed_in(config: Config, knows: bool) -> tuple[float, float]:
-    """Synthetic rows per real row and their part of every batch: as asked, else more where every generator `knows` what the rows do not."""
-    ratio, share = READY_MIX if knows else (config.preset_values().ratio, SHARE)
-    return config.ratio or ratio, config.share or share
-
-
 def make_plan(
     config: Config,
     *,
@@ -285,6 +280,7 @@ def make_plan(
     sides: tuple[Spec, ...] = (),
     trainable: bool = True,
     advice: str = "",
+    pool: int = 0,
     earlier: tuple[dict[str, Any], ...] = (),
 ) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
@@ -297,10 +293,12 @@ def make_plan(
         text = f"the learner '{untrainable[0]}' trains a backbone, and this one has nothing to train"
         ways = "name an encoder: --backbone minilm (augmind models pull minilm), a folder or a Hub id"
         raise UsageError(text, help=advice or ways)
-    generators = usual_generators(spec, notes, asked_of(config)) if config.generators == GENERATORS else config.generators
+    generators = usual_generators(spec, notes, asked_of(config), pool) if config.generators == GENERATORS else config.generators
+    check_pool(generators, pool)
     knowing = tuple(g for g in generators if g in READY)
     first = knowing if config.generators == GENERATORS and not config.search and knowing != generators else ()
-    ratio, share = mixed_in(config, bool(knowing) and (first or generators) == knowing)
+    asked = config.ratio, config.share
+    ratio, share = mixed_in(preset, asked, knows=bool(knowing) and (first or generators) == knowing, pool=pool / max(1, rows))
     if first:
         others = ", ".join(g for g in generators if g not in first)
         notes.append(f"'{', '.join(first)}' is asked first; {others} are trained where it supplies too few rows that pass the screens")
@@ -342,7 +340,7 @@ def make_plan(
         variants=other_settings(generators, config.seed, preset) if config.search else {},
         earlier=earlier,
         first=first,
-        rest=mixed_in(config, knows=False) if first else (0.0, 0.0),
+        rest=mixed_in(preset, asked, knows=False) if first else (0.0, 0.0),
     )
     cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
     if config.budget:

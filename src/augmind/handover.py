@@ -12,6 +12,7 @@ from .core.types import Samples
 from .data.export import Bundle, Table
 from .job import Job
 from .pipeline import shards_by_generator
+from .shards import pooled
 
 CHOICES = ("all", "real", "synthetic")
 
@@ -68,16 +69,17 @@ def without(table: Table, labels: set[str]) -> Table:
 
 
 def shard_table(job: Job, path: Any, generator: str) -> Table:
-    """Kept rows of a shard with their seeds and scores: one part, as every seed of the comparison had."""
+    """Kept rows of a shard with their seeds and scores: one part, as every seed of the comparison had. Rows that were there and got a label are no
+    synthetic ones: their `generator` says who labelled them."""
     table, stored = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")
     keep = stored["part"] == 0
     at = torch.nonzero(keep).flatten().tolist()
     columns: dict[str, list[Any]] = {
         "label": [table["label"][i] for i in at],
-        "synthetic": [True] * len(at),
+        "synthetic": [not pooled(generator)] * len(at),
         "generator": [generator] * len(at),
         "seed": [table["seed"][i] for i in at],
-        "source": [None] * len(at),
+        "source": [job.pool_sources[table["seed"][i]] if pooled(generator) else None for i in at],
     }
     if job.config.group:
         columns["group"] = [table["group"][i] if "group" in table else "" for i in at]

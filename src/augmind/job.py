@@ -48,7 +48,7 @@ class Job(Opened):
     def prepare_inputs(self) -> dict[str, Any]:
         c = self.config
         options = c.model_dump(include={"label", "column", "text", "group", "split", "size", "max_bad", "drop_rare", "across", "test", "seed"})
-        options |= {name: value for name, value in (("beside", c.beside), ("chunk", c.chunk)) if value}
+        options |= {name: value for name, value in (("beside", c.beside), ("chunk", c.chunk), ("unlabelled", c.unlabelled)) if value}
         return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, "repeats": c.repeats, **options}
 
     @property
@@ -99,6 +99,20 @@ class Job(Opened):
         if self.store.done(features):
             samples = samples.with_features(load_tensors(features / "z.safetensors")["z"])
         return samples
+
+    @cached_property
+    def pool(self) -> Samples | None:
+        """The rows without labels, with their features where those are finished; None where there are none."""
+        if not self.config.unlabelled:
+            return None
+        x, features = load_tensors(self.prepared / "pool.safetensors")["x"], self.features_stage
+        z = load_tensors(features / "pool.safetensors")["z"] if self.store.done(features) else None
+        return Samples.real(x, torch.full((len(x),), -1), z=z)
+
+    @cached_property
+    def pool_sources(self) -> tuple[str, ...]:
+        """Where the rows without labels came from, by key."""
+        return tuple(read_json(self.prepared / "pool.json")["sources"]) if self.config.unlabelled else ()
 
     @property
     def features_stage(self) -> Path:
@@ -169,7 +183,7 @@ class Job(Opened):
         return self.real.take([where[i] for i in ids])
 
     def data(self, train: Samples, val: Samples | None = None) -> Data:
-        return Data(train=train, val=train.take([]) if val is None else val, spec=self.spec, codec=self.codec)
+        return Data(train=train, val=train.take([]) if val is None else val, spec=self.spec, codec=self.codec, pool=self.pool)
 
     def dataset(self) -> Dataset:
         """The unsealed part as `load` and `clean` left it."""

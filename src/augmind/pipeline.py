@@ -19,7 +19,7 @@ from .core.tensors import load_tensors, save_tensors
 from .core.types import Data
 from .cost import STEP_SECONDS
 from .job import Job, write_rows
-from .shards import BLOCK, fill, read_shard, space_of
+from .shards import BLOCK, fill, pooled, read_shard, space_of
 from .usual import ENOUGH, TRIES
 
 WANTED_ROUNDS = 10
@@ -29,6 +29,7 @@ def prepare(folder: str) -> dict[str, Any]:
     """Loads, cleans and splits the dataset; test rows go into a file of their own that only the comparison opens."""
     from .data.clean import clean, drop_rare
     from .data.load import load
+    from .data.pool import pool
     from .data.split import split, units
 
     job = Job(Path(folder))
@@ -52,7 +53,11 @@ def prepare(folder: str) -> dict[str, Any]:
             columns = {"x": part.x, "y": part.y, "key": part.key, "unit": linked[mask]}
             save_tensors(tmp / f"{name}.safetensors", columns | ({} if part.group is None else {"group": part.group}))
         write_rows(tmp / "rows.parquet", dataset.rows)
-        findings = [asdict(f) for f in (*dataset.findings, *parts.findings)]
+        more = pool(c.unlabelled, dataset, c.max_bad) if c.unlabelled else None
+        if more:
+            save_tensors(tmp / "pool.safetensors", {"x": more.x})
+            write_json(tmp / "pool.json", {"sources": more.sources})
+        findings = [asdict(f) for f in (*dataset.findings, *parts.findings, *(more.findings if more else ()))]
         record = {"name": dataset.name, "spec": dataset.spec.to_json(), "codec": dataset.codec.name, "fingerprint": dataset.fingerprint}
         write_json(tmp / "dataset.json", record | {"findings": findings, "split": parts.to_json()})
 
@@ -67,6 +72,7 @@ def prepare(folder: str) -> dict[str, Any]:
         "test_rows": 0 if job.split.mode == "cv" else len(job.split.folds[0].test),
         "classes": list(job.spec.classes),
         "kind": job.spec.kind,
+        "pool": len(job.pool_sources),
         "aside": len(aside),
         "first_aside": f"{aside[0].source}: {aside[0].reason}" if aside else "",
         "rate": job.spec.rate,
@@ -85,12 +91,16 @@ def features(folder: str) -> None:
 
     def work(tmp: Path) -> None:
         run = job.run("features")
-        blocks = []
-        for start in range(0, len(job.real), BLOCK):
-            blocks.append(job.codec.embed(job.real.x[start : start + BLOCK]))
-            run.progress(min(start + BLOCK, len(job.real)), len(job.real))
-        z = torch.cat(blocks)
-        save_tensors(tmp / "z.safetensors", {"z": z})
+        parts = {"z": job.real.x} | ({"pool": load_tensors(job.prepared / "pool.safetensors")["x"]} if job.config.unlabelled else {})
+        total, done = sum(map(len, parts.values())), 0
+        for name, x in parts.items():
+            blocks = []
+            for start in range(0, len(x), BLOCK):
+                blocks.append(job.codec.embed(x[start : start + BLOCK]))
+                done += len(blocks[-1])
+                run.progress(done, total)
+            save_tensors(tmp / f"{name}.safetensors", {"z": torch.cat(blocks)})
+        z = load_tensors(tmp / "z.safetensors")["z"]
         if job.namings:
             x, y = job.codec.encode([native for native, _ in job.namings]), torch.tensor([k for _, k in job.namings])
             save_tensors(tmp / "named.safetensors", {"x": x, "y": y, "z": job.codec.embed(x)})
@@ -192,14 +202,14 @@ def wanted(job: Job, fold: str, generator: str) -> Tensor:
     shares = len(rows_makers) if generator in rows_makers else 1
     classes, rows, ratio = len(job.spec.classes), job.fold_rows(fold), job.plan.rest[0] if later else job.plan.ratio
     if "class" in job.config.balance:
-        return -(-evened(rows.counts(classes), round(ratio * len(rows))) // shares) * parts(job, fold)
+        return -(-evened(rows.counts(classes), round(ratio * len(rows))) // shares) * parts(job, fold, generator)
     each = max(1, ceil(ratio * len(rows) / classes / shares))
-    return torch.full((classes,), each * parts(job, fold))
+    return torch.full((classes,), each * parts(job, fold, generator))
 
 
-def parts(job: Job, fold: str) -> int:
-    """Into how many parts the kept rows of a fold are dealt: one a seed, so that seeds differ in the rows drawn."""
-    return job.plan.seeds if fold in job.folds else 1
+def parts(job: Job, fold: str, generator: str) -> int:
+    """Into how many parts the kept rows of a fold are dealt: one a seed, so that seeds differ in the rows drawn; no rows that were there."""
+    return job.plan.seeds if fold in job.folds and not pooled(generator) else 1
 
 
 def draw(folder: str, fold: str, generator: str) -> None:
@@ -212,8 +222,10 @@ def draw(folder: str, fold: str, generator: str) -> None:
             write_json(tmp / "facts.json", {"drawn": 0, "kept": 0, "rejected": {}, "wanted": {}, "findings": []})
             return
         want = wanted(job, fold, generator)
+        if pooled(generator):
+            want = torch.minimum(want, torch.bincount(plugin.stock()[0], minlength=len(want)))
         names = ("draw", fold, generator)
-        told = {"rounds": job.plan.rounds, "label": f"draw {generator}, fold {fold}", "count": parts(job, fold)}
+        told = {"rounds": job.plan.rounds, "label": f"draw {generator}, fold {fold}", "count": parts(job, fold, generator)}
         told |= {"most": TRIES} if generator in job.plan.first else {}
         fill(job, tmp, plugin, seen_by(job, fold, generator), generator, want, names, **told)
         if remarks := plugin.remarks():
@@ -229,7 +241,7 @@ def draw_inputs(job: Job, fold: str, generator: str) -> dict[str, Any]:
         "want": wanted(job, fold, generator).tolist(),
         "screens": job.screens,
         "rounds": job.plan.rounds,
-        "parts": parts(job, fold),
+        "parts": parts(job, fold, generator),
     }
 
 
@@ -243,7 +255,7 @@ def draw_wanted(folder: str) -> None:
     want = torch.tensor([job.config.want.get(name, 0) for name in job.spec.classes])
     for generator in by_yield(job):
         plugin, _ = trained(job, job.final, generator)
-        if plugin is None or not want.sum():
+        if plugin is None or pooled(generator) or not want.sum():
             continue
         data, asked = seen_by(job, job.final, generator), want.clone()
 

@@ -46,6 +46,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
                 raise unknown(f"class in --{option}", name, facts["classes"])
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind", "rate")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"]), "trainable": job.codec.trainable}
+    known["pool"] = facts["pool"]
     known["advice"] = getattr(job.codec, "advice", "")
     known |= {"parts": tuple(facts["parts"]), "sides": tuple(Spec.from_json(side) for side in facts["sides"])}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)

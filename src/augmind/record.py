@@ -227,8 +227,9 @@ def health_record(job: Job) -> dict[str, Any]:
 def build(job: Job, since: float | None = None) -> dict[str, Any]:
     """The whole record, galleries aside; `since` is when this visit of the run folder began."""
     found = cells(job, CHOSEN)
-    notes = {"seeds": job.plan.seeds}
-    decided = verdict(found, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, primary=primary(job), notes=notes)
+    made = added(job)
+    notes = {"seeds": job.plan.seeds, "made": made}
+    decided = verdict(found, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, primary=primary(job), notes=notes, made=made)
     decided = without_use(job, decided) if job.plan.trials else decided
     if job.plan.generators and not any(kept(job, job.final, g) for g in job.plan.generators):
         decided = with_nothing_to_hand_over(decided)
@@ -274,6 +275,12 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
         "findings": all_findings(job, generators, health, decided, extra["fairness"]), "wanted": wanted_record(job), "reproduce": command(job),
         "next": further(job, generators),
     }  # fmt: skip
+
+
+def added(job: Job) -> str:
+    """What the rows that the verdict is about are to be called: real ones that got a label are no synthetic ones."""
+    used = {c.name for fold in job.folds for c in policy_of(job, fold, best_learner(job, fold), primary(job)).generators}
+    return "pseudo-labelled" if used and all(find("generators", name).pooled for name in used) else "synthetic"
 
 
 def with_nothing_to_hand_over(v: Verdict) -> Verdict:

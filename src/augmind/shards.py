@@ -28,6 +28,11 @@ def space_of(generator: str) -> str:
     return find("generators", generator.partition("~")[0]).space
 
 
+def pooled(generator: str) -> bool:
+    """Whether a generator labels rows that were there, all of which it has at once, instead of drawing new ones."""
+    return find("generators", generator.partition("~")[0]).pooled
+
+
 def fitted_screens(job: Job, data: Data) -> dict[str, Screen]:
     """The plan's screens that can judge such rows, calibrated on the real rows of a fold."""
     run = job.run("screens")
@@ -75,7 +80,9 @@ def draw_rows(job: Job, plugin: Generator, data: Data, y: Tensor, seeds: Tensor,
     """Synthetic rows with features, as stored."""
     x = data.spec.to_store(plugin.sample(y, seeds)) if space_of(generator) == "rows" else plugin.sample(y, seeds)
     rows = Samples.synthetic(generator, x, y, seeds)
-    return grouped(rows.with_features(x if space_of(generator) == "features" else job.codec.embed(x)), data.train)
+    known = job.pool.z[seeds] if pooled(generator) and job.pool is not None and job.pool.z is not None else None
+    z = known if known is not None else x if space_of(generator) == "features" else job.codec.embed(x)
+    return grouped(rows.with_features(z), data.train)
 
 
 def grouped(rows: Samples, real: Samples) -> Samples:
@@ -111,6 +118,14 @@ def fill(
     judged, got, drawn = Judged(), torch.zeros_like(want), 0
     rate = torch.full(want.shape, 0.7)
     tried = torch.zeros_like(want)
+    if pooled(generator):
+        y, seeds = plugin.stock()
+        first = torch.cat([(y == k).nonzero()[:, 0][: most * int(n)] for k, n in enumerate(want)])
+        rounds, drawn = 0, len(first)
+        for start in range(0, drawn, BLOCK):
+            block = first[start : start + BLOCK]
+            judge(screens, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged)
+            run.progress(start + len(block), drawn)
     for turn in range(rounds):
         missing = (want - got).clamp(min=0)
         ask = torch.minimum((missing / rate.clamp(min=0.1)).ceil().long(), (most * want - tried).clamp(min=0)) * (missing > 0)

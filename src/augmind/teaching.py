@@ -168,7 +168,7 @@ def synthetic(job: Job, fold: str, policy: Policy, seed: int, part: float = 1.0)
     space, out = space_of(policy.learner.name), None
     cuts = {c.name: make("screens", c).cut for c in policy.screens if c.settings}
     for key, path in shards_of(job, fold, policy).items():
-        rows = read_shard(path, key, seed % parts(job, fold), cuts)
+        rows = read_shard(path, key, seed % parts(job, fold, key), cuts)
         if rows is None or not len(rows):
             continue
         rows = rows.take(first_of_each(rows.y, part * policy.ratio / job.plan.ratio))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .core.errors import MachineError
+from .core.errors import MachineError, UsageError
 from .core.registry import find, make
 from .core.seeds import stable_seed
 from .core.sides import specs_of
@@ -15,8 +15,12 @@ JOINT = ("apart", "vae", "feature")
 """Generators of rows that join several kinds: each side by its own, the whole row, its features."""
 ASKED = ("lm",)
 """Generators that have to be asked for, since they read a model that may not be on this machine."""
-READY = ("tts",)
-"""Generators that take part without being asked where what they need is on this machine: they are fast, and know something that the rows do not."""
+READY = ("tts", "pseudo")
+"""Generators that take part without being asked where what they need is there: they are fast, and know something that the rows do not."""
+POOLED = "pseudo"
+"""The one of them that needs rows without labels."""
+POOL_PART, POOL_MOST, POOL_SHARE = 0.5, 100.0, 0.75
+"""Of the rows without labels the part that is wanted with one, at most so many for a labelled row, and their part of every batch."""
 SHARE, READY_MIX = 0.25, (4.0, 0.5)
 """The synthetic part of every batch; where all generators are of `READY` the rows per real row (else the preset says) and that part: rows of voices
 that were not heard are worth as much as the real ones (`docs/log.md`, spoken digits)."""
@@ -36,10 +40,10 @@ def fitting(kind: str, wanted: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
     return tuple(n for n in able if find(kind, n).space == "features" or not find(kind, n).refuses(spec))
 
 
-def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, Any]], pool: int = 0) -> tuple[str, ...]:
     """The generators of a run that names none, with the settings asked for; a note where one of them lacks something on this machine."""
     found = fitting("generators", JOINT if spec.sides else GENERATORS, spec)
-    for name in fitting("generators", READY, spec):
+    for name in fitting("generators", READY if pool else tuple(n for n in READY if n != POOLED), spec):
         try:
             make("generators", Choice(name=name, settings=asked.get(name, {}))).ready()
         except MachineError as error:
@@ -47,6 +51,24 @@ def usual_generators(spec: Spec, notes: list[str], asked: dict[str, dict[str, An
         else:
             found = (name, *found)
     return found
+
+
+def check_pool(generators: tuple[str, ...], pool: int) -> None:
+    """Raises `UsageError` where rows without labels are given and nothing uses them, or none are and something would."""
+    if bool(pool) == (POOLED in generators):
+        return
+    if POOLED in generators:
+        raise UsageError(f"'{POOLED}' labels the rows of --unlabelled, and there are none", help="add --unlabelled FOLDER")
+    raise UsageError(f"nothing here uses the {pool:,} rows of --unlabelled", help=f"add {POOLED} to --generators, or leave --unlabelled out")
+
+
+def mixed_in(preset: Preset, asked: tuple[float | None, float | None], *, knows: bool, pool: float = 0.0) -> tuple[float, float]:
+    """Synthetic rows per real row and their part of every batch: as asked, else more where every generator `knows` what the rows do not, and
+    most where there are `pool` rows without labels for one with a label."""
+    ratio, share = READY_MIX if knows else (preset.ratio, SHARE)
+    if knows and pool:
+        ratio, share = min(POOL_MOST, POOL_PART * pool), POOL_SHARE
+    return asked[0] or ratio, asked[1] or share
 
 
 def of_sides(spec: Spec, notes: list[str]) -> dict[str, dict[str, Any]]:

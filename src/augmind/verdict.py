@@ -243,6 +243,7 @@ def verdict(
     classes: Sequence[str],
     primary: str = PRIMARY,
     notes: Mapping[str, Any] | None = None,
+    made: str = "synthetic",
 ) -> Verdict:
     """Recommends the `primary` arm only if its gain over "classical" and over "real" both exclude zero.
 
@@ -251,7 +252,8 @@ def verdict(
     the recommended arm is "classical", or "real" where the interval shows that "classical" does harm. One seed on one training set never
     recommends synthetic rows. All other arms are exploratory: their p are Holm-corrected and cannot change the verdict.
 
-    `primary` must be fixed before the test rows are opened. Raises `UsageError` for a rival as the primary arm.
+    `primary` must be fixed before the test rows are opened; `made` is what its added rows are called.
+    Raises `UsageError` for a rival as the primary arm.
     """
     if not 0 <= margin < 1:
         raise UsageError(f"the margin is {margin}", help="give balanced accuracy that may be lost, for example 0.01 for one point")
@@ -268,7 +270,7 @@ def verdict(
     told = arm_findings(by_arm, primary, main, exploratory, level)
     settled["findings"] = (*row_findings(by_arm[rivals[0]], mode, classes), *told)
     if not main:
-        sentence, nan = "Do not use synthetic data here: no synthetic rows were left to compare.", float("nan")
+        sentence, nan = f"Do not use {made} data here: no {made} rows were left to compare.", float("nan")
         unknown: dict[str, Any] = {"gain": nan, "interval": (nan, nan), "p": nan, "certifiable": nan}
         return Verdict(use_synthetic=False, arm=fallback(shown, rivals[0]), sentence=sentence, against=RIVALS[rivals[0]], **unknown, **settled)
     failed = [rival for rival, d in main.items() if d.low <= -margin]
@@ -276,12 +278,14 @@ def verdict(
     decisive = main[against]
     single = decisive.seeds == 1 and mode != "cv"
     use = not failed and not single
-    if not use:
-        settled["findings"] += tuple(unit_findings(by_arm[primary], by_arm[against], mode, level))
+    sentence = sentence_of(decisive, RIVALS[against], use=use, single=single, margin=margin, level=level, folds=folds_of(cells, mode), made=made)
+    if not use and (likely := unit_findings(by_arm[primary], by_arm[against], mode, level)):
+        settled["findings"] += tuple(likely)
+        sentence = f"{sentence.rstrip('.')}; {likely[0].text}."
     return Verdict(
         use_synthetic=use,
         arm=primary if use else fallback(shown, rivals[0]),
-        sentence=sentence_of(decisive, RIVALS[against], use=use, single=single, margin=margin, level=level, folds=folds_of(cells, mode)),
+        sentence=sentence,
         gain=decisive.estimate,
         interval=(decisive.low, decisive.high),
         against=RIVALS[against],
@@ -310,18 +314,18 @@ def points(x: float) -> str:
     return f"{round(100 * x, 1) + 0.0:+.1f}"
 
 
-def sentence_of(d: Difference, rival: str, *, use: bool, single: bool, margin: float, level: float, folds: str) -> str:
+def sentence_of(d: Difference, rival: str, *, use: bool, single: bool, margin: float, level: float, folds: str, made: str) -> str:
     """The verdict in one plain sentence."""
     sure = f"{100 * level:g}% interval {points(d.low)} to {points(d.high)}"
     size = f"{d.seeds} seed{'s' * (d.seeds > 1)}, {folds}{d.rows:,} test row{'s' * (d.rows > 1)}"
     least = f"this test set could certify no gain below {100 * d.certifiable:.1f} points"
     if use and d.low > 0:
-        return f"Use the synthetic rows: {points(d.estimate)} points of balanced accuracy over {rival} ({sure}; {size}); {least}."
+        return f"Use the {made} rows: {points(d.estimate)} points of balanced accuracy over {rival} ({sure}; {size}); {least}."
     if use:
         within = f"no worse than {rival} by the {100 * margin:.1f} points that were allowed"
-        return f"Use the synthetic rows: {points(d.estimate)} points of balanced accuracy, {within} ({sure}; {size}); {least}."
+        return f"Use the {made} rows: {points(d.estimate)} points of balanced accuracy, {within} ({sure}; {size}); {least}."
     why = "it does harm" if d.high < 0 else "no gain is proven"
-    start = f"Do not use synthetic data here, {why}: {points(d.estimate)} points against {rival}"
+    start = f"Do not use {made} data here, {why}: {points(d.estimate)} points against {rival}"
     if single:
         alone = f"{sure} for the test rows alone, which could certify no gain below {100 * d.certifiable:.1f} points"
         return f"{start} ({alone}), but one seed cannot tell a gain from a lucky training; repeat with 3 seeds or more."

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from augmind.core.errors import NothingLeft, UsageError
+from augmind.core.errors import NothingLeft
 
 from . import parallel
 from .app import app, err, out
@@ -95,6 +95,7 @@ def expand(
         augmind expand scans.csv --label diagnosis --group patient --learner probe,finetune
         augmind expand nli.csv --text premise,hypothesis --label label --group premise
         augmind expand photos/ --search --trials 60
+        augmind expand photos/ --unlabelled more-photos/
         augmind expand pairs.csv --text en --target de
 
     Parameters
@@ -108,7 +109,8 @@ def expand(
     target
         The column that holds the translation of --text: what helps a translator is proven, by chrF and BLEU, instead of a classifier.
     unlabelled
-        With --target: a text file of one sentence a line, or a table, in the language of the translations, to be translated back.
+        A folder or archive of files like those of DATA, without labels: the surest are labelled (the generator pseudo) and tested like synthetic
+        rows. With --target: a text file of one sentence a line, or a table, in the language of the translations, to be translated back.
     search
         Find the policy by Bayesian search on inner folds first, and compare that (see augmind search --help).
     dry_run
@@ -118,8 +120,6 @@ def expand(
     as_json
         Print report.json's verdict as one JSON object.
     """
-    if unlabelled and not target:
-        raise UsageError("--unlabelled is for translations, and no --target is named", help="add --target COLUMN, or leave it out")
     said = {"want": numbers("--want", want), "search": search or None, "target": target, "unlabelled": unlabelled}
     options = together(columns, rows, work, way, proof, tries) | said
     run(data, out_folder, options, until="plan" if dry_run else "report", quiet=quiet, as_json=as_json)

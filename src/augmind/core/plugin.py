@@ -105,6 +105,12 @@ class Generator(Plugin):
 
     space: ClassVar[Space] = "rows"
     knowledge: ClassVar[Knowledge] = Knowledge.rows
+    pooled: ClassVar[bool] = False
+    """Whether it labels the rows of `Data.pool` instead of drawing new ones: all that it has is `stock`."""
+
+    def stock(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+        """Of a fitted generator that is `pooled` the labels and keys of its rows, the surest of each class first; `sample` takes no others."""
+        raise NotImplementedError
 
     @property
     def curves(self) -> Curves:

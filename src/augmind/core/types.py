@@ -240,12 +240,16 @@ class Joint(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What plug-ins and the search receive. There is no test set in it, so they cannot look at one."""
+    """What plug-ins and the search receive. There is no test set in it, so they cannot look at one.
+
+    `pool` holds rows without labels (their `y` means nothing), with features; `key` is their place among all of them.
+    """
 
     train: Samples
     val: Samples
     spec: Spec
     codec: Codec
+    pool: Samples | None = None
 
     @property
     def classes(self) -> int:
@@ -263,7 +267,8 @@ class Data:
         sides = tuple(Spec(kind="continuous", shape=(width,), classes=(), bounded=False) for width in self.widths)
         parts = self.spec.parts if sides else ()
         spec = dataclasses.replace(self.spec, kind="continuous", shape=(self.train.z.shape[1],), bounded=False, parts=parts, sides=sides)
-        return dataclasses.replace(self, train=as_features(self.train), val=as_features(self.val), spec=spec)
+        pool = None if self.pool is None else as_features(self.pool)
+        return dataclasses.replace(self, train=as_features(self.train), val=as_features(self.val), spec=spec, pool=pool)
 
 
 def as_features(samples: Samples) -> Samples:

@@ -56,14 +56,20 @@ def badge(verdict: dict[str, Any]) -> dict[str, str]:
     """The verdict in two words, told by sign, word and colour: yes (green), no (amber: it harms), even (grey)."""
     if not verdict or not isinstance(verdict.get("use_synthetic"), bool):
         return {"tone": "even", "sign": "?", "text": "No verdict"}
+    made = made_of(verdict)
     if verdict["use_synthetic"]:
-        return {"tone": "yes", "sign": "✓", "text": "Use synthetic data"}
+        return {"tone": "yes", "sign": "✓", "text": f"Use {made} data"}
     ends = [number(v) for v in items(verdict, "interval")]
     if len(ends) == 2 and ends[1] is not None and ends[1] < 0:
-        return {"tone": "no", "sign": "✕", "text": "Synthetic data makes it worse"}
+        return {"tone": "no", "sign": "✕", "text": f"{made.capitalize()} data makes it worse"}
     if len(ends) == 2 and ends[0] is not None and ends[0] > 0:
-        return {"tone": "even", "sign": "=", "text": "Leave synthetic data out"}
+        return {"tone": "even", "sign": "=", "text": f"Leave {made} data out"}
     return {"tone": "even", "sign": "=", "text": "No gain shown"}
+
+
+def made_of(verdict: dict[str, Any]) -> str:
+    """What the added rows are called."""
+    return clean(table(verdict, "notes").get("made") or "synthetic")
 
 
 def against(record: dict[str, Any]) -> str:
@@ -86,7 +92,7 @@ def verdict_view(record: dict[str, Any]) -> dict[str, Any]:
         "interval": interval(low, high, scale, sign=True),
         "level": level_of(record),
         "against": against(record),
-        "subject": "the searched policy" if entries(record, "search") else "synthetic data",
+        "subject": "the searched policy" if entries(record, "search") else f"{made_of(verdict)} data",
         "p": probability(verdict.get("p")),
         "certifiable": plain(verdict.get("certifiable"), scale) if number(verdict.get("certifiable")) is not None else "",
         "line": number_line(verdict.get("gain"), low, high, verdict.get("certifiable"), scale),

@@ -1,0 +1,139 @@
+"""Rows without labels that are given one: self-training and label propagation, counted on as far as they agree with themselves."""
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from augmind.core.errors import WrongSpec
+from augmind.core.loop import Curves
+from augmind.core.plugin import Generator
+from augmind.core.run import Finding, Run
+from augmind.core.tune import tune
+from augmind.core.types import Data, Knowledge, Samples, Spec
+from augmind.nn.heads import Head, choose_penalty, fit_head
+from augmind.nn.neighbours import nearest, standardise
+
+PARTS = 5
+"""Parts of the rows without labels: those of a part are labelled by what was learnt from the others."""
+NEAR, HOPS, STAY = 10, 20, 0.9
+"""Neighbours of a row in the graph, rounds of spreading, and how much of a row's label comes from its neighbours (alpha of the paper)."""
+
+
+@dataclass(kw_only=True)
+class Pseudo(Generator):
+    """Labels real rows instead of imagining new ones; what it adds is what the rows without labels know.
+
+    Self-training (pseudo-labels; Lee, ICML workshop 2013): a linear head on features learns from the labelled rows, labels the others, and
+    learns from both, `rounds` times. Of every class as many of the surest are taken, at most the part `keep` of an even share of them
+    (class-balanced; arXiv:1810.07911), and no row's own label takes part in the next one of it: the head that labels a part learnt from the other
+    parts alone. `propagate` is the weight of labels that spread over the graph of nearest neighbours (label spreading; Zhou et al., NIPS
+    2004; arXiv:1904.04717) beside the head's. Rows need features, the better the more they are worth.
+    """
+
+    knowledge: ClassVar[Knowledge] = Knowledge.unlabelled
+    pooled: ClassVar[bool] = True
+
+    rounds: int = tune(3, 1, 10)
+    keep: float = tune(0.5, 0.05, 1.0)
+    propagate: float = tune(0.5, 0.0, 1.0)
+
+    def fit(self, data: Data, run: Run) -> "Pseudo":
+        self.require(data.spec)
+        if data.pool is None or data.train.z is None or data.pool.z is None:
+            raise WrongSpec("'pseudo' labels rows that have no labels, and there are none", help="add --unlabelled FOLDER")
+        self.spec_, self.curves_ = data.spec, Curves(steps=self.rounds, planned=self.rounds)
+        sure = self.beliefs(data.train, data.pool, data.classes, run)
+        at, y = balanced(sure, max(1, round(self.keep * len(sure) / data.classes)))
+        self.x_, self.y_, self.key_ = data.pool.x[at], y, data.pool.key[at]
+        counts = torch.bincount(sure.argmax(1), minlength=data.classes)
+        if len(few := [data.spec.classes[k] for k in range(data.classes) if not counts[k]]):
+            self.curves_.findings.append(Finding("AM232", "info", f"no row without a label was taken for {', '.join(few)}", {"classes": few}))
+        return self
+
+    def beliefs(self, train: Samples, pool: Samples, classes: int, run: Run) -> Float[Tensor, "n k"]:
+        """Probability of each class for the rows of the pool, each by what was learnt without its own label."""
+        assert train.z is not None and pool.z is not None
+        both = torch.cat([train.z, pool.z])
+        head = Head.over(both, classes)
+        weights = len(train) / (classes * torch.bincount(train.y, minlength=classes).clamp(min=1).float())
+        penalty = choose_penalty(head.standardise(train.z), train.y, train.units, weights[train.y], None, classes, run.seed_for("pseudo", "penalty"))
+        part = torch.randperm(len(pool), generator=run.rng("pseudo", "parts")) % PARTS
+        spread = spreading(train.z, train.y, pool.z, classes) if self.propagate else torch.zeros(len(pool), classes)
+        p = self.mixed(fit_head(head, train.z, train.y, weights[train.y], penalty), pool.z, spread)
+        for done in range(self.rounds):
+            new = torch.empty_like(p)
+            for own in range(PARTS):
+                others = (part != own).nonzero()[:, 0]
+                at, y = balanced(p[others], max(1, round(self.keep * len(others) / classes)))
+                z, labels = torch.cat([train.z, pool.z[others[at]]]), torch.cat([train.y, y])
+                even = len(labels) / (classes * torch.bincount(labels, minlength=classes).clamp(min=1).float())
+                learnt = fit_head(Head.over(both, classes), z, labels, even[labels], penalty)
+                new[part == own] = self.mixed(learnt, pool.z[part == own], spread[part == own])
+            p = new
+            run.progress(done + 1, self.rounds)
+        return p
+
+    def mixed(self, head: Head, z: Float[Tensor, "n d"], spread: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """What the head says and what neighbours say, as the weighted mean of probabilities."""
+        with torch.no_grad():
+            return (1 - self.propagate) * head(z).softmax(1) + self.propagate * spread
+
+    def stock(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+        return self.y_, self.key_
+
+    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+        """The rows of these keys, whose labels are those of `stock`; for other seeds a row of the class, or of any where it has none."""
+        y, seeds, order = y.cpu(), seeds.cpu(), self.key_.argsort()
+        at = order[torch.searchsorted(self.key_[order], seeds).clamp(max=len(order) - 1)]
+        for i in (self.key_[at] != seeds).nonzero()[:, 0].tolist():
+            own = (self.y_ == y[i]).nonzero()[:, 0]
+            own = own if len(own) else torch.arange(len(order))
+            at[i] = own[seeds[i] % len(own)]
+        return self.spec_.to_model(self.x_[at])
+
+    def state(self) -> dict[str, Tensor]:
+        return {"x": self.x_, "y": self.y_, "key": self.key_}
+
+    def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Pseudo":
+        self.require(spec)
+        self.spec_, self.x_, self.y_, self.key_ = spec, state["x"], state["y"], state["key"]
+        return self
+
+
+def balanced(p: Float[Tensor, "n k"], each: int) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
+    """Positions and labels of at most `each` rows of every class, the surest first; classes follow each other."""
+    sure, label = p.max(1)
+    at = [own[sure[own].argsort(descending=True, stable=True)[:each]] for k in range(p.shape[1]) for own in [(label == k).nonzero()[:, 0]]]
+    rows = torch.cat(at)
+    return rows, label[rows]
+
+
+def spreading(z: Float[Tensor, "n d"], y: Int[Tensor, " n"], others: Float[Tensor, "m d"], classes: int) -> Float[Tensor, "m k"]:
+    """Probabilities of labels that spread over a symmetric graph of nearest neighbours, by scikit-learn; classes of few rows begin with as much as
+    the others."""
+    from scipy.sparse import csr_matrix
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.semi_supervised import LabelSpreading
+
+    both = torch.cat([z, others])
+    both = normalize(standardise(both, both), dim=1)
+    n, k = len(both), min(NEAR, len(both) - 1)
+    distance, index = nearest(both, both, k, skip_self=True)
+    weight = torch.exp(-(distance / distance.mean()).square()).double().flatten().numpy()
+    graph = csr_matrix((weight, (np.repeat(np.arange(n), k), index.flatten().numpy())), shape=(n, n))
+    graph = (graph + graph.T) / 2
+    known = np.concatenate([y.numpy(), np.full(len(others), -1)])
+    spread = LabelSpreading(kernel=lambda *_: graph, alpha=STAY, max_iter=HOPS)  # pyright: ignore[reportArgumentType]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = spread.fit(both.numpy(), known)
+    told = torch.zeros(len(others), classes)
+    told[:, found.classes_] = torch.from_numpy(found.label_distributions_[len(z) :]).float()
+    told = told / torch.bincount(y, minlength=classes).clamp(min=1)
+    return told / told.sum(1, keepdim=True).clamp(min=1e-12)

@@ -1,0 +1,184 @@
+"""Rows without labels: labelled by what is known of the others, tested like synthetic rows, and handed over with where they came from."""
+
+import json
+import zipfile
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import augmind
+from augmind.core.errors import DataError, UsageError, WrongSpec
+from augmind.core.run import Run
+from augmind.core.types import Samples
+from augmind.data.load import load
+from augmind.data.pool import pool
+from augmind.generators.pseudo import Pseudo, balanced, spreading
+from augmind.testing import toy_data
+from runs import TINY, arrays, digit_rows
+
+SMALL = TINY | {"learner": ("probe",), "seeds": 1, "folds": None}
+
+
+def saved(root, x, first: int = 0):
+    root.mkdir(parents=True, exist_ok=True)
+    for i, row in enumerate(x):
+        Image.fromarray(row).save(root / f"{first + i:03d}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Six labelled digits a class, 20 tested; 30 others without labels, with 7 rows of the dataset and a text among them."""
+    root = tmp_path_factory.mktemp("unlabelled")
+    data = arrays(root / "digits.npz", train=6, test=20)
+    loose = saved(root / "loose" / "deep", digit_rows(30, skip=6)[0])
+    (tx, _), (x, _) = digit_rows(20, skip=80), digit_rows(6)
+    saved(root / "loose", np.concatenate([tx[::40], x[::30]]), first=900)
+    (root / "loose" / "notes.txt").write_text("no row")
+    return data, loose.parent
+
+
+@pytest.fixture(scope="module")
+def run(digits, tmp_path_factory):
+    return augmind.expand(digits[0], tmp_path_factory.mktemp("run") / "r", unlabelled=str(digits[1]), **SMALL)
+
+
+# The labels
+
+
+def test_of_every_class_as_many_of_the_surest_are_taken():
+    p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]])
+    at, y = balanced(p, 2)
+    assert at.tolist() == [0, 2, 3] and y.tolist() == [0, 0, 1]
+
+
+def test_labels_spread_along_what_hangs_together():
+    """Two rings on a ball, known at opposite ends: most rows are nearer to the row of the other ring that is known."""
+    angle = torch.linspace(0, 6.28, 100)
+    ring = torch.stack([angle.cos(), angle.sin()], 1)
+    z = torch.cat([torch.nn.functional.pad(ring, (0, 1), value=height) for height in (-0.5, 0.5)])
+    p = spreading(z[[0, 150]], torch.tensor([0, 1]), z, 3)
+    assert torch.allclose(p.sum(1), torch.ones(200)) and not p[:, 2].any()
+    assert (p[:100].argmax(1) == 0).float().mean() > 0.9 and (p[100:].argmax(1) == 1).float().mean() > 0.9
+
+
+def blobs(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    rng, y = torch.Generator().manual_seed(seed), torch.arange(n) % 3
+    return torch.randn(n, 8, generator=rng) + 2.2 * torch.eye(3, 8)[y], y
+
+
+@pytest.mark.parametrize("propagate", [0.0, 0.5, 1.0])
+def test_rows_without_labels_get_the_right_ones(propagate, tmp_path):
+    (z, y), (more, truth) = blobs(9, 0), blobs(600, 1)
+    data = toy_data(9)
+    shape = data.train.x.shape[1:]
+    x = torch.randint(0, 255, (600, *shape), dtype=torch.uint8)
+    train = Samples.real(data.train.x, y, z=z)
+    kept = Samples.real(x, torch.full((600,), -1), torch.arange(600) + 50, z=more)
+    data = type(data)(train=train, val=train.take([]), spec=data.spec, codec=data.codec, pool=kept)
+    made = Pseudo(propagate=propagate).fit(data, Run(folder=tmp_path))
+    labels, keys = made.stock()
+    assert (labels == truth[keys - 50]).float().mean() > 0.9 and labels.bincount().max() <= 100
+    assert torch.equal(data.spec.to_store(made.sample(labels, keys)), x[keys - 50])
+    back = Pseudo(propagate=propagate).restore(data.spec, made.state())
+    assert torch.equal(back.sample(labels, keys), made.sample(labels, keys))
+
+
+def test_without_such_rows_it_is_refused(tmp_path):
+    with pytest.raises(WrongSpec, match="no labels, and there are none"):
+        Pseudo().fit(toy_data(9), Run(folder=tmp_path))
+
+
+# The rows
+
+
+def test_what_the_dataset_holds_too_is_left_out(digits):
+    data, loose = digits
+    found = pool(loose, load(data))
+    (told,) = found.findings
+    assert (told.about["copies"], told.about["unreadable"]) == (7, 1) and len(found.x) == len(found.sources) == told.about["rows"]
+    assert 280 <= len(found.x) <= 300 and all(source.startswith("deep/") for source in found.sources)
+
+
+def test_near_copies_of_test_rows_are_left_out(tmp_path, digits):
+    moved = np.clip(digit_rows(20, skip=80)[0][::20].astype(int) + 6, 0, 255).astype(np.uint8)
+    saved(tmp_path / "loose", np.concatenate([moved, digit_rows(3, skip=40)[0]]))
+    (told,) = pool(tmp_path / "loose", load(digits[0])).findings
+    assert told.about["near"] + told.about["copies"] >= 9
+
+
+def test_a_pool_of_another_kind_is_told(tmp_path, digits):
+    texts = tmp_path / "t.csv"
+    texts.write_text("text,label\n" + "".join(f"row {i} of it,{'ab'[i % 2]}\n" for i in range(12)))
+    with pytest.raises(UsageError, match="about pictures or sounds"):
+        pool(digits[1], load(texts, text="text", label="label"))
+    saved(tmp_path / "same", digit_rows(4)[0])
+    with pytest.raises(DataError, match="every row of --unlabelled"):
+        pool(tmp_path / "same", load(digits[0]))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="no row that can be read"):
+        pool(tmp_path / "none", load(digits[0]))
+
+
+# The run
+
+
+def test_a_run_labels_them_first_and_says_where_what_it_knows_comes_from(run):
+    plan = json.loads((run.folder / "plan.json").read_text())
+    assert plan["first"] == ["pseudo"] and plan["share"] == 0.75 and plan["ratio"] > 2
+    found = {g["name"]: g for g in run.record["generators"]}
+    assert found["pseudo"]["knowledge"] == "unlabelled" and found["pseudo"]["kept"] > 50
+    assert all(g["status"] == "not needed" for name, g in found.items() if name != "pseudo")
+    assert any(f["code"] == "AM138" for f in run.record["findings"])
+    arms = {a["arm"]: a["metrics"]["balanced_accuracy"]["mean"] for a in run.record["arms"]}
+    assert arms["synthetic"] > arms["real"]
+    page, sentence = run.report.read_text(), run.record["verdict"]["sentence"]
+    assert "pseudo-labelled" in sentence and "synthetic" not in sentence and "pseudo-labelled data" in page
+
+
+def test_seeds_learn_from_all_of_them(digits, run, tmp_path):
+    more = augmind.expand(digits[0], tmp_path / "r", unlabelled=str(digits[1]), **SMALL | {"seeds": 2})
+    one, two = ({g["name"]: g["kept"] for g in r.record["generators"]}["pseudo"] for r in (run, more))
+    assert one == two
+
+
+def test_they_are_handed_over_as_rows_with_a_source_and_no_mark_of_synthetic_ones(run, tmp_path):
+    out = run.export(tmp_path / "out", "parquet")
+    tables = [pyarrow.parquet.read_table(f).to_pylist() for f in out.rglob("*.parquet")]
+    rows = [row for table in tables for row in table if row["generator"] == "pseudo"]
+    assert len(rows) > 50 and not any(row["synthetic"] for row in rows) and all(row["source"].startswith("deep/") for row in rows)
+
+
+def test_the_same_command_goes_on_and_other_rows_are_refused(digits, run):
+    again = augmind.expand(digits[0], run.folder, unlabelled=str(digits[1]), **SMALL)
+    assert again.record["verdict"] == run.record["verdict"]
+    with pytest.raises((UsageError, DataError)):
+        augmind.expand(digits[0], run.folder, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"generators": ("pseudo",)}, "labels the rows of --unlabelled, and there are none"),
+        ({"generators": ("vae",), "unlabelled": "POOL"}, "nothing here uses"),
+        ({"unlabelled": "POOL/nowhere"}, "nowhere"),
+    ],
+)
+def test_wishes_that_do_not_fit_are_told(digits, tmp_path, options, said):
+    asked = {k: v.replace("POOL", str(digits[1])) if isinstance(v, str) else v for k, v in options.items()}
+    with pytest.raises((UsageError, DataError), match=said):
+        augmind.expand(digits[0], tmp_path / "r", until="plan", **SMALL | asked)
+    with pytest.raises(UsageError, match="lies inside the dataset"):
+        augmind.expand(digits[0], digits[1] / "run", unlabelled=str(digits[1]), **SMALL)
+
+
+def test_an_archive_is_as_good_as_a_folder(digits, tmp_path):
+    with zipfile.ZipFile(tmp_path / "loose.zip", "w") as z:
+        for f in sorted(digits[1].rglob("*.png")):
+            z.write(f, f.relative_to(digits[1]))
+    one, two = pool(tmp_path / "loose.zip", load(digits[0])), pool(digits[1], load(digits[0]))
+    assert one.sources == two.sources and torch.equal(one.x, two.x)
