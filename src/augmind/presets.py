@@ -33,6 +33,7 @@ PRESETS = {
         learners=("probe", "late_fusion", "tfidf"),
         steps={
             "vae": 300,
+            "flow": 300,
             "gan": 300,
             "vanilla_gan": 300,
             "wgan_gp": 150,
@@ -56,6 +57,7 @@ PRESETS = {
         learners=EVERY,
         steps={
             "vae": 1000,
+            "flow": 1000,
             "gan": 1500,
             "vanilla_gan": 1500,
             "wgan_gp": 750,
@@ -81,6 +83,7 @@ PRESETS = {
         learners=EVERY,
         steps={
             "vae": 3000,
+            "flow": 3000,
             "gan": 4000,
             "vanilla_gan": 4000,
             "wgan_gp": 2000,
