@@ -269,3 +269,17 @@ def test_a_loader_of_texts_collates_with_the_policy():
     (x, y), *_ = DataLoader(rows, batch_size=12, collate_fn=of_texts("eda").collate)
     assert len(x) == 12 and list(x) != TEXTS and y.tolist() == [0, 1, 2] * 4
     assert len(next(iter(DataLoader(TEXTS, batch_size=12, collate_fn=of_texts("eda").collate)))) == 12
+
+
+def test_of_sounds_rows_are_spectrograms_and_only_a_policy_of_sounds_takes_them():
+    from augmind.modalities.audio.codec import AudioCodec
+
+    x = torch.randint(0, 256, (6, 1, 40, 64), generator=stream("sounds"), dtype=torch.uint8)
+    for arm in AudioCodec.classical:
+        own = Policy(learner=Choice(name="crnn"), classical=arm).to_json() | {"rate": 8000}
+        policy = augmind.load_policy(own, classes=3)
+        seen, y = policy(x, Y[:6])
+        assert seen.shape == x.shape and seen.dtype == x.dtype and len(y) == 6
+        assert arm.transform.name == "none" or not torch.equal(seen, x)
+    with pytest.raises(UsageError, match="waves"):
+        augmind.load_policy(record("wave"), classes=3)(x)

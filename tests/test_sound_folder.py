@@ -57,9 +57,10 @@ def test_rates_channels_and_formats_of_one_sound_are_one_row(tmp_path):
 
 BAD = {
     "empty": (b"", "cannot be decoded"),
-    "one sample": (wav(np.array([0.5], np.float32)), ""),
+    "one sample": (wav(np.array([0.5], np.float32)), "shorter than 10 milliseconds: 1 sample"),
     "text": (b"this is no sound at all, only words", "cannot be decoded"),
     "nan": (wav(np.array([0.1, np.nan] * 900, np.float32), subtype="FLOAT"), "not finite"),
+    "cancelled": (wav(np.stack([hum(300), -hum(300)], 1)), "channels cancel each other"),
     "silent": (wav(np.zeros(4000, np.float32)), "silent"),
     "fast": (wav(hum(300), 8000)[:24] + struct.pack("<I", 768_000) + wav(hum(300), 8000)[28:], "768,000 samples a second"),
 }

@@ -8,6 +8,7 @@ import soundfile
 import torch
 from PIL import Image
 
+import augmind
 from augmind.cli import main
 from augmind.cli.translate import TASKS
 from augmind.core.errors import DataError, UsageError, WrongSpec
@@ -22,6 +23,7 @@ from augmind.nn.pix2pix import PatchCritic, Translator
 from augmind.translation import Request, apply, gathered, translate
 from hearing import folder as sounds
 from runs import digit_rows
+from runs import folder as folders
 
 SEEDS = row_seeds(6, "translate")
 
@@ -138,7 +140,7 @@ def test_colour_that_follows_from_brightness_is_learnt_and_told_with_intervals(t
     assert translate(asked, tmp_path / "out") == found
     assert (tmp_path / "out" / "translator.safetensors").stat().st_mtime_ns == before
     grey = folder(tmp_path / "grey", n=10, colour=False)
-    assert apply(tmp_path / "out", str(grey), tmp_path / "coloured") == 10
+    assert apply(tmp_path / "out", str(grey), tmp_path / "coloured") == {"rows": 10, "left_out": []}
     with Image.open(next((tmp_path / "coloured").rglob("*.png"))) as made:
         assert made.mode == "RGB" and made.size == (16, 16)
     with pytest.raises(UsageError, match="other settings"):
@@ -229,7 +231,7 @@ def test_sounds_are_made_clearer_and_translated_by_what_was_learnt(tmp_path):
     fast = tmp_path / "fast"
     fast.mkdir()
     soundfile.write(fast / "a.wav", 0.3 * np.sin(np.arange(32000) / 9), 32000)
-    assert apply(tmp_path / "out", str(fast), tmp_path / "clear") == 1
+    assert apply(tmp_path / "out", str(fast), tmp_path / "clear")["rows"] == 1
     wave, rate = soundfile.read(tmp_path / "clear" / "a.wav")
     assert rate == soundfile.info(next(clips.rglob("*.wav"))).samplerate and np.abs(wave).max() > 0.01
     pictures = folder(tmp_path / "pictures", n=4)
@@ -282,3 +284,28 @@ def test_the_command_teaches_and_refuses_in_words(tmp_path, capsys, monkeypatch)
     ):
         code, text = said(*words)
         assert code == 2 and why in text and "Traceback" not in text
+
+
+def test_noise_of_sounds_adds_power_as_it_does_in_the_air():
+    """Bands far above the noise stay as they are, silence is filled: in decibels nothing of the kind happens to all cells alike."""
+    from augmind.modalities.audio.codec import AudioCodec
+    from augmind.nn.degrade import degradation
+
+    spec = Spec(kind="continuous", shape=(1, 40, 64), classes=("a",), bounded=True, rate=8000)
+    codec = AudioCodec(spec)
+    t = np.arange(5120) / 8000
+    x = spec.to_model(codec.encode([0.5 * np.sin(2 * np.pi * 440 * t)] * 12))
+    spoilt = degradation("denoise", spec, codec)(x, row_seeds(12, "noise"))
+    loud, quiet = x > 0.5, x < -0.2
+    assert (spoilt - x)[loud].abs().mean() < 0.05 and (spoilt - x)[quiet].mean() > 0.2
+    assert len({round(float(v), 2) for v in spoilt.mean((1, 2, 3))}) > 3, "of several kinds and strengths"
+    assert torch.equal(degradation("denoise", spec, codec)(x[3:4], row_seeds(12, "noise")[3:4]), spoilt[3:4])
+
+
+def test_files_that_cannot_be_read_are_told(tmp_path, capsys):
+    folders(tmp_path / "d", per_class=8, side=16)
+    (tmp_path / "d" / "digit 0" / "broken.png").write_bytes(b"no picture")
+    found = augmind.translate(tmp_path / "d", "inpaint", tmp_path / "out", steps=50, width=8)
+    assert len(found["left_out"]) == 1 and "broken.png" in found["left_out"][0]
+    told = apply(tmp_path / "out", str(tmp_path / "d"), tmp_path / "again")
+    assert told["rows"] == 24 and "broken.png" in told["left_out"][0]

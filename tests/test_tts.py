@@ -71,6 +71,17 @@ def test_without_spread_only_voices_differ_and_one_accent_is_that_one(tmp_path):
 
 
 @pytest.mark.usefixtures("speaker")
+def test_voices_rate_and_pitch_are_as_asked(tmp_path):
+    made = fitted(tmp_path, "yes", "no", spread=0.0, language="en-us", voices=["f3", "m1"], rate=1.4, pitch=-20)
+    said = [made._said(0, seed) for seed in range(60)]
+    assert {s.voice for s in said} == {"en-us+f3", "en-us+m1"} and {(s.speed, s.pitch) for s in said} == {(231, 30)}
+    assert min(fitted(tmp_path, "yes", "no", pitch=-40)._said(0, seed).pitch for seed in range(200)) == 0
+    for wrong in ({"voices": ["f33"]}, {"rate": 9.0}, {"pitch": 90}, {"model": "a/b", "voices": ["f3"]}):
+        with pytest.raises(UsageError):
+            Tts(**wrong)
+
+
+@pytest.mark.usefixtures("speaker")
 def test_classes_that_cannot_be_spoken_are_told(tmp_path):
     (told,) = fitted(tmp_path, "?!", "yes").curves.findings
     assert told.code == "AM223" and told.about == {"classes": ["?!"]} and "--describe" in told.text

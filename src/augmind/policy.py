@@ -38,7 +38,7 @@ def load_policy(path: str | Path | dict[str, Any], *, seed: int = 0, classes: in
     `classes` is how many classes there are, for soft labels; a run folder knows it. Raises `UsageError` for anything else.
     """
     if isinstance(path, dict):
-        return PolicyTransform(parsed(path, "the dict"), seed=seed, classes=classes, texts=of_texts(path))
+        return PolicyTransform(parsed(path, "the dict"), seed=seed, classes=classes, texts=of_texts(path), rate=rate_of(path))
     if not isinstance(path, str | Path):
         raise UsageError(f"a policy is read from a path or a dict, not from {type(path).__name__}", help="give a run folder or its policy.json")
     file = Path(path) / "policy.json" if Path(path).is_dir() else Path(path)
@@ -49,12 +49,18 @@ def load_policy(path: str | Path | dict[str, Any], *, seed: int = 0, classes: in
     plan, record = file.with_name("plan.json"), read(file)
     if classes is None and plan.is_file():
         classes = int(read(plan)["classes"])
-    return PolicyTransform(parsed(record, f"'{file}'"), seed=seed, classes=classes, texts=of_texts(record))
+    return PolicyTransform(parsed(record, f"'{file}'"), seed=seed, classes=classes, texts=of_texts(record), rate=rate_of(record))
 
 
 def of_texts(record: Any) -> bool:
     """Whether this is the policy of a run on texts."""
     return isinstance(record, dict) and record.get("rows") == "texts"
+
+
+def rate_of(record: Any) -> int:
+    """Samples a second of the sounds that a policy is of; 0 for a policy of other rows."""
+    found = record.get("rate", 0) if isinstance(record, dict) else 0
+    return found if isinstance(found, int) else 0
 
 
 def read(file: Path) -> Any:
@@ -107,13 +113,14 @@ class PolicyTransform:
     so neither workers nor epochs repeat each other; a loader with a seeded generator repeats the whole training.
 
     Of a policy of `texts` rows are strings, or pairs (tuples) of them: one, a list, or what a loader makes of them. Where it mixes features,
-    `policy.mix(z, y)` does that, and `policy(x)` does not.
+    `policy.mix(z, y)` does that, and `policy(x)` does not. Of a policy of sounds rows are grids (1, bands, columns), as `augmind.load`
+    makes them.
 
     What a policy says beyond that is not done here; `left_out` lists it.
     """
 
-    def __init__(self, policy: Policy, *, seed: int = 0, classes: int | None = None, texts: bool = False) -> None:
-        self.policy, self.seed, self.classes, self.texts, self.calls = policy, seed, classes, texts, 0
+    def __init__(self, policy: Policy, *, seed: int = 0, classes: int | None = None, texts: bool = False, rate: int = 0) -> None:
+        self.policy, self.seed, self.classes, self.texts, self.rate, self.calls = policy, seed, classes, texts, rate, 0
         self.transform: Transform = make("transforms", policy.classical.transform)
         self.mixing: Transform = make("mixing", policy.classical.mixing)
 
@@ -234,7 +241,7 @@ class PolicyTransform:
         if (not self.transforms and y is None) or not len(x):
             return x, None
         limit, soft = high(x), None if y is None else self._labels(y, len(x))
-        spec = Spec(kind="continuous", shape=tuple(x.shape[1:]), classes=())
+        spec = Spec(kind="continuous", shape=tuple(x.shape[1:]), classes=(), rate=self.rate)
         self.transform.require(spec)
         self.mixing.require(spec)
         none = torch.zeros(len(x), 1)

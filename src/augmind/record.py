@@ -323,7 +323,9 @@ def recommended(job: Job, v: Verdict) -> tuple[str, list[Policy], int]:
 def verdict_record(job: Job, v: Verdict) -> dict[str, Any]:
     """The verdict as JSON, with the policy that it recommends."""
     learner, policies, chosen = recommended(job, v)
-    policy = policies[chosen].to_json() | ({"rows": "texts"} if job.spec.kind == "tokens" else {})
+    policy = (
+        policies[chosen].to_json() | ({"rows": "texts"} if job.spec.kind == "tokens" else {}) | ({"rate": job.spec.rate} if job.spec.rate else {})
+    )
     record = {k: w for k, w in asdict(v).items() if k != "findings"}
     return record | {"interval": list(v.interval), "primary": "balanced_accuracy", "primary_arm": primary(job), "learner": learner, "policy": policy}
 

@@ -29,7 +29,7 @@ from .data.export import into_folder
 from .data.load import unlabelled
 from .data.split import split, units
 from .data.stamp import stamp
-from .nn.degrade import COLOURED, DEGRADATIONS, blocky
+from .nn.degrade import COLOURED, DEGRADATIONS, blocky, degradation
 from .nn.pix2pix import Lesson, Translator, learn
 from .report.translated import measures, sheet
 
@@ -68,11 +68,13 @@ class Pairs:
     names: list[str]
     held_out: Int[Tensor, " m"]
     learnt: Int[Tensor, " l"]
+    left_out: list[str]
+    """Files that could not be read, each with the reason."""
 
     def of(self, rows: Int[Tensor, " b"], task: str, seeds: Int[Tensor, " b"]) -> tuple[Float[Tensor, "b i h w"], Float[Tensor, "b o h w"]]:
         """What is given and what is wanted, in model space."""
         wanted = self.spec.to_model(self.wanted[rows])
-        return (DEGRADATIONS[task](wanted, seeds) if self.given is None else self.spec.to_model(self.given[rows])), wanted
+        return (degradation(task, self.spec, self.codec)(wanted, seeds) if self.given is None else self.spec.to_model(self.given[rows])), wanted
 
 
 def gathered(asked: Request) -> Pairs:
@@ -95,7 +97,21 @@ def gathered(asked: Request) -> Pairs:
     place = {int(k): i for i, k in enumerate(wanted.samples.key)}
     learnt, held = (torch.tensor([place[i] for i in ids if i in place]) for ids in (found.folds[0].train, found.folds[0].test))
     names = names_of(wanted)
-    return Pairs(spec=wanted.spec, codec=wanted.codec, given=given, wanted=wanted.samples.x, names=names, held_out=held, learnt=learnt)
+    return Pairs(
+        spec=wanted.spec,
+        codec=wanted.codec,
+        given=given,
+        wanted=wanted.samples.x,
+        names=names,
+        held_out=held,
+        learnt=learnt,
+        left_out=left_out(source),
+    )
+
+
+def left_out(dataset: Dataset) -> list[str]:
+    """Files that could not be read, each with the reason."""
+    return [f"{row.source}: {row.reason}" for row in dataset.rows if row.status == "corrupt"]
 
 
 def names_of(dataset: Dataset) -> list[str]:
@@ -158,7 +174,7 @@ def translate(asked: Request, out: Path, run: Callable[[Path], Run] | None = Non
         atomic_write(out / "sheet.png", shown)
         put(out / "held-out", [pairs.names[i] for i in pairs.held_out.tolist()], pairs.codec, answers)
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
-        write_json(figures, found | {"task": asked.task, "learnt": len(pairs.learnt), "steps": asked.steps})
+        write_json(figures, found | {"task": asked.task, "learnt": len(pairs.learnt), "steps": asked.steps, "left_out": pairs.left_out})
     return read_json(figures)
 
 
@@ -256,8 +272,8 @@ def put(folder: Path, names: list[str], codec: Codec, x: UInt8[Tensor, "n c h w"
             atomic_write(path, data)
 
 
-def apply(translator: Path, data: str, out: Path) -> int:
-    """Translates the files of a folder into a new one, all or nothing, with a translator that was learnt before; returns how many."""
+def apply(translator: Path, data: str, out: Path) -> dict[str, Any]:
+    """Translates the files of a folder into a new one, all or nothing, with a translator that was learnt before; how many, and which not."""
     file = translator / "translator.safetensors"
     if not file.is_file():
         raise UsageError(f"'{translator}' holds no translator", help="give a folder that `augmind translate` has finished")
@@ -280,7 +296,8 @@ def apply(translator: Path, data: str, out: Path) -> int:
         for at in range(0, len(x), BLOCK):
             answer = answered(net, spec.to_model(x[at : at + BLOCK]))
             put(tmp, names[at : at + BLOCK], codec, spec.to_store(answer))
-        write_json(tmp / "translated.json", {"translator": file_digest(file), "rows": len(x), "task": about["task"]})
+        write_json(tmp / "translated.json", {"translator": file_digest(file), "task": about["task"]} | told)
 
+    told: dict[str, Any] = {"rows": len(x), "left_out": left_out(rows)}
     into_folder(out, fill)
-    return len(x)
+    return told

@@ -79,8 +79,9 @@ def translate(
         from augmind.translation import apply
 
         folder = out_folder or Path(f"{name}-translated")
-        n = apply(by, data, folder)
-        print(json.dumps({"rows": n, "folder": str(folder)})) if as_json else out.print(f"{n} rows in {folder}", soft_wrap=True)
+        done = apply(by, data, folder)
+        print(json.dumps(done | {"folder": str(folder)})) if as_json else out.print(f"{done['rows']} rows in {folder}", soft_wrap=True)
+        tell_left_out(done["left_out"])
         return
     from augmind import api
 
@@ -93,8 +94,17 @@ def translate(
         return
     out.print(table(found))
     out.print(found["sentence"])
+    tell_left_out(found["left_out"])
     out.print(f"sheet      {folder / 'sheet.png'}\nheld out   {folder / 'held-out'}", soft_wrap=True)
     err.print(f"next       augmind translate FOLDER --by {folder}", soft_wrap=True)
+
+
+def tell_left_out(files: list[str]) -> None:
+    """Files that could not be read, the first few with the reason."""
+    for line in files[:3]:
+        err.print(f"left out   {line}", soft_wrap=True)
+    if len(files) > 3:
+        err.print(f"left out   {len(files) - 3} more")
 
 
 def table(found: dict[str, Any]) -> Any:

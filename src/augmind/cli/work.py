@@ -184,6 +184,10 @@ def show_plan(plan: Any, folder: Path) -> None:
         err.print(f"note      {note}")
 
 
+WARNINGS = 4
+"""Findings that are told at the end of a run; the report has all."""
+
+
 def finish(finished: Any, as_json: bool) -> None:
     """The verdict and where everything is."""
     record = finished.record
@@ -197,6 +201,11 @@ def finish(finished: Any, as_json: bool) -> None:
     for name, rows in record["wanted"].items():
         if rows["got"] < rows["asked"]:
             err.print(f"asked for {rows['asked']} rows of '{name}': {rows['got']} passed the screens; augmind sample draws on")
+    told = list(dict.fromkeys(f["text"] for f in record["findings"] if f["level"] == "warning"))
+    for text in told[:WARNINGS]:
+        err.print(f"warning   {text}", soft_wrap=True)
+    if len(told) > WARNINGS:
+        err.print(f"warning   {len(told) - WARNINGS} more in the report")
     for line in record["next"]:
         out.print(f"next      {line}", soft_wrap=True)
     if record["generators"] and not any(g["kept"] for g in record["generators"]):

@@ -29,7 +29,8 @@ def clean(dataset: Dataset) -> Dataset:
     rows, sure, findings = without_copies(list(dataset.rows))
     dataset = dataset.with_rows(rows, tuple(findings))
     if len(dataset.samples) == 0:
-        raise DataError(f"'{dataset.name}': no row is left after cleaning", help="see the reason of each row in the list of rows set aside")
+        first = next(f"{row.source}: {row.reason}" for row in dataset.rows if row.reason)
+        raise DataError(f"'{dataset.name}': no row is left after cleaning, the first {first}", help="augmind inspect tells the reason of each row")
     near = neighbours(dataset.samples.x, dataset.spec, dataset.codec)
     key = dataset.samples.key.tolist()
     pairs = [(key[i], key[j]) for i, j, _ in near.pairs(rule_for(dataset.spec))]

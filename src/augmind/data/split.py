@@ -201,7 +201,9 @@ def given_fold(table: Table) -> tuple[list[Fold], list[Finding]]:
     few = [f"class '{c}' has {n} row{'s' * (n != 1)}" for c, n in zip(table.classes, counts, strict=True) if n < 2]
     if few:
         hint = "add rows of it, drop such classes with --drop-rare, or ask for a new split with --test 0.25"
-        raise DataError(f"{listed(few)} to learn from beside the given test split; 2 are needed", help=hint)
+        lost = int((out & ~test).sum())
+        why = f" ({lost:,} rows of groups or near duplicates that are tested may not be learnt from)" if lost else ""
+        raise DataError(f"{listed(few)} to learn from beside the given test split; 2 are needed{why}", help=hint)
     if not table.parted(train):
         hint = "add other rows to it, or ask for a new split with --test 0.25" + (f", {WITHOUT}" if table.group_aware else "")
         raise DataError(f"all rows to learn from beside the given test split are of one of the {table.things()}; two are needed", help=hint)

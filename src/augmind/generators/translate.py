@@ -13,7 +13,8 @@ from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, row_noise, seeded
 from augmind.core.tune import tune
 from augmind.core.types import Data, Spec
-from augmind.nn.degrade import COLOURED, DEGRADATIONS, uniform
+from augmind.modalities import codec_of_waves
+from augmind.nn.degrade import COLOURED, DEGRADATIONS, Degradation, degradation, uniform
 from augmind.nn.pix2pix import Lesson, Translator, learn
 
 
@@ -43,7 +44,7 @@ class Translate(Generator):
         with seeded(run.seed_for(self.name(), "weights")):
             self._build(data.spec).to(run.device)
         self.rows_, self.labels_ = data.train.x, data.train.y
-        spoil, x = DEGRADATIONS[self.task], self.rows_
+        spoil, x = self._spoil(), self.rows_
 
         def pairs(rows: Tensor) -> tuple[Tensor, Tensor]:
             wanted = data.spec.to_model(x[rows])
@@ -59,6 +60,10 @@ class Translate(Generator):
         self.net_ = Translator(channels, channels, height, width, self.width)
         return self.net_
 
+    def _spoil(self) -> Degradation:
+        """What is done to rows; of waves the noises are those of their codec, which follows from the spec."""
+        return degradation(self.task, self.spec_, codec_of_waves(self.spec_))
+
     def origins(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
         """Which training row each seed begins from; any, for a class without rows."""
         place, found = uniform(seeds, 1, salt=31)[:, 0], torch.empty(len(y), dtype=torch.long)
@@ -71,7 +76,7 @@ class Translate(Generator):
 
     @torch.no_grad()
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
-        net, spoil = self.net_.eval(), DEGRADATIONS[self.task]
+        net, spoil = self.net_.eval(), self._spoil()
         device = next(net.parameters()).device
 
         def draw(at: Tensor, seeds: Tensor) -> Tensor:

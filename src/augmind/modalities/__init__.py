@@ -12,3 +12,8 @@ def codec_of(name: str, spec: "Spec", backbone: str | None = None) -> "Codec":
     module = importlib.import_module(f"augmind.modalities.{name}.codec")
     made = getattr(module, f"{name.capitalize()}Codec")
     return made(spec, backbone) if backbone else made(spec)
+
+
+def codec_of_waves(spec: "Spec") -> "Codec | None":
+    """The codec of rows that show waves, which follows from the spec alone; None for other rows."""
+    return codec_of("audio", spec) if spec.rate else None

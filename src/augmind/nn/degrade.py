@@ -3,7 +3,8 @@
 Each degradation is a pure function of rows in model space (b, c, h, w) and their seeds, row by row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, pad
 
 from augmind.core.seeds import row_noise
+from augmind.core.types import Spec
 
 Degradation = Callable[[Float[Tensor, "b c h w"], Int[Tensor, " b"]], Float[Tensor, "b c h w"]]
 
@@ -95,5 +97,31 @@ DEGRADATIONS: dict[str, Degradation] = {
     "edges": edges,
 }
 """By the name of the task that undoes it."""
+SEVERITIES = 3
+"""How strong the corruptions of a codec come."""
+
+
+def degradation(task: str, spec: Spec, codec: Any) -> Degradation:
+    """What is done to rows: of waves, whose noise adds powers and not decibels, `denoise` adds the codec's own noises."""
+    own: Mapping[str, Any] = getattr(codec, "corruptions", {})
+    return corrupted(own) if task == "denoise" and spec.rate and own else DEGRADATIONS[task]
+
+
+def corrupted(own: Mapping[str, Callable[[Tensor, int, Tensor], Tensor]]) -> Degradation:
+    """One of these corruptions for each row, weak or strong."""
+
+    def spoilt(x: Float[Tensor, "b c h w"], seeds: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        kind, severity = (uniform(seeds, 2, salt=24) * torch.tensor([len(own), SEVERITIES]) * 0.999999).long().unbind(1)
+        out = x.clone()
+        for k, corruption in enumerate(own.values()):
+            for s in range(SEVERITIES):
+                rows = ((kind == k) & (severity == s)).nonzero()[:, 0]
+                if len(rows):
+                    out[rows] = corruption(x[rows], s + 1, seeds.cpu()[rows]).to(x)
+        return out
+
+    return spoilt
+
+
 COLOURED = ("colourise",)
 """Tasks of rows with three channels or more."""

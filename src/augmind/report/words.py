@@ -60,6 +60,10 @@ QUALITY = {
     "distinct_1": Scale("Distinct-1", factor=1.0, digits=2, about="different words per word: low where the same words come again and again"),
     "distinct_2": Scale("Distinct-2", factor=1.0, digits=2, about="the same for pairs of words"),
     "novel_4_grams": Scale("New runs of 4 words", factor=1.0, digits=2, about="share of the runs of four words that no real row has"),
+    "round_trip_db": Scale(
+        "Way back to waves, dB", factor=1.0, digits=1, up=False, about="how far the spectrograms of the waves are from those drawn, root mean square"
+    ),
+    "round_trip_db_real": Scale("Way back of real rows, dB", factor=1.0, digits=1, up=None, about="the same for real rows, to compare with"),
     "self_bleu": Scale("Self-BLEU", factor=1.0, digits=2, up=False, about="how much each row repeats the others, from 0 to 1 (all are the same)"),
     "self_bleu_real": Scale("Self-BLEU of real rows", factor=1.0, digits=2, up=None, about="the same for as many real rows, to compare with"),
     "abusive": Scale("Rude words", up=False, about="share of rows with rude or sexual words, by the word lists of their languages"),

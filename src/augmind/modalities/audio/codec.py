@@ -20,7 +20,7 @@ from augmind.core.types import SOURCE_TYPE, Backbone, Choice, Classical, Spec
 from .backbones.hub import TOGETHER
 from .backbones.select import COUNTED, known
 from .corruptions import RATIOS, Noise, noises
-from .mel import Mel
+from .mel import FLOOR, Mel
 from .read import fitted, levelled
 from .vocoder import installed
 
@@ -30,8 +30,10 @@ VOICED = "wave made by HiFi-GAN"
 """What the comment of a file says where the vocoder made its wave; others are made by Griffin-Lim."""
 MFCC = 20
 """Coefficients of a cosine transform over the bands that features are made of."""
-SHIFTS = (-4, -2, 2, 4)
-"""Columns by which rows are moved to find copies of them."""
+HEARD = 24
+"""Rows of which it is told how well waves keep them."""
+SHIFTS = (-12, -8, -4, 4, 8, 12)
+"""Columns by which rows are moved to find copies of them, as far as `wave` moves short rows; what lies between is near enough to one of them."""
 BLOCK = 32
 """Rows that become waves together."""
 TALL = 96
@@ -165,7 +167,13 @@ class AudioCodec:
         return f'<img src="data:image/png;base64,{shown}" {size} alt="{alt}"><br>{player}'
 
     def figures(self, x: UInt8[Tensor, "n c h w"], real: UInt8[Tensor, "m c h w"]) -> dict[str, float]:
-        return {}
+        """What the way to waves and back costs, root mean square in decibels over all cells: of synthetic rows, beside that of real ones."""
+        return {name: self.way_back(rows[:HEARD]) for name, rows in (("round_trip_db", x), ("round_trip_db_real", real)) if len(rows)}
+
+    def way_back(self, x: UInt8[Tensor, "n c h w"]) -> float:
+        """How far the spectrograms of the waves of rows are from the rows, root mean square in decibels."""
+        back = self.mel.encode(torch.from_numpy(np.stack(self.decode(x))))
+        return float((back.float() - x.float()).square().mean().sqrt()) * -FLOOR / 255
 
     def named(self, meanings: Sequence[str]) -> list[tuple[Any, int]]:
         """None: a word has to be said first."""

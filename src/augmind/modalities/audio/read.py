@@ -39,6 +39,10 @@ class NoSound(Exception):
     """Why a file holds no usable sound."""
 
 
+SHORTEST = 0.01
+"""Seconds, a column of a row: less shows nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sound:
     """One channel, -1 to 1, trimmed, with the file's rate, and facts about the file: seconds, rate, channels, format, peak, clipped."""
@@ -73,10 +77,13 @@ def read(content: bytes | Path) -> Sound:
             facts: dict[str, Any] = {"rate": file.samplerate, "channels": file.channels, "format": f"{file.format} {file.subtype}"}
             refused(file.samplerate, file.channels)
             most = MOST_SECONDS * file.samplerate
-            parts = list[np.ndarray]()
+            parts, peak, full = list[np.ndarray](), 0.0, 0.0
             while len(block := file.read(out=np.zeros((BLOCK, file.channels), np.float32))):  # a cut MP3 leaves some of what it is given as it was
-                parts.append(block)
-                if (found := sum(map(len, parts))) > most:
+                if not np.isfinite(block).all():
+                    raise NoSound("it holds values that are not finite")
+                peak, full = max(peak, float(np.abs(block).max())), full + len(block) * clipped(block)
+                parts.append(block.mean(1))
+                if sum(map(len, parts)) > most:
                     raise NoSound(f"it is longer than {MOST_SECONDS // 60} minutes")
             found = sum(map(len, parts))
             facts["truncated"] = found < file.frames or shorter(file.extra_info)
@@ -84,15 +91,14 @@ def read(content: bytes | Path) -> Sound:
         raise NoSound(f"it cannot be decoded: {first_line(error)}") from error
     if not found:
         raise NoSound("it holds no sample")
-    channels = np.concatenate(parts)
-    if not np.isfinite(channels).all():
-        raise NoSound("it holds values that are not finite")
-    if (peak := float(np.abs(channels).max())) > LOUDEST:
+    if peak > LOUDEST:
         raise NoSound("it holds values far beyond full scale, as a damaged file does")
-    facts |= {"seconds": round(found / facts["rate"], 4), "peak": round(peak, 5), "clipped": clipped(channels)}
-    wave = channels.mean(1)
+    if found < SHORTEST * facts["rate"]:
+        raise NoSound(f"it is shorter than {1000 * SHORTEST:.0f} milliseconds: {found} sample{'s' * (found > 1)}")
+    facts |= {"seconds": round(found / facts["rate"], 4), "peak": round(peak, 5), "clipped": round(full / found, 5)}
+    wave = np.concatenate(parts)
     if np.abs(wave).max() < SILENCE:
-        raise NoSound("it is silent")
+        raise NoSound("it is silent" if peak < SILENCE else "its channels cancel each other, so that nothing is left of them together")
     return Sound(wave=trimmed(wave, facts["rate"]), rate=facts["rate"], facts=facts)
 
 

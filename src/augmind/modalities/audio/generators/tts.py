@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from augmind.core.errors import UsageError, WrongSpec
+from augmind.core.errors import UsageError, WrongSpec, unknown
 from augmind.core.loop import Curves
 from augmind.core.plugin import Generator
 from augmind.core.run import Finding, Run
@@ -59,6 +59,9 @@ class Tts(Generator):
               where it has several, speed and noise
     say       what is said, with {} for the word: "the number {}"
     spread    how far speed, pitch and range, or speed and noise, lie from their middle, as a part of what sounds human
+    voices    espeak-ng's variants to draw from ("f3", "m1", "Alicia"); none: all that sound like people
+    rate      how much faster than usual, 0.5 to 2
+    pitch     how much higher than usual, -40 to 40 of espeak-ng's scale of 100
     """
 
     axes: ClassVar[tuple[int, ...]] = (3,)
@@ -69,12 +72,24 @@ class Tts(Generator):
     model: str = ""
     say: str = "{}"
     spread: float = tune(1.0, 0.0, 1.0)
+    voices: list[str] = field(default_factory=list)
+    rate: float = 1.0
+    pitch: int = 0
     describe: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if "{}" not in self.say:
             raise UsageError(f"tts: say={self.say!r} is not allowed", help="it frames the word, which {} stands for: --set tts.say='the number {}'")
+        for name in self.voices:
+            if name not in VOICES or not name:
+                raise unknown("voice of espeak-ng", name, VOICES[1:])
+        for name, value, (low, high) in (("rate", self.rate, (0.5, 2)), ("pitch", self.pitch, (-40, 40))):
+            if not low <= value <= high:
+                raise UsageError(f"tts: {name}={value} is not allowed", help=f"it may be {low} to {high}")
+        if self.model and (self.voices or self.pitch):
+            text = f"tts: voices and pitch are about espeak-ng, and '{self.model}' has speakers of its own"
+            raise UsageError(text, help="leave them out, or tts.model")
         if self.model and self.language != "en":
             text = f"tts: language={self.language!r} is about espeak-ng, and '{self.model}' speaks its own language"
             raise UsageError(text, help="leave out tts.language, or tts.model; of MMS-TTS every language has a model: facebook/mms-tts-deu")
@@ -82,8 +97,10 @@ class Tts(Generator):
     def ready(self) -> None:
         if self.model:
             present(self.model)
-        else:
-            needed()
+            return
+        place = needed()
+        if self.language != "en":
+            Pool(workers=1).voices("a", ACCENTS.get(self.language, (self.language,)), place)
 
     def source(self) -> str:
         return weights.content(present(self.model)) if self.model else content(needed())
@@ -147,15 +164,16 @@ class Tts(Generator):
         def within(ends: tuple[int, int]) -> int:
             return round(between(ends, self.spread, rng))
 
-        accent, variant = one(self.accents_), one(VOICES)
+        accent, variant = one(self.accents_), one(tuple(self.voices) or VOICES)
         voice = f"{accent}+{variant}" if variant else accent
-        return Said(text=self.texts_[k], voice=voice, speed=within(SPEEDS), pitch=within(PITCHES), range=within(RANGES))
+        speed, pitch = round(self.rate * within(SPEEDS)), min(99, max(0, within(PITCHES) + self.pitch))
+        return Said(text=self.texts_[k], voice=voice, speed=speed, pitch=pitch, range=within(RANGES))
 
     def _voice(self, own: Voices, seed: int) -> Voice:
         """How a model says one row."""
         rng = stream("tts", seed)
         speaker = int(torch.randint(own.speakers, (), generator=rng))
-        return Voice(speaker=speaker, speed=between(PARTS, self.spread, rng), noise=between(NOISES, self.spread, rng))
+        return Voice(speaker=speaker, speed=self.rate * between(PARTS, self.spread, rng), noise=between(NOISES, self.spread, rng))
 
     def _spoken(self, rows: list[tuple[int, int]]) -> Iterator[tuple[Float[np.ndarray, " t"], int]]:
         """Waves and their rates for these labels and seeds."""
