@@ -97,8 +97,14 @@ class Columns:
     download: Annotated[bool, Parameter(negative="")] = False
     """Allow fetching a dataset from the Hugging Face Hub."""
 
+    label_from_folder: Annotated[bool, Parameter(negative="")] = False
+    """The folder that a file lies in is its class, as it is for every folder and archive without a table."""
+
     def options(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        if found.pop("label_from_folder") and self.label:
+            raise UsageError(f"--label-from-folder and --label {self.label} both say what the classes are", help="give one of them")
+        return found
 
 
 @Parameter(name="*", group=WORK)
@@ -118,10 +124,10 @@ class Work:
     up to 2 seconds learnt from the rows alone); of pictures with sounds apart (a generator a side: --set apart.by=vae,tts), vae, feature."""
     learner: str | None = None
     """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder;
-    of sounds probe, crnn; of pictures with sounds probe, late_fusion."""
+    of sounds probe, crnn, and finetune where --backbone is a network; of pictures with sounds probe, late_fusion."""
     backbone: str | None = None
     """The pretrained network. Of pictures: lite0, a name (resnet18, resnet50, convnext-tiny, vit-small, vit-base, dinov2-small, dinov2-base, vgg11,
-    vgg16); of texts: hash (no weights), minilm (English), use-multilingual; of sounds: mfcc (no weights), speech; a Hub id or a folder with
+    vgg16); of texts: hash (no weights), minilm (English), use-multilingual; of sounds: mfcc (no weights), speech, speaker; a Hub id or a folder with
     safetensors; of pictures with sounds image=NAME,audio=NAME."""
     steps: Annotated[list[str] | None, Several] = None
     """Training steps of generators and learners, instead of the preset's: vae=1000 cnn=800."""

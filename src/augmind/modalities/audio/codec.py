@@ -161,7 +161,7 @@ class AudioCodec:
         shown = base64.b64encode(png(picture)).decode("ascii")
         sound = base64.b64encode(wav(wave, self.spec.rate)).decode("ascii")
         times = max(1, -(-TALL // self.spec.shape[1]))
-        alt = f"spectrogram of a sound of {seconds:.1f} seconds"
+        alt = f"spectrogram: {seconds:.1f} seconds to the right, up to {self.spec.rate / 2000:g} kHz upwards"
         size = f'width="{times * self.spec.shape[2]}" height="{times * self.spec.shape[1]}"'
         player = f'<audio controls="" controlslist="nodownload noplaybackrate" src="data:audio/wav;base64,{sound}"></audio>'
         return f'<img src="data:image/png;base64,{shown}" {size} alt="{alt}"><br>{player}'
