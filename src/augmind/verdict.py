@@ -281,7 +281,7 @@ def verdict(
     sentence = sentence_of(decisive, RIVALS[against], use=use, single=single, margin=margin, level=level, folds=folds_of(cells, mode), made=made)
     if not use and (likely := unit_findings(by_arm[primary], by_arm[against], mode, level)):
         settled["findings"] += tuple(likely)
-        sentence = f"{sentence.rstrip('.')}; {likely[0].text}."
+        sentence = likely_of(decisive, RIVALS[against], likely[0].about, level, made)
     return Verdict(
         use_synthetic=use,
         arm=primary if use else fallback(shown, rivals[0]),
@@ -332,6 +332,14 @@ def sentence_of(d: Difference, rival: str, *, use: bool, single: bool, margin: f
     return f"{start} ({sure}); {least}."
 
 
+def likely_of(d: Difference, rival: str, groups: Mapping[str, Any], level: float, made: str) -> str:
+    """The verdict where few groups of rows cannot prove a gain that most of them have."""
+    sure = f"{100 * level:g}% interval {points(d.low)} to {points(d.high)}"
+    enough = f"; {groups['needed']} groups that vary as these do would prove it" if groups["needed"] else ""
+    start = f"No gain of {made} data is proven here, but one is likely: {points(d.estimate)} points against {rival} ({sure})"
+    return f"{start}, above zero in {groups['above']} of the {groups['groups']} groups that were tested{enough}."
+
+
 def row_findings(cells: Sequence[Predictions], mode: Mode, classes: Sequence[str]) -> list[Finding]:
     """What the test rows cannot show: AM601 one seed, AM602 a class without rows, AM603 too few rows."""
     pool, out = pooled(cells, mode), []
@@ -357,8 +365,9 @@ def unit_findings(a: Sequence[Predictions], b: Sequence[Predictions], mode: Mode
     if one.unit is None:
         return []
     right = one.right - two.right
-    gains = [by_class(right.mean(1)[at], one.y[at]) for u in np.unique(one.unit) if len(np.unique(one.y[at := one.unit == u])) > 1]
-    if not 1 < len(gains) <= FEW_UNITS or len(gains) < len(np.unique(one.unit)) or np.mean(gains) <= 0:
+    means, parts = right.mean(1), [one.unit == u for u in np.unique(one.unit)]
+    gains = [float(np.mean([means[at & (one.y == k)].mean() for k in np.unique(one.y[at])])) for at in parts if len(np.unique(one.y[at])) > 1]
+    if not 1 < len(gains) <= FEW_UNITS or len(gains) < len(parts) or np.mean(gains) <= 0:
         return []
     above = sum(g > 0 for g in gains)
     if above <= len(gains) / 2:
@@ -367,10 +376,6 @@ def unit_findings(a: Sequence[Predictions], b: Sequence[Predictions], mode: Mode
     where = f"above zero in {above} of the {len(gains)} groups that were tested ({points(min(gains))} to {points(max(gains))} points)"
     said = f"a gain is likely but not proven: {where}" + (f"; {enough} groups that vary as these do would prove it" if enough else "")
     return [Finding("AM606", "info", said, {"groups": len(gains), "above": above, "gains": gains, "needed": enough})]
-
-
-def by_class(values: Float[np.ndarray, " n"], y: Int[np.ndarray, " n"]) -> float:
-    return float(np.mean([values[y == k].mean() for k in np.unique(y)]))
 
 
 def arm_findings(
