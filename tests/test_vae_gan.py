@@ -171,7 +171,22 @@ def test_interpolated_latents_lie_between_two_rows_of_the_class_and_repeat_neith
         assert error[best] < 1e-3 and MARGIN - 1e-3 <= part[best] <= 1 - MARGIN + 1e-3
 
 
-@pytest.mark.parametrize("draw", ["prior", "posterior", "interpolate"])
+def test_latents_of_the_fitted_density_have_the_moments_of_those_of_the_rows():
+    source, _ = fitted("vae of grids")
+    vae = dataclasses.replace(source, draw="density")
+    vae.posteriors_, vae.starts_, vae.density_ = source.posteriors_, source.starts_, source.density_
+    for k in range(3):
+        own = vae.posteriors_[0, vae.starts_[k] : vae.starts_[k + 1]]
+        z = vae.latents(torch.full((4000,), k), row_seeds(4000, "density", k))
+        assert (z.mean(0) - own.mean(0)).abs().max() < 0.12
+    centred = torch.cat(
+        [vae.posteriors_[0, vae.starts_[k] : vae.starts_[k + 1]] - vae.posteriors_[0, vae.starts_[k] : vae.starts_[k + 1]].mean(0) for k in range(3)]
+    )
+    total = centred.square().sum() / (len(centred) - 3) + 8 * vae.posteriors_[1].exp().mean()
+    assert float(z.var(0).sum()) == pytest.approx(float(total), rel=0.15)
+
+
+@pytest.mark.parametrize("draw", ["prior", "posterior", "interpolate", "density"])
 def test_every_way_to_draw_serves_classes_of_one_row_and_of_none(draw):
     data = toy_data(7, SHAPE, 2)
     train = data.train.take(data.train.y == 0) + data.train.take([1])

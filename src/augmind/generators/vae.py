@@ -1,6 +1,6 @@
 """A class-conditional variational autoencoder (arXiv:1312.6114; conditional: Sohn, Lee, Yan, NeurIPS 2015)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,7 @@ from augmind.core.tune import tune
 from augmind.core.types import Data, Spec
 from augmind.nn.decoders import decoder
 from augmind.nn.encoders import encoder
+from augmind.nn.gaussian import ClassGaussian
 from augmind.nn.posteriors import divergence, recalled, remembered
 from augmind.nn.standard import Standard
 from augmind.nn.watch import watch
@@ -58,8 +59,10 @@ class Vae(Generator):
     """Quick and stable; its rows are soft but varied.
 
     The likelihood is a Gaussian around a bounded (tanh) mean with one shared, optimal deviation (sigma-VAE). `draw` says
-    where latents come from: the prior N(0, 1); the posterior of a training row; or between the posteriors of two training
-    rows of the class, which gives by far the best rows when data are few. A class without training rows uses the prior.
+    where latents come from: the prior N(0, 1); the posterior of a training row; between the posteriors of two training
+    rows of the class, which gives by far the best rows when data are few; or a density that was fitted to the latents of
+    the training rows, a Gaussian around each class mean (two-stage VAE, arXiv:1903.05789). A class without training rows
+    uses the prior, or the mean of all.
     `warmup` is the part of the training over which the KL term grows linearly to `beta`.
     """
 
@@ -70,7 +73,7 @@ class Vae(Generator):
     latent: int = tune(32, 4, 128, log=True)
     beta: float = tune(1.0, 0.1, 4.0, log=True)
     warmup: float = tune(0.25, 0.0, 0.5)
-    draw: str = tune("interpolate", options=("prior", "posterior", "interpolate"))
+    draw: str = tune("interpolate", options=("prior", "posterior", "interpolate", "density"))
 
     def fit(self, data: Data, run: Run) -> "Vae":
         self.require(data.spec)
@@ -129,11 +132,22 @@ class Vae(Generator):
             return torch.stack(net.posterior(x, y.to(device)), 1).cpu()
 
         self.posteriors_, self.starts_ = remembered(encode, data.train.x, data.train.y, data.classes)
+        self._fit_density(data.classes)
+
+    def _fit_density(self, classes: int) -> None:
+        """The density of latents: of the means of the posteriors, widened by their mean variance."""
+        mean, log_variance = self.posteriors_
+        y = torch.arange(classes).repeat_interleave(self.starts_.diff())
+        found = ClassGaussian.fit(mean, y, classes, self.latent - 1)
+        own = log_variance.exp().mean()
+        self.density_ = replace(found, variance=found.variance + own, floor=found.floor + own)
 
     def latents(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
         """Latents by `draw`: row i is a function of (y[i], seeds[i])."""
         if self.draw == "prior":
             return row_noise(seeds, (self.latent,))
+        if self.draw == "density":
+            return self.density_.draw(y, row_noise(seeds, (self.latent,)))
         return recalled(self.posteriors_, self.starts_, y, seeds, neighbours=self.draw == "interpolate")
 
     @torch.no_grad()
@@ -154,4 +168,5 @@ class Vae(Generator):
         self.require(spec)
         self._build(spec).load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("net/")}, strict=False)
         self.posteriors_, self.starts_ = state["posteriors"], state["starts"]
+        self._fit_density(len(spec.classes))
         return self
