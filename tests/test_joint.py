@@ -293,3 +293,12 @@ def test_pictures_with_sounds_get_the_whole_job(tmp_path, monkeypatch):
 def test_a_search_over_sides_is_refused_before_any_work(tmp_path):
     with pytest.raises(UsageError, match="does not yet know the transforms"):
         augmind.expand(folder(tmp_path / "both"), tmp_path / "r", preset="quick", search=True, jobs=0)
+
+
+def test_a_second_column_of_files_that_nobody_named_is_told(tmp_path):
+    both = table(tmp_path / "t.csv", folder(tmp_path / "both"))
+    text = both.read_text().replace("picture,", "path,", 1)
+    both.write_text(text)
+    (told,) = [f.text for f in augmind.load(both, label="label").findings if f.code == "AM101"]
+    assert "'sound' names files too: --column path,sound takes both as one row" in told
+    assert "names files too" not in str([f.text for f in augmind.load(both, label="label", column="path").findings])

@@ -25,6 +25,8 @@ TEXT_NAMES = (
     *("text", "texts", "sentence", "sentences", "review", "reviews", "comment", "tweet", "message", "utterance", "question", "headline"),
     *("document", "article", "content", "description", "body", "title"),
 )
+MEDIA = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"})
+"""Endings of files that a second column may name."""
 SPLIT_NAMES = ("split", "subset", "partition", "set")
 
 
@@ -91,7 +93,17 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     told = f"{'pairs of texts' if texts else 'pairs of files'} from columns '{column}' and '{contents[1]}'" if len(contents) > 1 else told
     how = f"table {table.name}: {told}, label from '{label}'"
     how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
-    return Found(entries=entries, how=how + (f", group from '{group}'" if group else ""))
+    how += f", group from '{group}'" if group else ""
+    others = [c for c in table.columns if c not in (column, label, group, split_column) and names_files(table, c)]
+    if len(contents) == 1 and not texts and columns.picture is None and others:
+        how += f"; '{others[0]}' names files too: --column {column},{others[0]} takes both as one row"
+    return Found(entries=entries, how=how)
+
+
+def names_files(table: Table, column: str) -> bool:
+    """Whether the first value of a column is the name of a picture or sound."""
+    values = table.values(column) if table.texts(column) else []
+    return bool(values) and isinstance(values[0], str) and Path(values[0]).suffix.lower() in MEDIA
 
 
 def _file(fetch: Sequence[Callable[[], File]], whole: Sequence[bool]) -> Any:
