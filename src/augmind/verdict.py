@@ -27,8 +27,8 @@ RIVALS = {"classical": "the best classical arm", "real": "the real rows alone"}
 BLOCKS = 20
 """Blocks of rows left out in turn by the jackknife."""
 FEW_ROWS, FEW_OF_A_CLASS = 30, 5
-FEW_UNITS = 20
-"""Groups of test rows up to which the verdict says what each of them gained."""
+FEW_UNITS, LIKELY = 20, 0.2
+"""Groups of test rows up to which the verdict says what they gained, and p below which an unproven gain is called likely."""
 UNBOUNDED = ("ece", "log_loss")
 """Figures that no count of wrong rows bounds."""
 
@@ -279,7 +279,7 @@ def verdict(
     single = decisive.seeds == 1 and mode != "cv"
     use = not failed and not single
     sentence = sentence_of(decisive, RIVALS[against], use=use, single=single, margin=margin, level=level, folds=folds_of(cells, mode), made=made)
-    if not use and (likely := unit_findings(by_arm[primary], by_arm[against], mode, level)):
+    if not use and decisive.p < LIKELY and (likely := unit_findings(by_arm[primary], by_arm[against], mode, level)):
         settled["findings"] += tuple(likely)
         sentence = likely_of(decisive, RIVALS[against], likely[0].about, level, made)
     return Verdict(
