@@ -19,7 +19,7 @@ from torch.nn.functional import one_hot
 from augmind.core.errors import UsageError, WrongSpec
 from augmind.core.feed import Feed
 from augmind.core.loop import Curves
-from augmind.core.plugin import Generator, Learner, Plugin
+from augmind.core.plugin import Generator, Labeller, Learner, Plugin
 from augmind.core.registry import BASES, find, make, names
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds, stream
@@ -80,7 +80,7 @@ def suited(kind: str, name: str, rows: int = 24) -> Data:
     both = [joint(rows), joint(rows).features()] if plugin.sided else []
     for data in (grids, toy_data(rows, (3, 32, 32)), sentences(rows), waves, *both):
         if not plugin.refuses(data.spec):
-            pool = toy_data(300, data.spec.shape, seed=1).train if getattr(plugin, "pooled", False) else None
+            pool = toy_data(300, data.spec.shape, seed=1).train if issubclass(plugin, Labeller) else None
             return dataclasses.replace(data, pool=pool)
     pytest.skip(f"{name} takes other data than the toys")
 
@@ -214,7 +214,7 @@ def test_generator_is_a_function_of_the_seed_of_its_run(kind: str, name: str, fi
 @each("generators")
 def test_row_depends_on_its_own_label_and_seed_alone(kind: str, name: str, fit):
     generator, data = fit(name)
-    y, seeds = (v[:70] for v in generator.stock()) if generator.pooled else (torch.arange(70) % 3, row_seeds(70, "rows"))
+    y, seeds = (v[:70] for v in generator.stock()) if isinstance(generator, Labeller) else (torch.arange(70) % 3, row_seeds(70, "rows"))
     with Untouched(data):
         x = generator.sample(y, seeds)
     order = torch.randperm(70, generator=stream("order"))

@@ -153,6 +153,15 @@ def test_they_are_handed_over_as_rows_with_a_source_and_no_mark_of_synthetic_one
     assert len(rows) > 50 and not any(row["synthetic"] for row in rows) and all(row["source"].startswith("deep/") for row in rows)
 
 
+def test_no_more_rows_can_be_drawn_of_what_was_there(run, tmp_path):
+    assert not any("augmind sample" in line for line in run.record["next"])
+    with pytest.raises(UsageError, match="'pseudo' draws no rows"):
+        run.sample("0", 3, tmp_path / "more", generator="pseudo")
+    with pytest.raises(UsageError, match="no generator that draws rows"):
+        run.sample("0", 3, tmp_path / "more")
+    assert not (tmp_path / "more").exists()
+
+
 def test_the_same_command_goes_on_and_other_rows_are_refused(digits, run):
     again = augmind.expand(digits[0], run.folder, unlabelled=str(digits[1]), **SMALL)
     assert again.record["verdict"] == run.record["verdict"]

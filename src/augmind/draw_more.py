@@ -11,7 +11,7 @@ from .data.export import Bundle, Table, export, written
 from .handover import shard_table
 from .job import Job
 from .pipeline import by_yield, seen_by, trained
-from .shards import fill
+from .shards import fill, labels_alone
 
 ROUNDS = 8
 PASSES = 2
@@ -24,7 +24,10 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
     The generator that kept most of what it drew for the comparison is asked first. The rows differ from all that the run drew
     before with `sample`, and are the same for the same history.
     """
-    usable = {g: p for g in by_yield(job) if generator in (None, g) and (p := trained(job, job.final, g)[0]) is not None}
+    if generator and labels_alone(generator):
+        raise UsageError(f"'{generator}' draws no rows, and all that it labelled are handed over", help="give more files without labels to a new run")
+    able = (g for g in by_yield(job) if generator in (None, g) and not labels_alone(g))
+    usable = {g: p for g in able if (p := trained(job, job.final, g)[0]) is not None}
     if not usable:
         text = f"'{job.folder}' has no generator that draws rows{f' by the name {generator}' if generator else ''}, or it was not needed"
         raise UsageError(text, help="see its findings in the report, or begin a run with another generator")

@@ -12,7 +12,7 @@ from .core.types import Samples
 from .data.export import Bundle, Table
 from .job import Job
 from .pipeline import shards_by_generator
-from .shards import pooled
+from .shards import labels_alone
 
 CHOICES = ("all", "real", "synthetic")
 
@@ -76,10 +76,10 @@ def shard_table(job: Job, path: Any, generator: str) -> Table:
     at = torch.nonzero(keep).flatten().tolist()
     columns: dict[str, list[Any]] = {
         "label": [table["label"][i] for i in at],
-        "synthetic": [not pooled(generator)] * len(at),
+        "synthetic": [not labels_alone(generator)] * len(at),
         "generator": [generator] * len(at),
         "seed": [table["seed"][i] for i in at],
-        "source": [job.pool_sources[table["seed"][i]] if pooled(generator) else None for i in at],
+        "source": [job.pool_sources[table["seed"][i]] if labels_alone(generator) else None for i in at],
     }
     if job.config.group:
         columns["group"] = [table["group"][i] if "group" in table else "" for i in at]

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from .core.errors import Diverged, WrongSpec
 from .core.even import evened
-from .core.plugin import Generator
+from .core.plugin import Generator, Labeller
 from .core.registry import make
 from .core.store import read_json, write_json
 from .core.tensors import load_tensors, save_tensors
 from .core.types import Data
 from .cost import STEP_SECONDS
 from .job import Job, write_rows
-from .shards import BLOCK, fill, pooled, read_shard, space_of
+from .shards import BLOCK, fill, labels_alone, read_shard, space_of
 from .usual import ENOUGH, TRIES
 
 WANTED_ROUNDS = 10
@@ -91,7 +91,7 @@ def features(folder: str) -> None:
 
     def work(tmp: Path) -> None:
         run = job.run("features")
-        parts = {"z": job.real.x} | ({"pool": load_tensors(job.prepared / "pool.safetensors")["x"]} if job.config.unlabelled else {})
+        parts = {"z": job.real.x} | ({"pool": job.pool.x} if job.pool else {})
         total, done = sum(map(len, parts.values())), 0
         for name, x in parts.items():
             blocks = []
@@ -209,7 +209,7 @@ def wanted(job: Job, fold: str, generator: str) -> Tensor:
 
 def parts(job: Job, fold: str, generator: str) -> int:
     """Into how many parts the kept rows of a fold are dealt: one a seed, so that seeds differ in the rows drawn; no rows that were there."""
-    return job.plan.seeds if fold in job.folds and not pooled(generator) else 1
+    return job.plan.seeds if fold in job.folds and not labels_alone(generator) else 1
 
 
 def draw(folder: str, fold: str, generator: str) -> None:
@@ -222,7 +222,7 @@ def draw(folder: str, fold: str, generator: str) -> None:
             write_json(tmp / "facts.json", {"drawn": 0, "kept": 0, "rejected": {}, "wanted": {}, "findings": []})
             return
         want = wanted(job, fold, generator)
-        if pooled(generator):
+        if isinstance(plugin, Labeller):
             want = torch.minimum(want, torch.bincount(plugin.stock()[0], minlength=len(want)))
         names = ("draw", fold, generator)
         told = {"rounds": job.plan.rounds, "label": f"draw {generator}, fold {fold}", "count": parts(job, fold, generator)}
@@ -255,7 +255,7 @@ def draw_wanted(folder: str) -> None:
     want = torch.tensor([job.config.want.get(name, 0) for name in job.spec.classes])
     for generator in by_yield(job):
         plugin, _ = trained(job, job.final, generator)
-        if plugin is None or pooled(generator) or not want.sum():
+        if plugin is None or isinstance(plugin, Labeller) or not want.sum():
             continue
         data, asked = seen_by(job, job.final, generator), want.clone()
 

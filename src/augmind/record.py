@@ -27,6 +27,7 @@ from .job import Job
 from .pipeline import shard_path, shards_by_generator, train_inputs, wanted_inputs
 from .robust import robust_record, tested_corrupted
 from .searched import disagreement, imagines, in_words, of_most, searches, without_use
+from .shards import labels_alone
 from .verdict import Predictions, Verdict, differences, fallback, intervals, verdict
 
 CHOSEN = "chosen in each fold"
@@ -280,7 +281,7 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
 def added(job: Job) -> str:
     """What the rows that the verdict is about are to be called: real ones that got a label are no synthetic ones."""
     used = {c.name for fold in job.folds for c in policy_of(job, fold, best_learner(job, fold), primary(job)).generators}
-    return "pseudo-labelled" if used and all(find("generators", name).pooled for name in used) else "synthetic"
+    return "pseudo-labelled" if used and all(map(labels_alone, used)) else "synthetic"
 
 
 def with_nothing_to_hand_over(v: Verdict) -> Verdict:
@@ -293,7 +294,7 @@ def with_nothing_to_hand_over(v: Verdict) -> Verdict:
 
 def further(job: Job, generators: list[dict[str, Any]]) -> list[str]:
     """What a person may do next."""
-    folder, some = quoted(str(job.folder)), any(g["kept"] for g in generators if g["name"] in job.generators("rows"))
+    folder, some = quoted(str(job.folder)), any(g["kept"] and not labels_alone(g["name"]) for g in generators if g["name"] in job.generators("rows"))
     sample = f"augmind sample {folder} --label {quoted(job.spec.classes[0])} -n 50"
     return [f"augmind export {folder} --to {'csv' if written(job.codec) else 'imagefolder'} --out DIR", *([sample] if some else [])]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .core.plugin import Generator, Screen
+from .core.plugin import Generator, Labeller, Screen
 from .core.registry import find, make
 from .core.run import Finding
 from .core.seeds import row_seeds
@@ -28,9 +28,9 @@ def space_of(generator: str) -> str:
     return find("generators", generator.partition("~")[0]).space
 
 
-def pooled(generator: str) -> bool:
+def labels_alone(generator: str) -> bool:
     """Whether a generator labels rows that were there, all of which it has at once, instead of drawing new ones."""
-    return find("generators", generator.partition("~")[0]).pooled
+    return issubclass(find("generators", generator.partition("~")[0]), Labeller)
 
 
 def fitted_screens(job: Job, data: Data) -> dict[str, Screen]:
@@ -78,11 +78,13 @@ def judge(screens: dict[str, Screen], rows: Samples, judged: Judged) -> None:
 
 def draw_rows(job: Job, plugin: Generator, data: Data, y: Tensor, seeds: Tensor, generator: str) -> Samples:
     """Synthetic rows with features, as stored."""
-    x = data.spec.to_store(plugin.sample(y, seeds)) if space_of(generator) == "rows" else plugin.sample(y, seeds)
+    drawn = plugin.sample(y, seeds)
+    x = drawn if space_of(generator) == "features" else data.spec.to_store(drawn)
     rows = Samples.synthetic(generator, x, y, seeds)
-    known = job.pool.z[seeds] if pooled(generator) and job.pool is not None and job.pool.z is not None else None
-    z = known if known is not None else x if space_of(generator) == "features" else job.codec.embed(x)
-    return grouped(rows.with_features(z), data.train)
+    if isinstance(plugin, Labeller):
+        assert data.pool is not None and data.pool.z is not None
+        return grouped(rows.with_features(data.pool.z[seeds]), data.train)
+    return grouped(rows.with_features(x if space_of(generator) == "features" else job.codec.embed(x)), data.train)
 
 
 def grouped(rows: Samples, real: Samples) -> Samples:
@@ -118,7 +120,7 @@ def fill(
     judged, got, drawn = Judged(), torch.zeros_like(want), 0
     rate = torch.full(want.shape, 0.7)
     tried = torch.zeros_like(want)
-    if pooled(generator):
+    if isinstance(plugin, Labeller):
         y, seeds = plugin.stock()
         first = torch.cat([(y == k).nonzero()[:, 0][: most * int(n)] for k, n in enumerate(want)])
         rounds, drawn = 0, len(first)

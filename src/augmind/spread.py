@@ -119,6 +119,11 @@ def class_means(x: Float[np.ndarray, "n ..."], stratum: Int[np.ndarray, " n"], s
     return sums / sizes.reshape(-1, *[1] * (x.ndim - 1))
 
 
+def off_class(x: Float[np.ndarray, " n"], stratum: Int[np.ndarray, " n"], sizes: Int[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
+    """How far each value is from the mean of its class."""
+    return x - class_means(x, stratum, sizes)[stratum]
+
+
 def borrow(squares: Float[np.ndarray, " k"], df: Float[np.ndarray, " k"], pooled: float) -> Float[np.ndarray, " k"]:
     """Variance per class from its sum of squares, drawn towards the pooled one as if `BORROWED` more degrees had shown it."""
     return (squares + BORROWED * pooled) / (df + BORROWED)
@@ -126,7 +131,7 @@ def borrow(squares: Float[np.ndarray, " k"], df: Float[np.ndarray, " k"], pooled
 
 def rows_part(mean: Float[np.ndarray, " n"], stratum: Int[np.ndarray, " n"], sizes: Int[np.ndarray, " k"]) -> Component:
     """Sampling of test rows, stratified by class; rows of disagreement that may have been missed are dealt to the classes by size."""
-    squares = np.bincount(stratum, (mean - class_means(mean, stratum, sizes)[stratum]) ** 2)
+    squares = np.bincount(stratum, off_class(mean, stratum, sizes) ** 2)
     df = sizes - 1.0
     pooled = (squares.sum() + 1) / (df.sum() + 1)
     each = borrow(squares + DOUBT / (1 + squares.sum() / (2 * DOUBT)) * sizes / sizes.sum(), df, pooled) / sizes / len(sizes) ** 2
@@ -148,7 +153,7 @@ def units_parts(
     for three, since few units show it poorly (simulated, 0002). Units of a single class have no second part.
     """
     cells, cell = np.unique(np.stack([stratum, np.unique(units, return_inverse=True)[1]]), axis=1, return_inverse=True)
-    own = np.bincount(cell, weights * (mean - class_means(mean, stratum, sizes)[stratum]))
+    own = np.bincount(cell, weights * off_class(mean, stratum, sizes))
     of_class, unit = np.bincount(cells[0]), cells[1]
     squares = own**2 * (of_class / np.maximum(1, of_class - 1))[cells[0]]
     base = max(rows, Component(float(squares.sum()), max(1.0, float(len(own) - len(sizes)))), key=lambda part: part.variance)
@@ -209,7 +214,7 @@ def folds_part(
 ) -> Component:
     """The whole variance as the folds show it: squared sums of each fold's weighted deviations from the class means."""
     _, fold = np.unique(folds, return_inverse=True)
-    sums = np.bincount(fold, weights * (mean - class_means(mean, stratum, sizes)[stratum]))
+    sums = np.bincount(fold, weights * off_class(mean, stratum, sizes))
     f = len(sums)
     return Component(float((sums**2).sum() * f / (f - 1)), f - 1.0) if f > 1 else Component(0.0, 1.0)
 

@@ -105,12 +105,6 @@ class Generator(Plugin):
 
     space: ClassVar[Space] = "rows"
     knowledge: ClassVar[Knowledge] = Knowledge.rows
-    pooled: ClassVar[bool] = False
-    """Whether it labels the rows of `Data.pool` instead of drawing new ones: all that it has is `stock`."""
-
-    def stock(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-        """Of a fitted generator that is `pooled` the labels and keys of its rows, the surest of each class first; `sample` takes no others."""
-        raise NotImplementedError
 
     @property
     def curves(self) -> Curves:
@@ -148,6 +142,17 @@ class Generator(Plugin):
     def remarks(self) -> list["Finding"]:
         """What is to be said of the rows drawn until now, such as what they have cost."""
         return []
+
+
+@dataclass(kw_only=True)
+class Labeller(Generator):
+    """A generator that draws no new rows: it labels those of `Data.pool`, and all that it has is its `stock`."""
+
+    knowledge: ClassVar[Knowledge] = Knowledge.unlabelled
+
+    @abstractmethod
+    def stock(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+        """Labels and keys of the rows of a fitted one, the surest of each class first; `sample` gives the rows of these keys."""
 
 
 @dataclass(kw_only=True)

@@ -15,7 +15,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
     lines += [
         f"# {plain(name)}, enlarged by augmind",
         "",
-        "Some rows of this dataset were drawn by generative models. They are marked `synthetic`.",
+        "Rows that generative models drew are marked `synthetic`; real rows whose label a model gave name it in `generator`.",
         "",
     ]
     lines += [
@@ -32,7 +32,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
     lines += ["", ", ".join(code(c) for c in spec.classes), "", "## Columns", ""]
     lines += [
         *[f"- {code(name)}: a side of the pair; another column of this name is called row_NAME" for name in spec.parts if not spec.sides],
-        "- `label`: the class; `synthetic`: whether a generator drew the row; `generator` and `seed`: which one, from which seed",
+        "- `label`: the class; `synthetic`: whether a generator drew the row; `generator` and `seed`: which one, from which seed or row",
         "- `source`: the file that a real row came from; `score_*`: what each screen gave a synthetic row, in 0 to 1, higher is better",
         "- `group`, where one was named: what the column says of a real row; of a synthetic row, the group of the nearest real row of its class",
         "",

@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,10 +11,10 @@ from torch.nn.functional import normalize
 
 from augmind.core.errors import WrongSpec
 from augmind.core.loop import Curves
-from augmind.core.plugin import Generator
+from augmind.core.plugin import Labeller
 from augmind.core.run import Finding, Run
 from augmind.core.tune import tune
-from augmind.core.types import Data, Knowledge, Samples, Spec
+from augmind.core.types import Data, Samples, Spec
 from augmind.nn.heads import Head, choose_penalty, fit_head
 from augmind.nn.neighbours import nearest, standardise
 
@@ -26,7 +25,7 @@ NEAR, HOPS, STAY = 10, 20, 0.9
 
 
 @dataclass(kw_only=True)
-class Pseudo(Generator):
+class Pseudo(Labeller):
     """Labels real rows instead of imagining new ones; what it adds is what the rows without labels know.
 
     Self-training (pseudo-labels; Lee, ICML workshop 2013): a linear head on features learns from the labelled rows, labels the others, and
@@ -35,9 +34,6 @@ class Pseudo(Generator):
     parts alone. `propagate` is the weight of labels that spread over the graph of nearest neighbours (label spreading; Zhou et al., NIPS
     2004; arXiv:1904.04717) beside the head's. Rows need features, the better the more they are worth.
     """
-
-    knowledge: ClassVar[Knowledge] = Knowledge.unlabelled
-    pooled: ClassVar[bool] = True
 
     rounds: int = tune(3, 1, 10)
     keep: float = tune(0.5, 0.05, 1.0)
