@@ -174,7 +174,7 @@ def test_the_same_command_goes_on_and_other_rows_are_refused(digits, run):
     [
         ({"generators": ("pseudo",)}, "labels the rows of --unlabelled, and there are none"),
         ({"generators": ("vae",), "unlabelled": "POOL"}, "nothing here uses"),
-        ({"unlabelled": "POOL/nowhere"}, "nowhere"),
+        ({"unlabelled": "POOL/nowhere"}, "no file or folder '.*nowhere', which --unlabelled names"),
     ],
 )
 def test_wishes_that_do_not_fit_are_told(digits, tmp_path, options, said):

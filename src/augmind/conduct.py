@@ -17,6 +17,7 @@ from .config import Config, Plan, recorded
 from .core.errors import DataError, UsageError
 from .core.pool import Item, Workers
 from .core.store import digest, disk_errors, make_folder, read_json, write_json
+from .data.sources import printable
 from .data.stamp import stamp
 from .explain import waits_for
 from .job import Job
@@ -40,10 +41,11 @@ def open_folder(config: Config, out: Path) -> Job:
     record = {"config": config.model_dump(mode="json", exclude={"jobs", "track", "storage"}), "data": data, "augmind": __version__}
     record["track"] = config.track
     record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
-    if config.beside:
-        record["stamp"], record["config"]["beside"] = digest(record["stamp"], stamp(config.beside)), placed(config.beside)
-    if config.unlabelled:
-        record["stamp"], record["config"]["unlabelled"] = digest(record["stamp"], stamp(config.unlabelled)), placed(config.unlabelled)
+    for option, other in (("beside", config.beside), ("unlabelled", config.unlabelled)):
+        if other and not Path(other).expanduser().exists():
+            raise DataError(f"there is no file or folder '{printable(other)}', which --{option} names", help="check the path")
+        if other:
+            record["stamp"], record["config"][option] = digest(record["stamp"], stamp(other)), placed(other)
     if path.is_file() and worked_on(Job(out)):
         refuse_other(out, recorded(out), record)
         return Job(out)

@@ -146,6 +146,8 @@ def _open(source: str | Path, columns: Columns, temp: Path, download: bool, read
         raise DataError(f"{str(source)[:200]!r} is not a usable path", help="check the path")
     path = Path(source).expanduser()
     try:
+        if not path.exists() and read:
+            raise DataError(f"there is no file or folder '{printable(str(source))}'", help="check the path")
         if not path.exists():
             return str(source), _absent(str(source), path, columns, download)
         if not path.is_dir() and not path.is_file():

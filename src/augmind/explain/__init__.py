@@ -121,7 +121,7 @@ def imagined(job: Job, generator: str, tensors: dict[str, Tensor]) -> dict[str, 
     """Strips of one generator's rows and its draws nearest to real rows, in the fold that is handed over."""
     plugin, facts = trained(job, job.final, generator)
     if plugin is None:
-        return {"generator": generator, "why": f"it was left out: {facts['why']}"}
+        return {"generator": generator, "why": f"it was {'not needed' if facts['status'] == 'not needed' else 'left out'}: {facts['why']}"}
     path = shard_path(job, job.final, generator)
     table = read_table(path / "table.parquet")
     told, rows = strips(plugin, table, load_tensors(path / "rows.safetensors")["x"], job.spec)
