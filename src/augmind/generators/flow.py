@@ -1,5 +1,6 @@
 """A class-conditional normalising flow, by zuko: an exact density of the rows, and rows drawn from it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,8 +20,6 @@ from augmind.nn.gaussian import ClassGaussian
 from augmind.nn.watch import watch
 
 KINDS = ("realnvp", "nsf", "maf")
-LEAST = 1e-3
-"""Least deviation along an axis, so that rows that are all alike divide nothing by zero."""
 
 
 class Density(nn.Module):
@@ -47,7 +46,7 @@ class Density(nn.Module):
 
     @property
     def deviation(self) -> Float[Tensor, " r"]:
-        return self.variance.sqrt().clamp(min=LEAST)
+        return self.variance.sqrt()
 
     def given(self, y: Int[Tensor, " b"]) -> Float[Tensor, "b k"]:
         return nn.functional.one_hot(y, len(self.mean) - 1).float()
@@ -131,7 +130,7 @@ class Flow(Generator):
     def told(self, which: str, nats: Float[Tensor, " n"]) -> Finding:
         """AM233: how likely rows are."""
         values = self.net_.mean.shape[1]
-        bits = -float(nats.mean()) / values / 0.6931
+        bits = -float(nats.mean()) / values / math.log(2)
         text = f"flow: {which} have a log-likelihood of {float(nats.mean()):,.1f} nats in the mean, {bits:+.2f} bits a value"
         return Finding("AM233", "info", text, {"nats": float(nats.mean()), "bits_per_value": bits, "rows": which})
 
