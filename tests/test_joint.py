@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -286,6 +287,9 @@ def test_pictures_with_sounds_get_the_whole_job(tmp_path, monkeypatch):
     assert augmind.load(run.export(tmp_path / "f", to="flac", rows="real")).spec == again.spec and len(list((tmp_path / "f").rglob("*.flac"))) == 18
     file = run.export(tmp_path / "p", to="parquet", rows="real") / "train.parquet"
     assert {"image", "audio", "label"} <= set(pq.read_schema(file).names) and len(augmind.load(file).samples) == 18
+    files = [f for part in ("pictures", "sounds") for f in (tmp_path / part).rglob("*.*")]
+    given = run.export(tmp_path / "o", originals=True)
+    assert Counter(f.read_bytes() for f in files) == Counter(f.read_bytes() for f in given.rglob("real-*.*"))
     arrays = np.load(run.export(tmp_path / "n", to="npz", rows="real") / "dataset.npz")
     assert arrays["train_image"].shape == (18, 8, 8, 1) and arrays["train_audio"].shape == (18, 40, 48, 1)
 

@@ -1,7 +1,9 @@
 """Folders and tables of sounds: what is read, what is set aside with which words, and a whole run."""
 
+import csv
 import struct
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -213,3 +215,15 @@ def test_sounds_get_the_whole_job(tmp_path, monkeypatch):
     assert isinstance(table.features["audio"], datasets.Audio)
     assert augmind.load(file).spec.rate == 8000
     assert read_json(tmp_path / "r" / "plan.json")["shape"] == [1, 40, 48]
+    bigger = run.export(tmp_path / "bigger", to="flac", originals=True)
+    given = {f"{f.parent.name}/{f.name}": f.read_bytes() for f in (tmp_path / "clips").rglob("*.wav")}
+    rows = list(csv.DictReader((bigger / "rows.csv").read_text().splitlines()))
+    back = {r["source"]: (bigger / r["split"] / r["file_name"]).read_bytes() for r in rows if r["synthetic"] == "False"}
+    assert back == given and {Path(r["file_name"]).suffix for r in rows if r["synthetic"] == "True"} == {".flac"}
+    assert "the files that were given" in (bigger / "README.md").read_text()
+    with pytest.raises(UsageError, match="npz holds arrays"):
+        run.export(tmp_path / "n", to="npz", originals=True)
+    next((tmp_path / "clips").rglob("*.wav")).write_bytes(b"other")
+    with pytest.raises(DataError, match="gone or changed since the run was begun"):
+        run.export(tmp_path / "late", originals=True)
+    assert not (tmp_path / "late").exists() and not (tmp_path / "n").exists()

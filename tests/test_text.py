@@ -441,6 +441,8 @@ def test_sentences_get_the_whole_job(tmp_path):
     assert run.record["generators"][0]["name"] == "feature" and len(run.record["generators"]) == 1
     assert "was lovely" in run.report.read_text() and run.record["next"][0].endswith("--to csv --out DIR")
     out = run.export(tmp_path / "out", to="csv", rows="real")
+    with pytest.raises(UsageError, match="these rows are texts"):
+        run.export(tmp_path / "given", originals=True)
     (file,) = out.glob("*.csv")
     rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
     assert len(rows) == 60 and rows[0]["text"].startswith("the ") and rows[0]["label"] in ("negative", "positive")

@@ -1,19 +1,22 @@
 """Speech as a generator: what is said, in which voices, and what is told where nothing can be."""
 
+import csv
 import json
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
 import augmind
-from augmind.core.errors import MachineError, UsageError, WrongSpec
+from augmind.core.errors import DataError, MachineError, UsageError, WrongSpec
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds
 from augmind.core.types import Data, Samples, Spec
+from augmind.job import Job
 from augmind.modalities.audio.codec import AudioCodec
 from augmind.modalities.audio.generators.tts import PITCHES, RANGES, SPEEDS, Tts
 from augmind.modalities.audio.speech import FILES
@@ -39,11 +42,49 @@ def fitted(tmp_path, *classes: str, **settings) -> Tts:
 @pytest.mark.usefixtures("speaker")
 def test_what_is_said_is_the_name_in_words_or_what_the_class_is_said_to_mean(tmp_path):
     made = fitted(tmp_path, "stop_sign", "7", "go-now", "--", describe={"7": "seven"})
-    assert made.texts_ == ["stop sign", "seven", "go now", "--"]
-    assert fitted(tmp_path, "a", "b", say="the letter {}").texts_ == ["the letter a", "the letter b"]
-    assert fitted(tmp_path, "हिन्दी", "don't", "C++", "3.5").texts_ == ["हिन्दी", "don't", "C++", "3.5"]
+    assert made.texts_ == [["stop sign"], ["seven"], ["go now"], ["--"]]
+    assert fitted(tmp_path, "a", "b", say="the letter {}").texts_ == [["the letter a"], ["the letter b"]]
+    assert fitted(tmp_path, "हिन्दी", "don't", "C++", "3.5").texts_ == [["हिन्दी"], ["don't"], ["C++"], ["3.5"]]
     with pytest.raises(UsageError, match="say='hello' is not allowed"):
         Tts(say="hello")
+
+
+@pytest.mark.usefixtures("speaker")
+def test_what_the_rows_of_a_class_say_is_spoken_for_it_and_what_has_no_sound_is_left_out(tmp_path):
+    data = replace(data_of("happy", "sad"), says=(("good day", "well done", "?!"), ()))
+    made = Tts(say="so: {}", describe={"sad": "oh no"}).fit(data, Run(folder=tmp_path))
+    assert made.texts_ == [["so: good day", "so: well done", "so: ?!"], ["so: oh no"]]
+    made = Tts().fit(data, Run(folder=tmp_path))
+    assert made.texts_ == [["good day", "well done"], ["sad"]] and not made.curves.findings
+    said = Counter(made._said(0, seed).text for seed in range(400))
+    assert min(said["good day"], said["well done"]) > 150 and sum(said.values()) == 400
+    assert made._said(1, 3).text == "sad"
+    y, seeds = torch.tensor([0, 1, 0]), row_seeds(3, 0, "t")
+    assert torch.equal(Tts().restore(made.spec_, made.state()).sample(y, seeds), made.sample(y, seeds))
+
+
+@pytest.mark.usefixtures("speaker")
+def test_a_frame_or_a_column_says_what_is_spoken_and_only_training_rows_speak(tmp_path):
+    clips = folder(tmp_path / "clips", classes=("low", "high"))
+    files = sorted(clips.rglob("*.wav"))
+    with (tmp_path / "clips.csv").open("w") as f:
+        f.write("file,label,words,split\n")
+        rows = ((p.relative_to(tmp_path), p.parent.name, f"{p.parent.name} {i}", "train" if i % 4 else "test") for i, p in enumerate(files))
+        csv.writer(f).writerows(rows)
+    options = {"preset": "quick", "generators": ("tts",), "dry_run": True}
+    job = Job(augmind.expand(tmp_path / "clips.csv", tmp_path / "r", say="words", **options).folder)
+    own = job.data(job.fold_rows("0")).says
+    assert [len(texts) for texts in own] == [6, 6] and all(text.startswith("high ") for text in own[0])
+    assert not {text for texts in own for text in texts} & {f"{p.parent.name} {i}" for i, p in enumerate(files) if i % 4 == 0}
+    framed = Job(augmind.expand(clips, tmp_path / "s", say="go {}", **options).folder)
+    assert framed.choice("generators", "tts", framed.plan).settings["say"] == "go {}" and framed.data(framed.real).says == ()
+    with pytest.raises(DataError, match="no column 'word'") as caught:
+        augmind.expand(tmp_path / "clips.csv", tmp_path / "u", say="word", **options)
+    assert "words" in caught.value.help
+    with pytest.raises(UsageError, match="--say words names a column"):
+        augmind.expand(clips, tmp_path / "v", say="words", **options)
+    with pytest.raises(UsageError, match="no generator of this run speaks"):
+        augmind.expand(clips, tmp_path / "w", say="go {}", **options | {"generators": ("vae",)})
 
 
 @pytest.mark.usefixtures("speaker")

@@ -146,11 +146,14 @@ def test_seeds_learn_from_all_of_them(digits, run, tmp_path):
     assert one == two
 
 
-def test_they_are_handed_over_as_rows_with_a_source_and_no_mark_of_synthetic_ones(run, tmp_path):
+def test_they_are_handed_over_as_rows_with_a_source_and_no_mark_of_synthetic_ones(digits, run, tmp_path):
     out = run.export(tmp_path / "out", "parquet")
     tables = [pyarrow.parquet.read_table(f).to_pylist() for f in out.rglob("*.parquet")]
     rows = [row for table in tables for row in table if row["generator"] == "pseudo"]
     assert len(rows) > 50 and not any(row["synthetic"] for row in rows) and all(row["source"].startswith("deep/") for row in rows)
+    given = run.export(tmp_path / "given", "parquet", originals=True)
+    files = [row for f in given.rglob("*.parquet") for row in pyarrow.parquet.read_table(f).to_pylist() if row["generator"] == "pseudo"]
+    assert len(files) == len(rows) and all(row["image"]["bytes"] == (digits[1] / row["source"]).read_bytes() for row in files)
 
 
 def test_no_more_rows_can_be_drawn_of_what_was_there(run, tmp_path):

@@ -9,6 +9,7 @@ run.export("bigger/", to="imagefolder")
 import re
 import webbrowser
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,18 +188,22 @@ class Finished:
             raise NothingLeft(text, help="train longer (--preset thorough), or see the report for what rejected them")
         return written
 
-    def export(self, out: str | Path, to: str = "imagefolder", rows: str = "all") -> Path:
+    def export(self, out: str | Path, to: str = "imagefolder", rows: str = "all", *, originals: bool = False) -> Path:
         """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset, npz, of texts csv or jsonl, of sounds flac; `rows` all, real or
-        synthetic."""
+        synthetic; with `originals` real rows are the files that they came from, as they were given."""
         from .data.export import export
-        from .handover import handed_over
+        from .handover import NONE, given, handed_over
 
         if self.of_pairs:
             from .parallel import handover
 
+            if originals:
+                raise UsageError("--originals is about files, and these rows are translations", help="leave it out")
             self.intact()
             return handover.export(self.folder, Path(out), to, rows)
-        return export(handed_over(self.intact(), rows), Path(out), to)
+        job = self.intact()
+        with given(job) if originals else nullcontext(NONE) as files:
+            return export(handed_over(job, rows, files), Path(out), to)
 
     def intact(self) -> "Job":
         """The run folder, with every file as it was when its stage was finished. Raises `AugmindError` for a damaged one."""

@@ -16,9 +16,9 @@ from .compare import SEARCHED, arms, policy_of
 from .config import Config, Plan, recorded
 from .core.errors import DataError, UsageError
 from .core.pool import Item, Workers
-from .core.store import digest, disk_errors, make_folder, read_json, write_json
+from .core.store import disk_errors, make_folder, read_json, write_json
 from .data.sources import printable
-from .data.stamp import stamp
+from .data.stamp import stamp_of_all
 from .explain import waits_for
 from .job import Job
 from .pipeline import spareable
@@ -40,12 +40,13 @@ def open_folder(config: Config, out: Path) -> Job:
     data = placed(config.data)
     record = {"config": config.model_dump(mode="json", exclude={"jobs", "track", "storage"}), "data": data, "augmind": __version__}
     record["track"] = config.track
-    record["stamp"], record["config"]["data"] = stamp(config.data, config.column), data
+    record["config"]["data"] = data
     for option, other in (("beside", config.beside), ("unlabelled", config.unlabelled)):
         if other and not Path(other).expanduser().exists():
             raise DataError(f"there is no file or folder '{printable(other)}', which --{option} names", help="check the path")
         if other:
-            record["stamp"], record["config"][option] = digest(record["stamp"], stamp(other)), placed(other)
+            record["config"][option] = placed(other)
+    record["stamp"] = stamp_of_all(config.data, config.column, config.beside, config.unlabelled)
     if path.is_file() and worked_on(Job(out)):
         refuse_other(out, recorded(out), record)
         return Job(out)

@@ -106,6 +106,7 @@ class Config(BaseModel):
     backbone: str | None = None
     start: str | None = None
     labels: str | None = None
+    say: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     describe: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(default_factory=dict)
     want: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     ratio: float | None = Field(None, gt=0, le=20)
@@ -127,6 +128,11 @@ class Config(BaseModel):
     track: Names = ("tensorboard",)
     budget: Annotated[float | None, BeforeValidator(seconds)] = Field(None, gt=0)
     jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=0)
+
+    @property
+    def says(self) -> str | None:
+        """The column of what is said in rows; None where `say` is a frame around a word or was not given."""
+        return None if self.say is None or "{}" in self.say else self.say
 
     def preset_values(self) -> Preset:
         return PRESETS[self.preset]

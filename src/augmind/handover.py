@@ -1,15 +1,22 @@
 """What leaves a run: real and synthetic rows with the provenance of each, the recipe and the verdict."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from .compare import open_seal
-from .core.errors import NothingLeft, UsageError, unknown
+from .core.errors import DataError, NothingLeft, UsageError, unknown
 from .core.store import read_json, read_table
 from .core.tensors import load_tensors
 from .core.types import Samples
 from .data.export import Bundle, Table
+from .data.load import opened, opened_loose
+from .data.originals import Original, originals
+from .data.sources import Columns
+from .data.stamp import stamp_of_all
 from .job import Job
 from .pipeline import shards_by_generator
 from .shards import labels_alone
@@ -17,8 +24,36 @@ from .shards import labels_alone
 CHOICES = ("all", "real", "synthetic")
 
 
-def handed_over(job: Job, which: str = "all") -> Bundle:
-    """The rows of a finished run. Raises `UsageError` for an unknown choice and `NothingLeft` where no row was kept."""
+@dataclass(frozen=True)
+class Given:
+    """The files of the rows of a dataset and of those that had no labels, by source."""
+
+    rows: Mapping[str, tuple[Original, ...]] = field(default_factory=dict)
+    pool: Mapping[str, tuple[Original, ...]] = field(default_factory=dict)
+
+
+NONE = Given()
+
+
+@contextmanager
+def given(job: Job) -> Iterator[Given]:
+    """The files that the run was given, until it is left. Raises `UsageError` for rows that are no files, `DataError` for files that changed."""
+    c = job.config
+    if job.spec.kind == "tokens":
+        raise UsageError("--originals is about files, and these rows are texts", help="leave it out: texts are handed over as they are")
+    if stamp_of_all(c.data, c.column, c.beside, c.unlabelled) != job.record["stamp"]:
+        text = f"the files of '{c.data}' are gone or changed since the run was begun"
+        raise DataError(text, help="put them back as they were, or export without --originals", code="DATA-020")
+    columns = Columns(label=c.label, file=c.column, group=c.group, split=c.split, says=c.says)
+    with ExitStack() as stack:
+        formats = {row.source: str(row.about.get("format", "")) for row in job.rows if "piece" not in row.about}
+        rows = stack.enter_context(originals(opened(c.data, columns, beside=c.beside), formats))
+        pool = stack.enter_context(originals(opened_loose(c.unlabelled), dict.fromkeys(job.pool_sources, ""))) if c.unlabelled else {}
+        yield Given(rows, pool)
+
+
+def handed_over(job: Job, which: str = "all", files: Given = NONE) -> Bundle:
+    """The rows of a finished run; real ones as `files`, if given. Raises `UsageError` for an unknown choice, `NothingLeft` where none was kept."""
     if which not in CHOICES:
         raise unknown("choice of rows", which, CHOICES)
     report = job.folder / "report.json"
@@ -27,19 +62,19 @@ def handed_over(job: Job, which: str = "all") -> Bundle:
     record = read_json(report)
     parts: list[Table] = []
     if which != "synthetic":
-        parts.append(real_table(job, job.fold_rows(job.final)))
+        parts.append(real_table(job, job.fold_rows(job.final), files))
     if which != "real":
         for generator in job.generators("rows"):
-            parts += synthetic_tables(job, generator)
+            parts += synthetic_tables(job, generator, files)
     splits = {"train": parts}
     if which == "all" and job.split.mode != "cv":
-        splits["test"] = [real_table(job, open_seal(job))]
+        splits["test"] = [real_table(job, open_seal(job), files)]
     if not any(len(t.x) for t in parts):
         raise NothingLeft(f"'{job.folder}' holds no synthetic row that passed the screens", help="export with --rows real, or see the report")
     return Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits=splits, record=record)
 
 
-def real_table(job: Job, rows: Samples) -> Table:
+def real_table(job: Job, rows: Samples, files: Given = NONE) -> Table:
     """Rows of the dataset with the file that each came from."""
     keys = rows.key.tolist()
     columns: dict[str, list[Any]] = {
@@ -52,12 +87,12 @@ def real_table(job: Job, rows: Samples) -> Table:
     if job.config.group:
         columns["group"] = [job.rows[k].group for k in keys]
     columns |= {f"score_{name}": [None] * len(keys) for name in job.plan.screens}
-    return Table(x=rows.x, names=[f"real-{k:06d}" for k in keys], columns=columns)
+    return Table(x=rows.x, names=[f"real-{k:06d}" for k in keys], columns=columns, originals=files.rows)
 
 
-def synthetic_tables(job: Job, generator: str) -> list[Table]:
+def synthetic_tables(job: Job, generator: str, files: Given = NONE) -> list[Table]:
     """Kept rows of one generator: those of the comparison, but for classes asked for by number the rows drawn for that."""
-    found = [shard_table(job, path, generator) for _, path in shards_by_generator(job, generator)]
+    found = [shard_table(job, path, generator, files) for _, path in shards_by_generator(job, generator)]
     kept = [without(found[0], set(job.config.want)), *found[1:]] if found else []
     return [t for t in kept if len(t.names)]
 
@@ -65,10 +100,11 @@ def synthetic_tables(job: Job, generator: str) -> list[Table]:
 def without(table: Table, labels: set[str]) -> Table:
     """The rows whose label is not among these."""
     at = [i for i, label in enumerate(table.columns["label"]) if label not in labels]
-    return Table(x=table.x[at], names=[table.names[i] for i in at], columns={k: [v[i] for i in at] for k, v in table.columns.items()})
+    columns = {k: [v[i] for i in at] for k, v in table.columns.items()}
+    return replace(table, x=table.x[at], names=[table.names[i] for i in at], columns=columns)
 
 
-def shard_table(job: Job, path: Any, generator: str) -> Table:
+def shard_table(job: Job, path: Any, generator: str, files: Given = NONE) -> Table:
     """Kept rows of a shard with their seeds and scores: one part, as every seed of the comparison had. Rows that were there and got a label are no
     synthetic ones: their `generator` says who labelled them."""
     table, stored = read_table(path / "table.parquet"), load_tensors(path / "rows.safetensors")
@@ -84,4 +120,5 @@ def shard_table(job: Job, path: Any, generator: str) -> Table:
     if job.config.group:
         columns["group"] = [table["group"][i] if "group" in table else "" for i in at]
     columns |= {f"score_{name}": [table[f"score_{name}"][i] for i in at] for name in job.plan.screens}
-    return Table(x=stored["x"][keep], names=[f"{generator}-{table['seed'][i]}" for i in at], columns=columns)
+    own = files.pool if labels_alone(generator) else {}
+    return Table(x=stored["x"][keep], names=[f"{generator}-{table['seed'][i]}" for i in at], columns=columns, originals=own)

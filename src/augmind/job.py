@@ -20,7 +20,7 @@ from .core.seeds import stable_seed
 from .core.sides import shapes_of
 from .core.store import read_json, read_table, write_table
 from .core.tensors import load_tensors
-from .core.types import Choice, Classical, Codec, Data, Knowledge, Samples, Spec
+from .core.types import REAL, Choice, Classical, Codec, Data, Knowledge, Samples, Spec
 from .data.dataset import Dataset, Row
 from .data.split import Split
 from .modalities import codec_of
@@ -48,7 +48,8 @@ class Job(Opened):
     def prepare_inputs(self) -> dict[str, Any]:
         c = self.config
         options = c.model_dump(include={"label", "column", "text", "group", "split", "size", "max_bad", "drop_rare", "across", "test", "seed"})
-        options |= {name: value for name, value in (("beside", c.beside), ("chunk", c.chunk), ("unlabelled", c.unlabelled)) if value}
+        rarer = {"beside": c.beside, "chunk": c.chunk, "says": c.says, "unlabelled": c.unlabelled}
+        options |= {name: value for name, value in rarer.items() if value}
         return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, "repeats": c.repeats, **options}
 
     @property
@@ -183,7 +184,16 @@ class Job(Opened):
         return self.real.take([where[i] for i in ids])
 
     def data(self, train: Samples, val: Samples | None = None) -> Data:
-        return Data(train=train, val=train.take([]) if val is None else val, spec=self.spec, codec=self.codec, pool=self.pool)
+        val = train.take([]) if val is None else val
+        return Data(train=train, val=val, spec=self.spec, codec=self.codec, pool=self.pool, says=self.said(train))
+
+    def said(self, rows: Samples) -> tuple[tuple[str, ...], ...]:
+        """What the real ones of these rows say, class by class, each text once; empty where no column tells it."""
+        if not self.config.says:
+            return ()
+        at, real = {row.id: row.says for row in self.rows}, rows.maker == REAL
+        spoken = [(k, at[key]) for k, key in zip(rows.y[real].tolist(), rows.key[real].tolist(), strict=True)]
+        return tuple(tuple(dict.fromkeys(text for own, text in spoken if own == k and text)) for k in range(len(self.spec.classes)))
 
     def dataset(self) -> Dataset:
         """The unsealed part as `load` and `clean` left it."""
@@ -235,8 +245,8 @@ class Job(Opened):
         settings = dict(plan.settings.get(name, {}))
         if "steps" in find(kind, name).__dataclass_fields__ and name in plan.steps:
             settings["steps"] = plan.steps[name]
-        if self.config.describe and "describe" in find(kind, name).__dataclass_fields__:
-            settings["describe"] = self.config.describe
+        told = {"describe": self.config.describe, "say": "" if self.config.says else self.config.say}
+        settings |= {k: v for k, v in told.items() if v and k in find(kind, name).__dataclass_fields__}
         if kind == "screens" and name in plan.sources:
             settings["content"] = plan.sources[name]
         return Choice(name=name, settings=settings)

@@ -157,10 +157,13 @@ class Rows:
     describe: Annotated[list[str] | None, Several] = None
     """What classes of text mean, in words, where their names do not say it: 0="a bad review" 1="a good review". Sentences made of
     these, or of the class names, stand beside the real rows in some of the arms. Of sounds what is spoken for a class (tts)."""
+    say: str | None = None
+    """What tts says: a frame with {} for the word of the class ("the number {}"), or the column of a table that holds what is said in each row; then
+    the texts of a class's training rows are spoken for it."""
 
     def options(self) -> dict[str, Any]:
         flags = {"drop_rare": self.drop_rare or None, "across": self.across or None}
-        return {"max_bad": self.max_bad, "describe": meanings(self.describe)} | flags
+        return {"max_bad": self.max_bad, "say": self.say, "describe": meanings(self.describe)} | flags
 
 
 @Parameter(name="*", group=WORK)

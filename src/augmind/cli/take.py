@@ -63,6 +63,7 @@ def export(
     to: str = "imagefolder",
     out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
     rows: str = "all",
+    originals: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write the enlarged dataset with the provenance of every row and a card that tells how it was made.
 
@@ -70,6 +71,7 @@ def export(
 
         augmind export runs/photos --to imagefolder --out photos-bigger
         augmind export runs/photos --to parquet --rows synthetic --out only-synthetic
+        augmind export runs/clips --to flac --originals --out clips-bigger
 
     Parameters
     ----------
@@ -81,12 +83,14 @@ def export(
         A new folder (default: RUN/export-FORMAT).
     rows
         all, real or synthetic.
+    originals
+        Real rows as the very files that were given, of any size, rate and length, instead of as the models saw them.
     """
     from augmind.api import Finished
 
     finished = Finished(folder)
     verdict = finished.verdict
-    path = finished.export(out_folder or folder / f"export-{to}", to, rows)
+    path = finished.export(out_folder or folder / f"export-{to}", to, rows, originals=originals)
     if rows != "real" and not verdict["use_synthetic"]:
         err.print(f"note: {verdict['sentence']} The synthetic rows are marked; policy.json holds the recommended policy.")
     out.print(f"{path}", soft_wrap=True)

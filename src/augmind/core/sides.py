@@ -37,7 +37,8 @@ def own_data(data: Data) -> list[Data]:
     if not data.spec.sides:
         return [data]
     train, val = (own_samples(rows, data.spec, data.widths) for rows in (data.train, data.val))
-    return [Data(train=t, val=v, spec=s, codec=c) for t, v, s, c in zip(train, val, specs_of(data.spec), codecs_of(data.codec), strict=True)]
+    sides = zip(train, val, specs_of(data.spec), codecs_of(data.codec), strict=True)
+    return [Data(train=t, val=v, spec=s, codec=c, says=data.says) for t, v, s, c in sides]
 
 
 def specs_of(spec: Spec) -> list[Spec]:

@@ -242,7 +242,8 @@ class Joint(Protocol):
 class Data:
     """What plug-ins and the search receive. There is no test set in it, so they cannot look at one.
 
-    `pool` holds rows without labels (their `y` means nothing), with features; `key` is their place among all of them.
+    `pool` holds rows without labels (their `y` means nothing), with features; `key` is their place among all of them. `says` holds, class by
+    class, the texts that are spoken in the training rows, where that is known.
     """
 
     train: Samples
@@ -250,6 +251,7 @@ class Data:
     spec: Spec
     codec: Codec
     pool: Samples | None = None
+    says: tuple[tuple[str, ...], ...] = ()
 
     @property
     def classes(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from augmind.core.errors import DataError, unknown
+from augmind.core.errors import DataError, UsageError, unknown
 
 from .listing import label_text
 from .sources import Columns, Entry, Found, printable
@@ -40,6 +40,8 @@ def array_entries(path: Path, columns: Columns) -> Found:
 def _entries(path: Path, file: Any, columns: Columns) -> Found:
     if columns.split is not None:
         raise DataError(f"'{path.name}' has no split column", help="splits are told by names: train_images, test_images")
+    if columns.says is not None:
+        raise UsageError(f"--say {columns.says} is about sounds, and '{path.name}' holds none", help="leave it out")
     parts = {s: p for s in SPLITS if (p := _pair(path, file.files, columns, s))} or {"": _pair(path, file.files, columns, "")}
     entries: list[Entry] = []
     for split, pair in parts.items():
@@ -66,10 +68,10 @@ def _entry(source: str, picture: np.ndarray, label: str, split: str, group: str)
 
 def _pair(path: Path, names: list[str], columns: Columns, split: str) -> tuple[str, str] | None:
     """The names of the arrays of pictures and labels of a split, or None."""
-    if columns.picture or columns.label:
+    if columns.file or columns.label:
         if split:
             return None
-        picture, label = columns.picture or _find(names, PICTURES, ""), columns.label or _find(names, LABELS, "")
+        picture, label = columns.file or _find(names, PICTURES, ""), columns.label or _find(names, LABELS, "")
         return (_known(path, names, picture), _known(path, names, label)) if picture and label else None
     x, y = _find(names, PICTURES, split), _find(names, LABELS, split)
     return (x, y) if x and y else None

@@ -7,7 +7,7 @@ from typing import Any
 from augmind.core.types import Spec
 
 
-def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[str, Any], to: str) -> str:
+def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[str, Any], to: str, originals: bool = False) -> str:
     """A README.md with the header that dataset hubs read."""
     verdict, rows = record["verdict"], sum(n for of in counts.values() for n in of.values())
     size = next(label for bound, label in ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e18, "100K<n<1M")) if rows < bound)
@@ -40,7 +40,7 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
         "",
         f"- command: {code(record['reproduce'])}",
         f"- versions: {', '.join(f'{k} {v}' for k, v in record['versions'].items())}",
-        f"- format: {to}; real rows are standardised as said above, originals are untouched",
+        f"- format: {to}; real rows are {'the files that were given' if originals else 'standardised as said above, originals are untouched'}",
     ]
     if spec.rate or any(side.rate for side in spec.sides):
         lines.append("- sounds: made of spectrograms, those of real rows too; by HiFi-GAN where the comment of a file says so, else by Griffin-Lim")

@@ -27,6 +27,8 @@ class Row:
     about: dict[str, Any] = field(default_factory=dict)
     """Facts of the modality: {"width": 28, "height": 28, "mode": "L"}."""
     group: str = ""
+    says: str = ""
+    """What is said in it, where a column tells that."""
     digest: str = ""
     """Content hash of the decoded, standardised row."""
     kin: int = -1

@@ -12,8 +12,8 @@ import re
 import shutil
 import tarfile
 import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from augmind.core.types import Codec, Spec
 from augmind.modalities.text.sides import sides_of
 
 from .card import card
+from .originals import Original
 
 SHARD_ROWS = 1000
 """Rows of one WebDataset shard."""
@@ -45,6 +46,8 @@ class Table:
     x: Tensor
     names: list[str]
     columns: dict[str, list[Any]]
+    originals: Mapping[str, tuple[Original, ...]] = field(default_factory=dict)
+    """The files, one a side, that are handed over for rows with these sources, instead of what the rows are stored as."""
 
 
 class File(NamedTuple):
@@ -86,10 +89,16 @@ class Bundle:
         """The file of each side, name, columns, and texts by column; encoded in blocks."""
         for table in self.splits[split]:
             for start in range(0, len(table.names), BLOCK):
-                part = slice(start, start + BLOCK)
-                encoded = self.encoded(table.x[part], table.columns["synthetic"][part])
-                for i, (own, texts) in enumerate(zip(encoded, self.texts(table.x[part]), strict=True), start):
-                    yield own, table.names[i], {k: v[i] for k, v in table.columns.items()}, texts
+                part = range(start, min(start + BLOCK, len(table.names)))
+                given = [table.originals.get(table.columns["source"][i]) for i in part]
+                stored = [i for i, files in zip(part, given, strict=True) if not files]
+                encoded = iter(self.encoded(table.x[stored], [table.columns["synthetic"][i] for i in stored]))
+                for i, files, texts in zip(part, given, self.texts(table.x[start : part.stop]), strict=True):
+                    yield self.read(files) if files else next(encoded), table.names[i], {k: v[i] for k, v in table.columns.items()}, texts
+
+    def read(self, files: tuple[Original, ...]) -> tuple[File, ...]:
+        """The files of a row as they were given."""
+        return tuple(File(c.name, *file.read()) for c, file in zip(self.codecs, files, strict=True))
 
     @property
     def codecs(self) -> tuple[Codec, ...]:
@@ -129,11 +138,15 @@ def export(bundle: Bundle, out: Path, to: str) -> Path:
     if to not in formats:
         raise unknown("format", to, formats)
 
+    given = any(t.originals for tables in bundle.splits.values() for t in tables)
+    if given and to == "npz":
+        raise UsageError("--originals is about files, and npz holds arrays", help="choose another format, or leave --originals out")
+
     def fill(tmp: Path) -> None:
         formats[to](bundle, tmp)
         policy = bundle.record["verdict"]["policy"]
         (tmp / "policy.json").write_text(json.dumps(policy, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        (tmp / "README.md").write_text(card(bundle.name, bundle.spec, counts(bundle), bundle.record, to), "utf-8")
+        (tmp / "README.md").write_text(card(bundle.name, bundle.spec, counts(bundle), bundle.record, to, given), "utf-8")
 
     return into_folder(out, fill)
 

@@ -60,7 +60,7 @@ def table_entries(path: Path, columns: Columns, *, root: Path, split: str = "") 
 def named_files(path: Path, column: str | None) -> list[Path]:
     """The files that a table names as its rows, there or not; none if it holds what would be in them."""
     table = open_table(path)
-    named, texts = _content(table, Columns(picture=column))
+    named, texts = _content(table, Columns(file=column))
     if texts:
         return []
     values = [v for c in named if table.texts(c) for v in table.values(c)]
@@ -81,11 +81,13 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     labels = _labels(table, label)
     splits, split_column = splits_of(table, columns, split)
     groups = ["" if g is None else str(g) for g in table.values(group)] if group else [""] * len(labels)
+    words = _named(table, columns.says, "say", ()) if columns.says else None
+    says = ["" if w is None else str(w).strip() for w in table.values(words)] if words else [""] * len(labels)
     entries = [Entry(source=f"{table.name}:{n}", status="corrupt", reason=why) for n, why in table.bad.items()]
     whole = [table.texts(c) for c in contents]
     cells = list(zip(*(table.values(c) for c in contents), strict=True)) if texts else []
     for i, number in enumerate(table.numbers):
-        row = Entry(source=f"{table.name}:{number}", label=labels[i], split=splits[i], group=groups[i])
+        row = Entry(source=f"{table.name}:{number}", label=labels[i], split=splits[i], group=groups[i], says=says[i])
         fetch = [partial(_fetch, table, c, i, home, root) for c in contents]
         entries.append(_with(row, Text(cells[i], contents) if texts else _file(fetch, whole)))
     entries.sort(key=lambda e: int(e.source.rpartition(":")[2]))
@@ -94,8 +96,9 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     how = f"table {table.name}: {told}, label from '{label}'"
     how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
     how += f", group from '{group}'" if group else ""
-    others = [c for c in table.columns if c not in (column, label, group, split_column) and names_files(table, c)]
-    if len(contents) == 1 and not texts and columns.picture is None and others:
+    how += f", what is said from '{words}'" if words else ""
+    others = [c for c in table.columns if c not in (column, label, group, split_column, words) and names_files(table, c)]
+    if len(contents) == 1 and not texts and columns.file is None and others:
         how += f"; '{others[0]}' names files too: --column {column},{others[0]} takes both as one row"
     return Found(entries=entries, how=how)
 
@@ -165,13 +168,13 @@ def _content(table: Table, columns: Columns) -> tuple[tuple[str, ...], bool]:
         return tuple(_named(table, c, "text", ()) for c in _sides(table, columns.text)), True
     typed = table.media()
     known = {c.strip().lower() for c in table.columns}
-    if columns.picture is None and not typed and not known & set(FILE_NAMES) and known & set(TEXT_NAMES):
+    if columns.file is None and not typed and not known & set(FILE_NAMES) and known & set(TEXT_NAMES):
         return (_named(table, None, "text", TEXT_NAMES),), True
-    if columns.picture is not None and columns.picture not in table.columns and "," in columns.picture:
-        return tuple(_named(table, c, "picture or sound", ()) for c in _two(columns.picture)), False
-    if columns.picture is None and (both := _both(table, typed)):
+    if columns.file is not None and columns.file not in table.columns and "," in columns.file:
+        return tuple(_named(table, c, "picture or sound", ()) for c in _two(columns.file)), False
+    if columns.file is None and (both := _both(table, typed)):
         return both, False
-    return (_named(table, columns.picture or (typed[0] if len(typed) == 1 else None), "picture or sound", FILE_NAMES),), False
+    return (_named(table, columns.file or (typed[0] if len(typed) == 1 else None), "picture or sound", FILE_NAMES),), False
 
 
 def _sides(table: Table, text: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def load(
     text: str | Sequence[str] | None = None,
     group: str | None = None,
     split: str | None = None,
+    says: str | None = None,
     beside: str | Path | None = None,
     size: int | tuple[int, int] | None = None,
     chunk: float | None = None,
@@ -59,7 +61,7 @@ def load(
     source    a folder with a folder a class (perhaps inside train/, val/, test/), a table (CSV, TSV, JSON, JSONL, Parquet,
               Arrow) with paths or bytes, an archive (.zip, .tar, .tar.gz, .tgz) of either, an .npz file, a folder made by
               `datasets.save_to_disk`, or an id of the Hugging Face Hub
-    label, column, text, group, split   columns of a table: of classes, of pictures, of texts, of subjects or sites, of splits;
+    label, column, text, group, split, says   columns of a table: of classes, of files, of texts, of subjects or sites, of splits, of what is said;
               two columns of texts ("a,b" or ("a", "b")) make every row a pair; two columns of files ("image,sound") make every row a picture
               with its sound
     beside    a folder or archive of sounds, where the source has pictures, or of pictures, where it has sounds: files of one name, such as
@@ -75,14 +77,11 @@ def load(
     pictures with sounds (n, values). Raises `DataError` for what cannot be used.
     """
     _check_settings(size, max_bad, chunk)
-    columns = Columns(label=label, picture=column, text=text if text is None or isinstance(text, str) else tuple(text), group=group, split=split)
+    texts = text if text is None or isinstance(text, str) else tuple(text)
+    columns = Columns(label=label, file=column, text=texts, group=group, split=split, says=says)
     if column is not None and text is not None:
         raise UsageError(f"--column {column} names pictures and --text {columns.flags()['--text']} texts", help="give one of them")
-    with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
-        name, found = _open(source, columns, Path(temp) / "data", download)
-        if beside is not None:
-            found = joined(found, besides(beside, Path(temp) / "beside"), str(beside))
-        found = paired(found)
+    with opened(source, columns, beside=beside, download=download) as (name, found):
         _check_labels(name, found.entries)
         answers = read_entries(found.entries, size, chunk)
     if chunk is not None:
@@ -95,6 +94,23 @@ def load(
     return _dataset(name, found, rows, good, parts_of(found.entries), asked=size is not None)
 
 
+@contextmanager
+def opened(source: str | Path, columns: Columns, *, beside: str | Path | None = None, download: bool = False) -> Iterator[tuple[str, Found]]:
+    """A source's name and its rows, whose contents can be read as long as it is open: an archive is unpacked until then. Raises as `load`."""
+    with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
+        name, found = _open(source, columns, Path(temp) / "data", download)
+        if beside is not None:
+            found = joined(found, besides(beside, Path(temp) / "beside"), str(beside))
+        yield name, paired(found)
+
+
+@contextmanager
+def opened_loose(source: str | Path) -> Iterator[tuple[str, Found]]:
+    """`opened` for a folder or archive whose files have no labels."""
+    with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
+        yield _open(source, Columns(), Path(temp) / "data", download=False, read=_loose_files)
+
+
 ALL = "all"
 """The class of rows that have none."""
 
@@ -105,8 +121,7 @@ def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None
     Raises `DataError` for anything else.
     """
     _check_settings(size, max_bad, None)
-    with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
-        name, found = _open(source, Columns(), Path(temp) / "data", download=False, read=_loose_files)
+    with opened_loose(source) as (name, found):
         entries = found.entries
         if not any(e.status == "ok" for e in entries):
             raise DataError(f"'{name}' holds no row that can be read", help="give a folder of files of one kind, such as PNG, JPEG or WAV")
@@ -273,7 +288,8 @@ def texts_of(entries: list[Entry]) -> list[Text | CannotRead | None]:
 
 
 def _row(id: int, entry: Entry, answer: Answer | CannotRead | None) -> Row:
-    row = Row(id=id, source=entry.source, label=entry.label, split=entry.split, group=entry.group, status=entry.status, reason=entry.reason)
+    shared = {f: getattr(entry, f) for f in ("source", "label", "split", "group", "says", "status", "reason")}
+    row = Row(id=id, **shared)
     if isinstance(answer, CannotRead):
         return replace(row, status="corrupt", reason=str(answer))
     return replace(row, about=answer.facts) if isinstance(answer, Answer) else row

@@ -49,6 +49,7 @@ class Entry:
     label: str = ""
     split: str = ""
     group: str = ""
+    says: str = ""
     status: str = "ok"
     reason: str = ""
     whole: str = ""
@@ -69,10 +70,11 @@ class Columns:
     """The columns of a table that the user names; None: found by their usual names."""
 
     label: str | None = None
-    picture: str | None = None
+    file: str | None = None
     text: str | tuple[str, ...] | None = None
     group: str | None = None
     split: str | None = None
+    says: str | None = None
 
     def none_for(self, what: str) -> None:
         """Raises `UsageError` if a column is named for a source that has no columns."""
@@ -83,7 +85,7 @@ class Columns:
     def flags(self) -> dict[str, str | None]:
         """What was named, by the option of the command line."""
         text = ",".join(self.text) if isinstance(self.text, tuple) else self.text
-        return {"--label": self.label, "--column": self.picture, "--text": text, "--group": self.group, "--split": self.split}
+        return {"--label": self.label, "--column": self.file, "--text": text, "--group": self.group, "--split": self.split, "--say": self.says}
 
 
 def hidden(name: str) -> bool:

@@ -31,6 +31,14 @@ def stamp(source: str, column: str | None = None) -> str:
     return digest(files)
 
 
+def stamp_of_all(source: str, column: str | None, *others: str | None) -> str:
+    """The stamp of a dataset and of what is read beside it, where there is such."""
+    found = stamp(source, column)
+    for other in filter(None, others):
+        found = digest(found, stamp(other))
+    return found
+
+
 def states(table: Path, column: str | None) -> list[tuple[int, int]]:
     """Size and time of every file that a table names, -1 for a missing one; empty for what cannot be read as a table."""
     if table.suffix.lower() not in TABLES:

@@ -49,7 +49,8 @@ SPEEDS, PITCHES, RANGES = (110, 220), (20, 80), (30, 80)
 
 @dataclass(kw_only=True)
 class Tts(Generator):
-    """Every class is spoken: its name, or what `describe` says for it, in the frame `say`. The row's seed picks accent, voice, speed and pitch.
+    """Every class is spoken: what its training rows say, where that is known (`Data.says`), else what `describe` says for it, or its name; in the
+    frame `say`. The row's seed picks the text, where there are several, and accent, voice, speed and pitch.
 
     What is known of speech comes from elsewhere: the sounds of a language, and voices. Trained on beside real rows and under the same transforms, it
     stands in for speakers that were not recorded; it has nothing to say of classes that are no words.
@@ -107,10 +108,13 @@ class Tts(Generator):
 
     def fit(self, data: Data, run: Run) -> "Tts":
         self.require(data.spec)
-        texts = [self._words(name) for name in data.spec.classes]
-        accents = () if self.model else Pool(workers=1).voices(texts[0], ACCENTS.get(self.language, (self.language,)), needed())
+        said = data.says or ((),) * data.classes
+        texts = [[self._framed(text) for text in own] or [self._words(name)] for name, own in zip(data.spec.classes, said, strict=True)]
+        accents = () if self.model else Pool(workers=1).voices(texts[0][0], ACCENTS.get(self.language, (self.language,)), needed())
         self._built(data.spec, texts, accents)
-        silent = [name for name, mute in zip(data.spec.classes, self._mute(), strict=True) if mute]
+        heard = [[text for text, mute in zip(own, self._mute(own), strict=True) if not mute] for own in texts]
+        self.texts_ = [own or mute[:1] for own, mute in zip(heard, texts, strict=True)]
+        silent = [name for name, own in zip(data.spec.classes, heard, strict=True) if not own]
         if len(silent) == data.classes:
             way = "say what is to be spoken: --describe CLASS=WORDS, or choose other generators"
             raise WrongSpec(f"{self._speaker} can speak none of the classes ({', '.join(silent[:5])})", help=way)
@@ -121,14 +125,14 @@ class Tts(Generator):
     def _speaker(self) -> str:
         return f"'{self.model}'" if self.model else ENGINE
 
-    def _mute(self) -> list[bool]:
-        """Whether nothing is heard when a class is spoken."""
+    def _mute(self, texts: list[str]) -> list[bool]:
+        """Whether nothing is heard when one of these is spoken."""
         if self.model:
-            return [voices(self.model).silent(text) for text in self.texts_]
-        waves = Pool(workers=1).spoken([Said(text=text, voice=self.accents_[0]) for text in self.texts_], needed())
+            return [voices(self.model).silent(text) for text in texts]
+        waves = Pool(workers=1).spoken([Said(text=text, voice=self.accents_[0]) for text in texts], needed())
         return [not wave.any() for wave, _ in waves]
 
-    def _built(self, spec: Spec, texts: list[str], accents: tuple[str, ...]) -> None:
+    def _built(self, spec: Spec, texts: list[list[str]], accents: tuple[str, ...]) -> None:
         self.spec_, self.texts_, self.accents_, self.codec_ = spec, texts, accents, AudioCodec(spec)
 
     def _told(self, silent: list[str]) -> list[Finding]:
@@ -139,20 +143,28 @@ class Tts(Generator):
             found.append(Finding("AM223", "warning", f"{told}; give their words with --describe CLASS=WORDS", {"classes": silent}))
         named = list(zip(self.spec_.classes, self.texts_, strict=True))
         if self.model:
-            cut = {name: lost for name, text in named if name not in silent and (lost := voices(self.model).unknown(text))}
+            cut = {name: lost for name, own in named if name not in silent and (lost := voices(self.model).unknown("".join(own)))}
             if some := [*cut.items()][:5]:
                 told = f"{len(cut)} of the classes hold letters that {self._speaker} leaves out: {', '.join(f'{c} of {n}' for n, c in some)}"
                 found.append(Finding("AM223", "warning", f"{told}; give their words with --describe CLASS=WORDS", {"classes": [*cut]}))
             return found
-        foreign = [name for name, text in named if not latin(text)]
+        foreign = [name for name, own in named if not latin("".join(own))]
         if foreign and self.language.partition("-")[0] == "en":
             told = f"{len(foreign)} of the classes are not in Latin letters and were spoken as English: {', '.join(foreign[:5])}"
             found.append(Finding("AM223", "warning", f"{told}; name their language, as in --set tts.language=cmn", {"classes": foreign}))
         return found
 
     def _words(self, name: str) -> str:
-        """What is spoken for a class."""
-        return self.say.replace("{}", self.describe.get(name, re.sub(r"[_/\s-]+", " ", name).strip() or name))
+        """What is spoken for a class of which nothing else is known."""
+        return self._framed(self.describe.get(name, re.sub(r"[_/\s-]+", " ", name).strip() or name))
+
+    def _framed(self, words: str) -> str:
+        return self.say.replace("{}", words)
+
+    def _text(self, k: int, seed: int) -> str:
+        """What is said in one row."""
+        own = self.texts_[k]
+        return own[int(torch.randint(len(own), (), generator=stream("tts", "text", seed)))]
 
     def _said(self, k: int, seed: int) -> Said:
         """What espeak-ng says for one row, and how."""
@@ -167,7 +179,7 @@ class Tts(Generator):
         accent, variant = one(self.accents_), one(tuple(self.voices) or VOICES)
         voice = f"{accent}+{variant}" if variant else accent
         speed, pitch = round(self.rate * within(SPEEDS)), min(99, max(0, within(PITCHES) + self.pitch))
-        return Said(text=self.texts_[k], voice=voice, speed=speed, pitch=pitch, range=within(RANGES))
+        return Said(text=self._text(k, seed), voice=voice, speed=speed, pitch=pitch, range=within(RANGES))
 
     def _voice(self, own: Voices, seed: int) -> Voice:
         """How a model says one row."""
@@ -182,7 +194,7 @@ class Tts(Generator):
             return
         own = voices(self.model)
         for k, seed in rows:
-            yield own.spoken(self.texts_[k], self._voice(own, seed), seed), own.rate
+            yield own.spoken(self._text(k, seed), self._voice(own, seed), seed), own.rate
 
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n 1 bands frames"]:
         waves = [self._placed(wave, rate) for wave, rate in self._spoken(list(zip(y.tolist(), seeds.tolist(), strict=True)))]

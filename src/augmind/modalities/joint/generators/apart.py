@@ -26,7 +26,8 @@ class Apart(Generator):
 
     Sides of one row are independent given the class, as in a naive Bayes model (Maron 1961): what a pair shares beyond its class, such as who is
     seen and heard, it does not know; `vae` on the whole row and the density `feature` do. `by` names the generator of each side, in their order; for
-    all of them "vae" where it is empty. Each trains for `steps` where it trains by steps.
+    all of them "vae" where it is empty. Each trains for `steps` where it trains by steps, and `describe` and
+    `say` reach those that use words.
     """
 
     axes: ClassVar[tuple[int, ...]] = (1,)
@@ -35,6 +36,7 @@ class Apart(Generator):
     by: list[str] = field(default_factory=list)
     steps: int = tune(1000, 50, 20_000, log=True)
     describe: dict[str, str] = field(default_factory=dict)
+    say: str = ""
 
     @property
     def known(self) -> Knowledge:
@@ -45,7 +47,7 @@ class Apart(Generator):
         plugin = find("generators", name)
         fits = {f.name for f in fields(plugin)}
         settings: dict[str, Any] = {"steps": bounded(plugin, self.steps)} if "steps" in fits else {}
-        settings |= {"describe": self.describe} if "describe" in fits and self.describe else {}
+        settings |= {k: v for k, v in (("describe", self.describe), ("say", self.say)) if v and k in fits}
         return make("generators", Choice(name=name, settings=settings))
 
     def _all(self, sides: int) -> list[Generator]:
