@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import augmind
+import bark
 from augmind.config import config, make_plan
 from augmind.core.errors import MachineError, UsageError, WrongSpec
 from augmind.core.registry import find
@@ -84,6 +85,20 @@ def test_speaker_speed_noise_and_seed_are_heard(spoken):
 def test_a_model_of_one_speaker_speaks(tmp_path):
     made = fitted(tmp_path, tiny(tmp_path / "one"), "yes", "no")
     assert made.sample(torch.tensor([0, 1]), torch.tensor([5, 6])).amax((1, 2, 3)).min() > 0
+
+
+def test_a_model_that_samples_its_voice_speaks_by_the_seed_alone(tmp_path):
+    model = bark.tiny(tmp_path / "bark")
+    made = fitted(tmp_path, model, "yes", "?!")
+    (told,) = made.curves.findings
+    assert told.about == {"classes": ["?!"]}
+    y, seeds = torch.tensor([0, 0, 1]), torch.tensor([5, 6, 7])
+    rows = made.sample(y, seeds)
+    assert rows[:2].amax((1, 2, 3)).min() > 0 and not torch.equal(rows[0], rows[1]) and (rows[2] == -1).all()
+    again = Tts(**made.settings()).restore(made.spec_, made.state())
+    assert torch.equal(again.sample(y[1:2], seeds[1:2]), rows[1:2])
+    with pytest.raises(UsageError, match="has one of its own"):
+        Tts(model=str(model), rate=1.2).ready()
 
 
 def test_classes_that_it_cannot_speak_or_whose_letters_it_lacks_are_told(spoken, tmp_path):

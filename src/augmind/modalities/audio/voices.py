@@ -1,6 +1,8 @@
-"""Words spoken by a neural network: VITS (arXiv:2106.06103), of which MMS-TTS (arXiv:2305.13516) has one for each of 1,100 languages."""
+"""Words spoken by a neural network: VITS (arXiv:2106.06103), of which MMS-TTS (arXiv:2305.13516) has one for each of 1,100 languages, or another
+model of `transformers` that makes waves of texts, such as Bark."""
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -15,11 +17,14 @@ from torch import Tensor
 from augmind.core.errors import MachineError, UsageError, first_line
 from augmind.core.seeds import seeded, stable_seed
 from augmind.nn import weights
+from augmind.nn.quiet import silent as quietly
 from augmind.nn.transformer import opened_whole
 
 WHAT = "speech model"
-KIND = "vits"
-"""What `config.json` of such a model says it is."""
+PACED = "vits"
+"""What `config.json` says of the kind of model that takes a speaker, a speed and noise."""
+NO_SPEECH = frozenset({"musicgen", "musicgen_melody"})
+"""Kinds that make waves of texts, and no speech."""
 SPEEDS, NOISES = (0.67, 1.33), (0.6, 1.4)
 """Of a model's own speed and of its own noise, between which rows are drawn: people speak 110 to 220 words a minute; more noise slurs words."""
 
@@ -35,17 +40,98 @@ class Voice:
 
 def needed(name: str) -> Path:
     """Where a model lies. Raises `MachineError` with the way to it where it is not on this machine, `UsageError` for one of another kind."""
+    kind_of(name)
+    return weights.needed(name, WHAT)
+
+
+def kind_of(name: str) -> str:
+    """What kind of model it is. Raises as `needed`."""
     path, way = weights.needed(name, WHAT), "give a VITS model such as facebook/mms-tts-eng; MMS-TTS has one for each of 1,100 languages"
     try:
         kind = json.loads((path / "config.json").read_text("utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise UsageError(f"'{name}' is no {WHAT}: its config.json cannot be read", help=way) from error
-    if kind != KIND:
-        raise UsageError(f"'{name}' is a model of the kind '{kind or 'unknown'}', and speech comes from those of the kind '{KIND}'", help=way)
-    return path
+    if kind != PACED and kind not in others():
+        known = ", ".join(sorted({PACED, *others()}))
+        raise UsageError(f"'{name}' is a model of the kind '{kind or 'unknown'}', and speech comes from those of the kinds {known}", help=way)
+    return kind
 
 
-class Voices:
+def others() -> frozenset[str]:
+    """The kinds that `transformers` knows to speak beside `PACED`."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES as KNOWN
+
+    return frozenset(KNOWN) - NO_SPEECH - {PACED}
+
+
+class Spoken(ABC):
+    """A model of `transformers` in float32 that says words, on the processor. No code of it is run."""
+
+    name: str
+    rate: int
+    """Samples a second of its waves."""
+    speakers: int = 1
+
+    def silent(self, text: str) -> bool:
+        """Whether nothing of a text has a sound."""
+        return not any(map(str.isalnum, text))
+
+    def unknown(self, text: str) -> str:
+        """Letters of a text that the model leaves out, where it can tell."""
+        return ""
+
+    @abstractmethod
+    def wave(self, text: str, voice: Voice) -> Float[np.ndarray, " t"]:
+        """A wave for a text that is not silent."""
+
+    def spoken(self, text: str, voice: Voice, seed: int) -> Float[np.ndarray, " t"]:
+        """A wave at `rate`, a function of the arguments alone; silence for what is `silent`. Raises `UsageError` for files that make none."""
+        if self.silent(text):
+            return np.zeros(1, np.float32)
+        try:
+            with torch.inference_mode(), seeded(stable_seed("speech", seed)):
+                wave = self.wave(text, voice)
+        except (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+            raise self._wrong(first_line(error)) from error
+        if not np.isfinite(wave).all():
+            raise self._wrong("its wave is not finite")
+        return wave
+
+    def _wrong(self, why: str) -> UsageError:
+        return UsageError(f"the {WHAT} '{self.name}' cannot speak: {why}", help="its files may be damaged; fetch them anew, or name another model")
+
+
+class Sampled(Spoken):
+    """A model that samples its voice and its pace, such as Bark, by the pipeline that `transformers` has for it: the seed is all that is chosen.
+
+    Raises as `needed`, and `UsageError` for files that are damaged or lack weights.
+    """
+
+    def __init__(self, name: str) -> None:
+        from transformers import AutoModelForTextToWaveform, AutoProcessor
+        from transformers.pipelines.text_to_audio import TextToAudioPipeline
+
+        self.name, source = name, needed(name)
+        tokenizer, net = opened_whole(name, AutoModelForTextToWaveform, WHAT)
+        net.requires_grad_(False)
+        try:
+            with quietly():
+                processor: Any = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+                whole = processor if hasattr(processor, "tokenizer") else None
+                self.pipe = TextToAudioPipeline(model=net, tokenizer=tokenizer, processor=whole)
+        except (ImportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._wrong(first_line(error)) from error
+        self.rate = int(self.pipe.sampling_rate or 0)
+        if self.rate <= 0:
+            raise self._wrong("its files do not say how many samples a second has")
+
+    def wave(self, text: str, voice: Voice) -> Float[np.ndarray, " t"]:
+        with quietly():
+            said: Any = self.pipe(text)
+        return np.asarray(said["audio"], np.float32).reshape(-1)
+
+
+class Voices(Spoken):
     """A VITS model of `transformers` in float32 with its tokenizer, on the processor. No code of it is run.
 
     Raises as `needed`, and `UsageError` for files that are damaged or lack weights.
@@ -88,27 +174,13 @@ class Voices:
         known = self.tokenizer.encoder
         return "".join(c for c in dict.fromkeys(text) if c.isalnum() and c not in known and c.lower() not in known)
 
-    def spoken(self, text: str, voice: Voice, seed: int) -> Float[np.ndarray, " t"]:
-        """A wave at `rate`, a function of the arguments alone; silence for what is `silent`. Raises as `tokens`, and `UsageError` for
-        files that make none."""
-        if self.silent(text):
-            return np.zeros(1, np.float32)
+    def wave(self, text: str, voice: Voice) -> Float[np.ndarray, " t"]:
         self.net.noise_scale, self.net.noise_scale_duration = (voice.noise * noise for noise in self.noises)
         speaker = voice.speaker if self.speakers > 1 else None
-        try:
-            with torch.inference_mode(), seeded(stable_seed("speech", seed)):
-                wave = self.net(input_ids=self.tokens(text), speaker_id=speaker, speaking_rate=voice.speed * self.speed).waveform[0].numpy()
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise self._wrong(first_line(error)) from error
-        if not np.isfinite(wave).all():
-            raise self._wrong("its wave is not finite")
-        return wave
-
-    def _wrong(self, why: str) -> UsageError:
-        return UsageError(f"the {WHAT} '{self.name}' cannot speak: {why}", help="its files may be damaged; fetch them anew, or name another model")
+        return self.net(input_ids=self.tokens(text), speaker_id=speaker, speaking_rate=voice.speed * self.speed).waveform[0].numpy()
 
 
 @cache
-def voices(name: str) -> Voices:
+def voices(name: str) -> Spoken:
     """A model, opened once a process."""
-    return Voices(name)
+    return Voices(name) if kind_of(name) == PACED else Sampled(name)

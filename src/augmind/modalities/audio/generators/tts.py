@@ -22,7 +22,7 @@ from augmind.core.types import Data, Knowledge, Spec
 from augmind.modalities.audio.codec import AudioCodec
 from augmind.modalities.audio.read import resampled, trimmed
 from augmind.modalities.audio.speech import ENGINE, Pool, Said, content, needed
-from augmind.modalities.audio.voices import NOISES, Voice, Voices, voices
+from augmind.modalities.audio.voices import NOISES, PACED, Spoken, Voice, kind_of, voices
 from augmind.modalities.audio.voices import SPEEDS as PARTS
 from augmind.modalities.audio.voices import needed as present
 from augmind.nn import weights
@@ -56,8 +56,9 @@ class Tts(Generator):
     stands in for speakers that were not recorded; it has nothing to say of classes that are no words.
 
     language  espeak-ng's code ("en", "de", "cmn"), of which all accents are used where it has several, or one accent ("en-us")
-    model     a folder or Hub id of a VITS model, such as facebook/mms-tts-eng, that speaks instead of espeak-ng: the row's seed picks the speaker,
-              where it has several, speed and noise
+    model     a folder or Hub id of a speech model that speaks instead of espeak-ng: of VITS, such as facebook/mms-tts-eng, of which the row's seed
+              picks the speaker, where it has several, speed and noise; or another that `transformers` knows, such as suno/bark-small, which
+              samples its voice by the seed
     say       what is said, with {} for the word: "the number {}"
     spread    how far speed, pitch and range, or speed and noise, lie from their middle, as a part of what sounds human
     voices    espeak-ng's variants to draw from ("f3", "m1", "Alicia"); none: all that sound like people
@@ -98,6 +99,9 @@ class Tts(Generator):
     def ready(self) -> None:
         if self.model:
             present(self.model)
+            if self.rate != 1 and kind_of(self.model) != PACED:
+                text = f"tts: rate={self.rate} is about models that take a pace, and '{self.model}' has one of its own"
+                raise UsageError(text, help="leave out tts.rate, or name a VITS model such as facebook/mms-tts-eng")
             return
         place = needed()
         if self.language != "en":
@@ -181,7 +185,7 @@ class Tts(Generator):
         speed, pitch = round(self.rate * within(SPEEDS)), min(99, max(0, within(PITCHES) + self.pitch))
         return Said(text=self._text(k, seed), voice=voice, speed=speed, pitch=pitch, range=within(RANGES))
 
-    def _voice(self, own: Voices, seed: int) -> Voice:
+    def _voice(self, own: Spoken, seed: int) -> Voice:
         """How a model says one row."""
         rng = stream("tts", seed)
         speaker = int(torch.randint(own.speakers, (), generator=rng))
