@@ -13,17 +13,15 @@ def tiny(folder: Path) -> Path:
     from transformers.models.bark import generation_configuration_bark as generation
 
     folder.mkdir(parents=True)
-    (folder / "vocab.txt").write_text(
-        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *ascii_lowercase, *(f"##{c}" for c in ascii_lowercase)])
-    )
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *ascii_lowercase, *(f"##{c}" for c in ascii_lowercase)]
+    (folder / "vocab.txt").write_text("\n".join(pieces))
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     small = {"block_size": 512, "num_layers": 1, "num_heads": 2, "hidden_size": 8}
     semantic = {"input_vocab_size": 129_600, "output_vocab_size": 10_048, **small}
     coarse = {"input_vocab_size": 12_096, "output_vocab_size": 12_096, **small}
     fine = {"n_codes_total": 4, "n_codes_given": 1, "input_vocab_size": 1056, "output_vocab_size": 1056, **small}
-    codec = EncodecConfig(
-        hidden_size=8, num_filters=2, upsampling_ratios=[4, 2, 2, 2], target_bandwidths=[10.0], sampling_rate=8000, num_lstm_layers=1
-    )
+    waves = {"upsampling_ratios": [4, 2, 2, 2], "target_bandwidths": [10.0], "sampling_rate": 8000}
+    codec = EncodecConfig(hidden_size=8, num_filters=2, num_lstm_layers=1, **waves)
     torch.manual_seed(0)
     parts = {"semantic_config": semantic, "coarse_acoustics_config": coarse, "fine_acoustics_config": fine, "codec_config": codec.to_dict()}
     net = BarkModel(BarkConfig(**parts))
