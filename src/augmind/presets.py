@@ -34,6 +34,7 @@ PRESETS = {
         steps={
             "vae": 300,
             "flow": 300,
+            "ensemble": 300,
             "gan": 300,
             "vanilla_gan": 300,
             "wgan_gp": 150,
@@ -58,6 +59,7 @@ PRESETS = {
         steps={
             "vae": 1000,
             "flow": 1000,
+            "ensemble": 1000,
             "gan": 1500,
             "vanilla_gan": 1500,
             "wgan_gp": 750,
@@ -84,6 +86,7 @@ PRESETS = {
         steps={
             "vae": 3000,
             "flow": 3000,
+            "ensemble": 3000,
             "gan": 4000,
             "vanilla_gan": 4000,
             "wgan_gp": 2000,

@@ -1,21 +1,19 @@
 """Every side of a row by a generator of its own kind, joined by class."""
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from augmind.core.errors import UsageError
-from augmind.core.loop import Curves
+from augmind.core.members import knows, member, own_run, own_seeds, packed, together, unpacked
 from augmind.core.plugin import Generator
-from augmind.core.registry import find, make
+from augmind.core.registry import find
 from augmind.core.run import Run
-from augmind.core.seeds import stable_seed
 from augmind.core.sides import joined, own_data, specs_of
-from augmind.core.tune import ranges, tune
-from augmind.core.types import Choice, Data, Knowledge, Spec
+from augmind.core.tune import tune
+from augmind.core.types import Data, Knowledge, Spec
 
 USUAL = "vae"
 
@@ -40,15 +38,10 @@ class Apart(Generator):
 
     @property
     def known(self) -> Knowledge:
-        """That of the side that knows most from elsewhere."""
-        return next((k for name in self.by if (k := find("generators", name).knowledge) is not Knowledge.rows), Knowledge.rows)
+        return knows(self.by)
 
     def _made(self, name: str) -> Generator:
-        plugin = find("generators", name)
-        fits = {f.name for f in fields(plugin)}
-        settings: dict[str, Any] = {"steps": bounded(plugin, self.steps)} if "steps" in fits else {}
-        settings |= {k: v for k, v in (("describe", self.describe), ("say", self.say)) if v and k in fits}
-        return make("generators", Choice(name=name, settings=settings))
+        return member(name, self.steps, describe=self.describe, say=self.say)
 
     def _all(self, sides: int) -> list[Generator]:
         """The generator of each side. Raises `UsageError` where `by` does not name as many."""
@@ -69,50 +62,23 @@ class Apart(Generator):
         self.require(data.spec)
         self.spec_, self.own_ = data.spec, self._all(len(data.spec.sides))
         for i, (part, side) in enumerate(zip(data.spec.parts, own_data(data), strict=True)):
-            kept = run.checkpoints / part if run.checkpoints else None
-            own = replace(run, label=f"{run.label}, {part}", checkpoints=kept, seed=run.seed_for("apart", part))
-            self.own_[i] = self.own_[i].fit(side, own)
+            self.own_[i] = self.own_[i].fit(side, own_run(run, "apart", part))
         self.curves_ = together(dict(zip(data.spec.parts, (g.curves for g in self.own_), strict=True)))
         return self
 
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
         parts = []
         for part, side, own in zip(self.spec_.parts, specs_of(self.spec_), self.own_, strict=True):
-            drawn = own.sample(y, of_side(seeds, part))
+            drawn = own.sample(y, own_seeds(seeds, "apart", part))
             parts.append(drawn.reshape(len(y), *side.shape))
         return joined(parts)
 
     def state(self) -> dict[str, Tensor]:
-        return {f"{i}/{k}": v for i, own in enumerate(self.own_) for k, v in own.state().items()}
+        return packed(dict(enumerate(self.own_)))
 
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Apart":
         self.require(spec)
         self.spec_, self.own_ = spec, self._all(len(spec.sides))
         for i, side in enumerate(specs_of(spec)):
-            self.own_[i] = self.own_[i].restore(side, {k.partition("/")[2]: v for k, v in state.items() if k.startswith(f"{i}/")})
+            self.own_[i] = self.own_[i].restore(side, unpacked(state, i))
         return self
-
-
-def bounded(plugin: type[Generator], steps: int) -> int:
-    """The number of steps nearest to this one that a generator allows."""
-    allowed = ranges(plugin)["steps"]
-    return int(min(max(steps, allowed.low or 1), allowed.high or steps))
-
-
-def of_side(seeds: Int[Tensor, " n"], part: str) -> Int[Tensor, " n"]:
-    """The seeds of one side of these rows, 0..2^53-1: each a function of the row's own."""
-    return torch.tensor([stable_seed("apart", part, seed) % 2**53 for seed in seeds.tolist()], dtype=torch.long)
-
-
-def together(curves: dict[str, Curves]) -> Curves:
-    """How the trainings of the sides went, as one."""
-    told = [replace(f, text=f"{part}: {f.text}") for part, own in curves.items() for f in own.findings]
-    return Curves(
-        steps=sum(own.steps for own in curves.values()),
-        planned=sum(own.planned for own in curves.values()),
-        seconds=sum(own.seconds for own in curves.values()),
-        rollbacks=sum(own.rollbacks for own in curves.values()),
-        points={f"{part} {name}": values for part, own in curves.items() for name, values in own.points.items()},
-        findings=told,
-        usable=all(own.usable for own in curves.values()),
-    )
