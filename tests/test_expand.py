@@ -12,8 +12,10 @@ from augmind import pipeline
 from augmind.cli.work import finish
 from augmind.core.errors import AugmindError, DataError, NothingLeft, UsageError
 from augmind.core.store import read_json, read_table, write_json
+from augmind.data.exemplars import exemplars
 from augmind.generators.vae import Vae
 from augmind.job import Job
+from augmind.nn.neighbours import polar
 from augmind.record import health_record, with_nothing_to_hand_over
 from augmind.shards import fill, judge, read_shard
 from augmind.verdict import Difference, Verdict
@@ -224,6 +226,25 @@ def test_sample_draws_other_rows_and_export_hands_over(run, tmp_path):
     for_comparison = {s for s, p, g, y, why in columns(run.table()) if p == 0 and g != "feature" and y != "digit 1" and why == "comparison"}
     wanted = {s for s, p, _, y, why in columns(run.table()) if p == 0 and y == "digit 1" and why == "wanted"}
     assert all(table["synthetic"]) and wanted and set(table["seed"]) == for_comparison | wanted
+
+
+def test_sample_chooses_the_rows_that_are_most_like_what_is_shown(run, data, tmp_path):
+    """Of rows like the examples some are nearer to them than all that a plain draw has."""
+    shown = sorted(str(p) for p in (data / "digit 1").rglob("*.png"))[:2]
+    assert run.sample("digit 1", 3, tmp_path / "plain") and run.sample("digit 1", 3, tmp_path / "like", like=shown)
+    codec, spec = Job(run.folder).codec, Job(run.folder).spec
+
+    def far(folder: Path) -> float:
+        z, own = (polar(codec.embed(exemplars([str(p) for p in files], spec, codec))) for files in (sorted(folder.rglob("*.png")), shown))
+        return float(torch.cdist(z, own).amin(1).mean())
+
+    assert len(list((tmp_path / "like").rglob("*.png"))) <= 3 and far(tmp_path / "like") < far(tmp_path / "plain")
+    with pytest.raises(DataError, match=r"no file 'absent\.png', which --like names"):
+        run.sample("digit 1", 3, tmp_path / "none", like=["absent.png"])
+    (tmp_path / "words.png").write_text("no picture")
+    with pytest.raises(DataError, match="cannot be read"):
+        run.sample("digit 1", 3, tmp_path / "none", like=[str(tmp_path / "words.png")])
+    assert not (tmp_path / "none").exists()
 
 
 def columns(table: dict) -> list[tuple]:

@@ -8,7 +8,7 @@ run.export("bigger/", to="imagefolder")
 
 import re
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from inspect import signature
 from pathlib import Path
@@ -169,8 +169,11 @@ class Finished:
             f"no synthetic row '{row}' in '{self.folder}'", help="rows are named generator:seed, as in the report and in exported tables"
         )
 
-    def sample(self, label: str, n: int, out: str | Path, generator: str | None = None) -> int:
-        """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes."""
+    def sample(self, label: str, n: int, out: str | Path, generator: str | None = None, *, like: "Sequence[str]" = ()) -> int:
+        """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes.
+
+        `like` names files, or holds texts, of which the rows nearest to one of them are chosen from many.
+        """
         from .draw_more import draw_more
         from .planning import unchanged
 
@@ -182,7 +185,7 @@ class Finished:
             raise unknown("generator of this run", generator, job.generators("rows"))
         unchanged(job)
         with job.store.lock():
-            written = draw_more(job, label, n, Path(out), generator)
+            written = draw_more(job, label, n, Path(out), generator, like)
         if not written:
             text = f"none of the rows drawn for '{label}' passed the screens"
             raise NothingLeft(text, help="train longer (--preset thorough), or see the report for what rejected them")

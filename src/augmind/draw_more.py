@@ -1,29 +1,39 @@
 """More rows at any time: draws on from where earlier draws of the same run ended, through the same screens."""
 
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from .core.errors import UsageError
 from .core.plugin import Generator
 from .core.store import read_json
+from .data.exemplars import exemplars
 from .data.export import Bundle, Table, export, written
-from .handover import shard_table
+from .handover import shard_table, taken
 from .job import Job
+from .nn.neighbours import nearest, polar
 from .pipeline import by_yield, seen_by, trained
 from .shards import fill, labels_alone
 
 ROUNDS = 8
 PASSES = 2
 """How often every generator is asked: at first for its share of the rows, then for all that are still missing."""
+CHOICE = 8
+"""Rows that are drawn for one that is wanted where those most like examples are chosen."""
 
 
-def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = None) -> int:
+def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = None, like: Sequence[str] = ()) -> int:
     """Writes up to `n` screened rows of one class as files into `out`; returns how many.
 
     The generator that kept most of what it drew for the comparison is asked first. The rows differ from all that the run drew
-    before with `sample`, and are the same for the same history.
+    before with `sample`, and are the same for the same history. With `like`, files or texts, `CHOICE` times as many are drawn, and those kept
+    that are nearest, in features, to one of these.
     """
+    wanted = exemplars(like, job.spec, job.codec) if like else None
+    n, most = (CHOICE * n, n) if like else (n, n)
     if generator and labels_alone(generator):
         raise UsageError(f"'{generator}' draws no rows, and all that it labelled are handed over", help="give more files without labels to a new run")
     able = (g for g in by_yield(job) if generator in (None, g) and not labels_alone(g))
@@ -38,11 +48,23 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
             if left:
                 tables.append(drawn(job, name, plugin, label, left if turn else -(-left // (len(usable) - i))))
     tables = [t for t in tables if t.names]
+    if tables and wanted is not None:
+        tables = most_like(job, tables, wanted, most)
     if tables:
         to = "csv" if written(job.codec) else "imagefolder"
         record = read_json(job.folder / "report.json")
         export(Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits={"": tables}, record=record), out, to)
     return sum(len(t.names) for t in tables)
+
+
+def most_like(job: Job, tables: list[Table], wanted: Tensor, n: int) -> list[Table]:
+    """The `n` rows of all tables whose features are nearest to those of one of the wanted rows."""
+    examples = polar(job.codec.embed(wanted))
+    far = torch.cat([nearest(polar(job.codec.embed(t.x)), examples, 1)[0][:, 0] for t in tables])
+    best = set(far.argsort(stable=True)[:n].tolist())
+    starts = [0, *accumulate(len(t.names) for t in tables)]
+    kept = [taken(t, [i for i in range(len(t.names)) if start + i in best]) for t, start in zip(tables, starts, strict=False)]
+    return [t for t in kept if t.names]
 
 
 def drawn(job: Job, name: str, plugin: Generator, label: str, n: int) -> Table:

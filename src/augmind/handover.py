@@ -99,7 +99,11 @@ def synthetic_tables(job: Job, generator: str, files: Given = NONE) -> list[Tabl
 
 def without(table: Table, labels: set[str]) -> Table:
     """The rows whose label is not among these."""
-    at = [i for i, label in enumerate(table.columns["label"]) if label not in labels]
+    return taken(table, [i for i, label in enumerate(table.columns["label"]) if label not in labels])
+
+
+def taken(table: Table, at: list[int]) -> Table:
+    """The rows at these positions."""
     columns = {k: [v[i] for i in at] for k, v in table.columns.items()}
     return replace(table, x=table.x[at], names=[table.names[i] for i in at], columns=columns)
 
