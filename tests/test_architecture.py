@@ -49,6 +49,7 @@ HEAVY = {
     "sklearn",
     "PIL",
     "transformers",
+    "diffusers",
     "datasets",
     "kornia",
     "matplotlib",

@@ -28,6 +28,7 @@ from augmind.core.tune import Range, placed, ranges
 from augmind.core.types import Choice, Data, Knowledge, Samples, Spec
 from augmind.testing import toy_data
 from language import answering, pulled, tiny_rewriters
+from painting import tiny
 from rows import joint, sentences
 from speaking import pretend
 
@@ -57,6 +58,12 @@ def least(range: Range, default: Any) -> Any:
     return range.options[0] if range.options else type(default)(range.low)
 
 
+def pipeline() -> str:
+    """The folder of a small pipeline; skips where the package that makes it is not installed."""
+    pytest.importorskip("diffusers")
+    return str(tiny("sd"))
+
+
 def small(kind: str, name: str, **settings: Any) -> Any:
     """The plug-in with every setting that costs time at the least that is allowed."""
     plugin = find(kind, name)
@@ -64,6 +71,7 @@ def small(kind: str, name: str, **settings: Any) -> Any:
     cheap = {f: least(r, fields[f]) for f, r in ranges(plugin).items() if f in COSTLY}
     cheap |= {"url": answering(), "model": "toy"} if name == "llm" else {}
     cheap |= tiny_rewriters().get(name, {})
+    cheap |= {"model": pipeline(), "adapt": "lora", "lr": 1e-2} if name == "pretrained" else {}
     cheap |= SIDED.get(name, {})
     return make(kind, Choice(name=name, settings=cheap | settings))
 

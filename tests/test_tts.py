@@ -83,7 +83,7 @@ def test_a_frame_or_a_column_says_what_is_spoken_and_only_training_rows_speak(tm
     assert "words" in caught.value.help
     with pytest.raises(UsageError, match="--say words names a column"):
         augmind.expand(clips, tmp_path / "v", say="words", **options)
-    with pytest.raises(UsageError, match="no generator of this run speaks"):
+    with pytest.raises(UsageError, match="no generator of this run takes words"):
         augmind.expand(clips, tmp_path / "w", say="go {}", **options | {"generators": ("vae",)})
 
 

@@ -34,22 +34,35 @@ INNER_ARMS = 4
 FEATURE_SECONDS = 0.0045
 """Embedding one row on one thread with the default backbone."""
 
-ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3, "tts": 0.9}
+ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3, "tts": 0.9, "pretrained": 60.0}
 """What a language model takes on one thread to write a row, to read it, and to say of which class it is (SmolLM2-135M, rows of 25 tokens), and what
-another takes to say it (a network of the size of MMS-TTS, a second long)."""
-NAMED = ("tts",)
+another takes to say it (a network of the size of MMS-TTS, a second long); what a pipeline of the size of Stable Diffusion 2.1 takes to vary one at
+512 x 512 in two steps."""
+ON_GPU = {"pretrained": 0.01}
+"""Of these the part that a GPU takes, by those who published them; it was not measured here."""
+NAMED = ("tts", "pretrained")
 """Those that read a model only where one is named."""
 DRAWN = 4.0
 """Rows that are drawn for one that passes the screens."""
 OPENING_SECONDS = 40.0
 """What it takes on one thread to open a language model, for the training and the drawing of a fold."""
+MODEL_MB = {"pretrained": 6500}
 LANGUAGE_MB = 1000
-"""Memory of a language model in a worker, beside the rest (SmolLM2-135M)."""
+"""Memory of a model in a worker, beside the rest: of Stable Diffusion 2.1 in float32, of a language model (SmolLM2-135M)."""
 
 
 def reads(name: str, settings: dict[str, Any]) -> bool:
     """Whether one of `ROW_SECONDS` works with a model on this machine."""
     return not settings.get("url") and (name not in NAMED or bool(settings.get("model")))
+
+
+def row_seconds(name: str) -> float:
+    """What one of `ROW_SECONDS` takes for a row on this machine."""
+    if name not in ON_GPU:
+        return ROW_SECONDS[name]
+    import torch
+
+    return ROW_SECONDS[name] * (ON_GPU[name] if torch.cuda.is_available() else 1.0)
 
 
 def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
@@ -60,7 +73,7 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     generate = trainings * sum(plan.steps.get(g, 0) * STEP_SECONDS.get(g, 0.0) * size for g in plan.generators)
     embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows)
     reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and reads(n, plan.settings.get(n, {}))]
-    generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] for n in reading)
+    generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(map(row_seconds, reading))
     generate += plan.folds * OPENING_SECONDS * len(reading)
     arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
@@ -71,9 +84,10 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
         tries = plan.folds * plan.trials * (1 + plan.splits) / 2
         learn += tries * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.7) * (size if n in SIZED else 1.0) or 0.7 for n in plan.learners)
     stored = rows * (1 + trainings * plan.ratio * 2) * (values + 2 * 1280 * 4) + trainings * 20e6
+    models = max((MODEL_MB.get(n, LANGUAGE_MB) for n in reading), default=0)
     return {
         "seconds": round(fixed + (generate + learn) / max(1, jobs), 1),
         "fixed_seconds": round(fixed, 1),
         "disk_mb": round(stored / 1e6 + 5, 1),
-        "memory_mb": round(max(1, jobs) * (900 + LANGUAGE_MB * bool(reading)) + rows * (values * 5 + 1280 * 12) / 1e6, 1),
+        "memory_mb": round(max(1, jobs) * (900 + models) + rows * (values * 5 + 1280 * 12) / 1e6, 1),
     }

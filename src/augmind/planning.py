@@ -50,14 +50,14 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     known["advice"] = getattr(job.codec, "advice", "")
     known |= {"parts": tuple(facts["parts"]), "sides": tuple(Spec.from_json(side) for side in facts["sides"])}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
-    if config.describe and not job.namings and not ((job.spec.parts or job.spec.rate) and any(described(config, plan))):
+    if config.describe and not job.namings and not ((job.spec.parts or job.spec.kind == "continuous") and any(described(config, plan))):
         what = "is about texts" if facts["kind"] != "tokens" else "leaves classes without words of their own that fit into a row"
         what = "is about single texts, or pairs that a language model writes" if job.spec.parts else what
         text = f"--describe {what}, so it would change nothing"
         raise UsageError(text, help=f"leave it out, or say in letters, of every class, what it means: {', '.join(facts['classes'][:6])}")
     if config.say and not any("say" in find("generators", name).__dataclass_fields__ for name in plan.generators):
-        way = "leave it out, or have it spoken: add --generators tts"
-        raise UsageError(f"--say '{config.say}' is about what is spoken, and no generator of this run speaks", help=way)
+        way = "leave it out, or add a generator that does: --generators tts, or pretrained for pictures"
+        raise UsageError(f"--say '{config.say}' is about what is spoken, and no generator of this run takes words", help=way)
     if any(seen_before(folder, set()) is None for folder in config.warm):
         plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))
     if config.start:

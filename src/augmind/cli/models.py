@@ -29,11 +29,12 @@ def pull(name: str) -> None:
 
         augmind models pull smollm2
         augmind models pull HuggingFaceTB/SmolLM2-360M-Instruct
+        augmind models pull stabilityai/sd-turbo
 
     Parameters
     ----------
     name
-        A name of `augmind models list`, or a Hub id of a model with safetensors.
+        A name of `augmind models list`, or a Hub id of a model, or of a pipeline of diffusers, with safetensors.
     """
     from augmind.nn.weights import pull as fetch
 

@@ -118,11 +118,12 @@ class Work:
     """Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths and, unless given, the trials; never the rules of the comparison."""
     generators: str | None = None
     """Which generators, by comma: vae, gan, diffusion, feature, and vanilla_gan, wgan_gp, flow, translate (real rows spoilt and translated
-    back), ensemble (several of these: --set ensemble.by=vae,gan), pseudo (labels for the rows of --unlabelled; asked first); of texts feature,
-    lm (a language model; see augmind models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an
-    autoencoder learnt from the rows); of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng; or by
-    --set tts.model=MODEL; it is asked first) and wavegan (waves of up to 2 seconds learnt from the rows alone); of pictures with sounds apart
-    (a generator a side: --set apart.by=vae,tts), vae, feature."""
+    back), ensemble (several of these: --set ensemble.by=vae,gan), pretrained (any pipeline of diffusers:
+    --set pretrained.model=stabilityai/sd-turbo), pseudo (labels for the rows of --unlabelled; asked first); of texts feature, lm (a language
+    model; see augmind models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt
+    from the rows); of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng; or by --set tts.model=MODEL; it is asked
+    first) and wavegan (waves of up to 2 seconds learnt from the rows alone); of pictures with sounds apart (a generator a side:
+    --set apart.by=vae,tts), vae, feature."""
     learner: str | None = None
     """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder;
     of sounds probe, crnn, and finetune where --backbone is a network; of pictures with sounds probe, late_fusion."""
@@ -157,10 +158,11 @@ class Rows:
     """Rows of one --group may stand on both sides of a split: for an attribute such as sex, never for subjects or recordings."""
     describe: Annotated[list[str] | None, Several] = None
     """What classes of text mean, in words, where their names do not say it: 0="a bad review" 1="a good review". Sentences made of
-    these, or of the class names, stand beside the real rows in some of the arms. Of sounds what is spoken for a class (tts)."""
+    these, or of the class names, stand beside the real rows in some of the arms. Of sounds what is spoken for a class (tts), of
+    pictures what a pipeline is asked for (pretrained)."""
     say: str | None = None
-    """What tts says: a frame with {} for the word of the class ("the number {}"), or the column of a table that holds what is said in each row; then
-    the texts of a class's training rows are spoken for it."""
+    """What tts says and pretrained is asked for: a frame with {} for the word of the class ("the number {}"). For tts also the column of a table
+    that holds what is said in each row; then the texts of a class's training rows are spoken for it."""
 
     def options(self) -> dict[str, Any]:
         flags = {"drop_rare": self.drop_rare or None, "across": self.across or None}
@@ -187,7 +189,9 @@ class Way:
     backtranslation.model=MODEL backtranslation.back=MODEL (there and back) add a classical arm; lm.attributes=shorter,angrier names ways to
     write, lm.paraphrase=true asks for other wordings of real rows; fluency.model=MODEL and labeller.model=MODEL (with labeller.url=URL one behind an
     endpoint) have a language model judge synthetic rows; with --target, paraphrase.model=MODEL adds texts in other words. Of sounds
-    tts.model=MODEL has a VITS model, such as facebook/mms-tts-eng, say the class names. Lists are words by comma, or JSON."""
+    tts.model=MODEL has a VITS model, such as facebook/mms-tts-eng, say the class names. Of pictures pretrained.model=ID names the pipeline,
+    pretrained.task=variation|inpaint|prompt what it does, pretrained.adapt=lora|inversion how it learns from the rows. Lists are words by
+    comma, or JSON."""
 
     def options(self) -> dict[str, Any]:
         return asdict(self) | {"balance": listed("--balance", self.balance), "set": given(self.set)}

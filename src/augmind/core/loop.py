@@ -75,10 +75,14 @@ def cosine(t: int, steps: int, warmup: int = 50) -> float:
 
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
     """bfloat16 arithmetic where the hardware has it, float32 elsewhere."""
-    fast = device.type == "cuda" or (
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is fast there."""
+    return device.type == "cuda" or (
         device.type == "cpu" and "AVX512" in torch.backends.cpu.get_cpu_capability() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def descend(

@@ -14,11 +14,16 @@ def adapt(net: nn.Module, rank: int) -> nn.Module:
     The network is changed in place. The initial values come from torch's global random state. Raises `UsageError` where
     nothing fits.
     """
-    from peft import LoraConfig, inject_adapter_in_model
-
     names = [name for name, part in net.named_modules() if fits(part)]
     if not names:
         raise UsageError(f"lora={rank}: '{type(net).__name__}' has no layer that an adapter fits", help="lora=0 trains all of it")
+    return put_into(net, rank, names)
+
+
+def put_into(net: nn.Module, rank: int, names: list[str]) -> nn.Module:
+    """`adapt`, in the layers of these names alone."""
+    from peft import LoraConfig, inject_adapter_in_model
+
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=names), net)
     return net
 

