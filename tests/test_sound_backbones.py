@@ -196,6 +196,7 @@ def test_a_model_that_was_pulled_is_opened_by_its_name(tmp_path, monkeypatch, x)
 
     monkeypatch.setenv("AUGMIND_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    monkeypatch.setattr("huggingface_hub.list_repo_files", lambda name: [f.name for f in published.iterdir()])
     assert pull("somebody/ast", str) == located("somebody/ast") == cache_folder() / "somebody--ast"
     assert {f.name for f in cache_folder().glob("*/*")} == {"config.json", "model.safetensors", "preprocessor_config.json"}
     a, b = (select(name, SPEC) for name in ("somebody/ast", str(published)))

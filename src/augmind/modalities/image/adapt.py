@@ -232,7 +232,8 @@ def adapted(
         return {"loss": loss}
 
     parts = {"adapter": nn.ParameterList(parameters), "adam": adam}
-    curves = descend(step, parts, steps=steps, run=run, name="pretrained", rate=lambda t: cosine(t, steps))
+    with hushed():
+        curves = descend(step, parts, steps=steps, run=run, name="pretrained", rate=lambda t: cosine(t, steps))
     tensors = {name: parameter.detach().float().cpu().clone() for name, parameter in own.items()}
     return Adapter(kind=adapter.kind, rank=adapter.rank, meanings=adapter.meanings, tensors=tensors), curves
 

@@ -22,7 +22,7 @@ SIDE = 512
 """The side at which a pipeline works that does not say which."""
 TOGETHER = {"cpu": 2, "cuda": 8}
 """Rows that are drawn at once. Blocks of one size make a row the same whatever is drawn beside it."""
-ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
+ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, OverflowError)
 """What the libraries raise for files that are damaged or do not fit together."""
 
 
