@@ -56,7 +56,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         text = f"--describe {what}, so it would change nothing"
         raise UsageError(text, help=f"leave it out, or say in letters, of every class, what it means: {', '.join(facts['classes'][:6])}")
     if config.say and not any("say" in find("generators", name).__dataclass_fields__ for name in plan.generators):
-        way = "leave it out, or add a generator that does: --generators tts, or pretrained for pictures"
+        way = "leave it out, or add a generator that does: --generators tts, or pretrained"
         raise UsageError(f"--say '{config.say}' is about what is spoken, and no generator of this run takes words", help=way)
     if any(seen_before(folder, set()) is None for folder in config.warm):
         plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))
