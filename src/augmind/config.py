@@ -90,6 +90,7 @@ class Config(BaseModel):
     column: str | None = None
     beside: str | None = None
     unlabelled: str | None = None
+    source: str | None = None
     text: str | tuple[str, ...] | None = None
     group: str | None = None
     split: str | None = None
@@ -228,6 +229,8 @@ class Plan:
     """Generators that are asked for all rows; in a fold where they supply enough of them (`usual.ENOUGH`), no other is trained."""
     rest: tuple[float, float] = (0.0, 0.0)
     """`ratio` and `share` in the other folds, of all other generators."""
+    source: int = 0
+    """Rows of a related dataset that learners borrow from."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

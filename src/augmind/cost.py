@@ -30,6 +30,8 @@ SIZED = ("cnn", "crnn")
 INNER_SPLITS = 2
 INNER_ARMS = 4
 """What the choice of a classical arm costs a learner that trains by steps: this many candidates on so many inner splits."""
+LENDING = 3.0
+"""Steps of a learner on a related dataset for one of its own; they come before those that are equal in all arms."""
 FEATURE_SECONDS = 0.0045
 """Embedding one row on one thread with the default backbone."""
 
@@ -49,6 +51,13 @@ LANGUAGE_MB = 1000
 def reads(name: str, settings: dict[str, Any]) -> bool:
     """Whether one of `ROW_SECONDS` works with a model on this machine."""
     return not settings.get("url") and (name not in NAMED or bool(settings.get("model")))
+
+
+def lending_seconds(plan: "Plan", jobs: int) -> float:
+    """What it takes the learners of a plan to learn a related dataset in every fold, each in steps of its own."""
+    size = max(1.0, math.prod(plan.shape) / 784)
+    each = (plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
+    return LENDING * plan.folds * sum(each) / max(1, jobs)
 
 
 def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:

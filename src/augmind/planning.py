@@ -12,6 +12,7 @@ from .core.plugin import Generator, Plugin, Screen
 from .core.registry import find, make, names
 from .core.store import atomic_write, write_json
 from .core.types import Choice, Codec, Spec
+from .cost import FEATURE_SECONDS, LENDING, lending_seconds
 from .donor import chosen_on, donors, seen_before
 from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
@@ -57,6 +58,8 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         raise UsageError(text, help=f"leave it out, or say in letters, of every class, what it means: {', '.join(facts['classes'][:6])}")
     if any(seen_before(folder, set()) is None for folder in config.warm):
         plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))
+    if config.source:
+        plan = with_source(job, config, plan)
     if config.start:
         plan = begun_from(job, config, plan)
     parts = (*plan.generators, *plan.learners, *plan.screens, *asked_transforms(config))
@@ -156,6 +159,23 @@ def begun_from(job: Job, config: Config, plan: Plan) -> Plan:
         atomic_write(copy, Path(file).read_bytes())
         out[name] = str(copy.resolve())
     return replace(plan, starts=out, notes=plan.notes if known == 0 else (*plan.notes, unsure))
+
+
+def with_source(job: Job, config: Config, plan: Plan) -> Plan:
+    """The plan with what a related dataset costs. Raises `UsageError` for wishes that do not go with one."""
+    if config.search:
+        raise UsageError("a search does not know what a related dataset lends", help="leave --search or --source out")
+    if config.start:
+        raise UsageError("--start and --source both say where learners begin", help="leave one of them out")
+    if unable := [name for name in plan.learners if not find("learners", name).borrows]:
+        able = ", ".join(name for name in names("learners") if find("learners", name).borrows and not find("learners", name).refuses(job.spec))
+        raise UsageError(f"'{unable[0]}' learns nothing from a related dataset", help=f"name learners that do: --learner {able}")
+    assert job.source is not None
+    trained = [name for name in plan.learners if name in plan.steps]
+    seconds = lending_seconds(plan, config.jobs) + FEATURE_SECONDS * len(job.source) / max(1, config.jobs)
+    told = f"{', '.join(trained)} learn the related dataset first, for {LENDING:g} times the steps of an arm"
+    cost = plan.estimates | {"seconds": round(plan.estimates["seconds"] + seconds, 1)}
+    return replace(plan, source=len(job.source), estimates=cost, notes=(*plan.notes, *([told] if trained else [])))
 
 
 def reached(storage: str) -> None:
