@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import augmind
 from augmind.core.errors import DataError, UsageError
 from augmind.core.feed import LENT, Feed
+from augmind.core.plugin import Learner
 from augmind.core.registry import make
 from augmind.core.run import Run
 from augmind.core.seeds import stream
@@ -22,7 +24,7 @@ from augmind.figures import Predictions
 from augmind.sourced import with_source
 from augmind.testing import ToyCodec, toy_data, toy_samples
 from augmind.verdict import Verdict, verdict
-from runs import TINY, digit_rows
+from runs import TINY, digit_rows, folder
 
 SMALL = TINY | {"learner": ("probe", "cnn"), "generators": ("feature",), "seeds": 1, "folds": None}
 NONE = partial(make, choice=Choice(name="none"))
@@ -100,20 +102,36 @@ def test_half_of_a_batch_is_related_and_the_other_half_is_as_it_was():
     assert len(seen.unique(dim=0)) == len(seen)
 
 
-def test_a_network_that_learnt_related_classes_needs_fewer_rows(tmp_path):
+@pytest.mark.parametrize(("name", "rate"), [("cnn", 0), ("crnn", 8000)])
+def test_a_network_that_learnt_related_classes_needs_fewer_rows(name, rate, tmp_path):
     """Of twelve smooth patterns under noise, six are the dataset's; each has two rows."""
     rows, test = (toy_samples(n, classes=12, seed=seed) for n, seed in ((600, 1), (600, 2)))
-    spec = replace(toy_data().spec, classes=tuple("abcdef"))
+    spec, run = replace(toy_data().spec, classes=tuple("abcdef"), rate=rate), Run(folder=tmp_path)
     few, source, test = rows.take(rows.y < 6).take(range(12)), rows.take(rows.y >= 6), test.take(test.y < 6)
-    cnn, run = partial(make, "learners"), Run(folder=tmp_path)
-    first = cnn(Choice(name="cnn", settings={"steps": 80, "width": 16})).fit(feed(replace(source, y=source.y - 6), spec), run)
-    found = []
+
+    def learner(steps: int) -> Learner:
+        return make("learners", Choice(name=name, settings={"steps": steps, "width": 16}))
+
+    first, found = learner(80).fit(feed(replace(source, y=source.y - 6), spec), run), []
     for changes in ({}, {"source": source, "begun": first.state()}):
-        model = cnn(Choice(name="cnn", settings={"steps": 20, "width": 16})).fit(feed(few, spec, **changes), run)
-        p = model.predict(test)
+        p = learner(20).fit(feed(few, spec, **changes), run).predict(test)
         assert p.shape == (len(test), 6) and torch.allclose(p.sum(1), torch.ones(len(test)), atol=1e-4)
         found.append((p.argmax(1) == test.y).float().mean().item())
     assert found[1] > found[0] + 0.1
+
+
+def test_a_backbone_begins_from_what_it_learnt_there(tmp_path):
+    data, source, run = toy_data(9), toy_samples(60, classes=4, seed=3), Run(folder=tmp_path)
+
+    def state(given: Feed, steps: int, lr: float) -> dict[str, Tensor]:
+        settings = {"steps": steps, "backbone": "toy", "lr": lr, "weight_decay": 1e-4}
+        return make("learners", Choice(name="finetune", settings=settings)).fit(given, run).state()
+
+    begun = state(feed(source, replace(data.spec, classes=tuple("abcd"))), 20, 1e-3)
+    beside = {"source": replace(source, y=source.y + 3), "begun": begun}
+    from_there, alone = (state(feed(data.train, data.spec, **changes), 2, 1e-5) for changes in (beside, {}))
+    moved = [(s["body/projection"] - begun["body/projection"]).abs().max() for s in (from_there, alone)]
+    assert moved[0] < 1e-4 < moved[1] and len(from_there["head/linear.bias"]) == 3
 
 
 # The rows
@@ -238,9 +256,11 @@ def test_the_same_command_goes_on_and_without_the_source_it_is_another_run(digit
         augmind.expand(digits[0], run.folder, **SMALL)
 
 
-def test_without_generators_the_verdict_is_about_the_source(digits, tmp_path):
-    found = augmind.expand(digits[0], tmp_path / "r", source=str(digits[1]), **SMALL | {"generators": (), "learner": ("probe",), "seeds": 2})
+def test_without_generators_the_verdict_is_about_the_source_in_cross_validation_too(digits, tmp_path):
+    asked = SMALL | {"generators": (), "folds": 2}
+    found = augmind.expand(folder(tmp_path / "data", per_class=8, classes=3), tmp_path / "r", source=str(digits[1]), **asked)
     v = found.record["verdict"]
     assert v["primary_arm"] == "source" and not v["use_synthetic"] and v["sentence"].count("related dataset") == 1
     policy = augmind.load_policy(found.folder)
     assert policy.policy.source is (v["arm"] == "source") and json.loads((found.folder / "policy.json").read_text())["source"] is policy.policy.source
+    assert any("related dataset" in said for said in policy.left_out) is policy.policy.source

@@ -284,6 +284,7 @@ def make_plan(
     trainable: bool = True,
     advice: str = "",
     pool: int = 0,
+    source: int = 0,
     earlier: tuple[dict[str, Any], ...] = (),
 ) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
@@ -344,6 +345,7 @@ def make_plan(
         earlier=earlier,
         first=first,
         rest=mixed_in(preset, asked, knows=False) if first else (0.0, 0.0),
+        source=source,
     )
     cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
     if config.budget:

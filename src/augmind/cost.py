@@ -53,24 +53,17 @@ def reads(name: str, settings: dict[str, Any]) -> bool:
     return not settings.get("url") and (name not in NAMED or bool(settings.get("model")))
 
 
-def lending_seconds(plan: "Plan", jobs: int) -> float:
-    """What it takes the learners of a plan to learn a related dataset in every fold, each in steps of its own."""
-    size = max(1.0, math.prod(plan.shape) / 784)
-    each = (plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
-    return LENDING * plan.folds * sum(each) / max(1, jobs)
-
-
 def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     """Expected wall seconds, of which fixed; disk and memory in MB. From constants measured once: a guide, not a promise."""
     values, rows = math.prod(plan.shape), plan.rows
     size = max(1.0, values / 784)
     trainings = plan.folds + (plan.mode == "cv")
     generate = trainings * sum(plan.steps.get(g, 0) * STEP_SECONDS.get(g, 0.0) * size for g in plan.generators)
-    embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows)
+    embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows + plan.source)
     reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and reads(n, plan.settings.get(n, {}))]
     generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] for n in reading)
     generate += plan.folds * OPENING_SECONDS * len(reading)
-    arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
+    arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0) + LENDING * bool(plan.source)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
     probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
     fixed = (embed + probes) / max(1, jobs) + 12

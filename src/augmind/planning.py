@@ -12,7 +12,7 @@ from .core.plugin import Generator, Plugin, Screen
 from .core.registry import find, make, names
 from .core.store import atomic_write, write_json
 from .core.types import Choice, Codec, Spec
-from .cost import FEATURE_SECONDS, LENDING, lending_seconds
+from .cost import LENDING
 from .donor import chosen_on, donors, seen_before
 from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
@@ -47,7 +47,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
                 raise unknown(f"class in --{option}", name, facts["classes"])
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind", "rate")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"]), "trainable": job.codec.trainable}
-    known["pool"] = facts["pool"]
+    known |= {"pool": facts["pool"], "source": facts["source"]}
     known["advice"] = getattr(job.codec, "advice", "")
     known |= {"parts": tuple(facts["parts"]), "sides": tuple(Spec.from_json(side) for side in facts["sides"])}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
@@ -162,7 +162,7 @@ def begun_from(job: Job, config: Config, plan: Plan) -> Plan:
 
 
 def with_source(job: Job, config: Config, plan: Plan) -> Plan:
-    """The plan with what a related dataset costs. Raises `UsageError` for wishes that do not go with one."""
+    """The plan with a note of what a related dataset costs. Raises `UsageError` for wishes that do not go with one."""
     if config.search:
         raise UsageError("a search does not know what a related dataset lends", help="leave --search or --source out")
     if config.start:
@@ -170,12 +170,9 @@ def with_source(job: Job, config: Config, plan: Plan) -> Plan:
     if unable := [name for name in plan.learners if not find("learners", name).borrows]:
         able = ", ".join(name for name in names("learners") if find("learners", name).borrows and not find("learners", name).refuses(job.spec))
         raise UsageError(f"'{unable[0]}' learns nothing from a related dataset", help=f"name learners that do: --learner {able}")
-    assert job.source is not None
     trained = [name for name in plan.learners if name in plan.steps]
-    seconds = lending_seconds(plan, config.jobs) + FEATURE_SECONDS * len(job.source) / max(1, config.jobs)
     told = f"{', '.join(trained)} learn the related dataset first, for {LENDING:g} times the steps of an arm"
-    cost = plan.estimates | {"seconds": round(plan.estimates["seconds"] + seconds, 1)}
-    return replace(plan, source=len(job.source), estimates=cost, notes=(*plan.notes, *([told] if trained else [])))
+    return replace(plan, notes=(*plan.notes, *([told] if trained else [])))
 
 
 def reached(storage: str) -> None:

@@ -269,7 +269,7 @@ class Data:
         sides = tuple(Spec(kind="continuous", shape=(width,), classes=(), bounded=False) for width in self.widths)
         parts = self.spec.parts if sides else ()
         spec = dataclasses.replace(self.spec, kind="continuous", shape=(self.train.z.shape[1],), bounded=False, parts=parts, sides=sides)
-        beside = {name: rows and as_features(rows) for name, rows in (("pool", self.pool), ("source", self.source))}
+        beside = {name: None if rows is None else as_features(rows) for name, rows in (("pool", self.pool), ("source", self.source))}
         return dataclasses.replace(self, train=as_features(self.train), val=as_features(self.val), spec=spec, **beside)
 
 
