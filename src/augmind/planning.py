@@ -59,7 +59,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     if any(seen_before(folder, set()) is None for folder in config.warm):
         plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))
     if config.source:
-        plan = with_source(job, config, plan)
+        plan = borrowing(job, config, plan)
     if config.start:
         plan = begun_from(job, config, plan)
     parts = (*plan.generators, *plan.learners, *plan.screens, *asked_transforms(config))
@@ -161,7 +161,7 @@ def begun_from(job: Job, config: Config, plan: Plan) -> Plan:
     return replace(plan, starts=out, notes=plan.notes if known == 0 else (*plan.notes, unsure))
 
 
-def with_source(job: Job, config: Config, plan: Plan) -> Plan:
+def borrowing(job: Job, config: Config, plan: Plan) -> Plan:
     """The plan with a note of what a related dataset costs. Raises `UsageError` for wishes that do not go with one."""
     if config.search:
         raise UsageError("a search does not know what a related dataset lends", help="leave --search or --source out")

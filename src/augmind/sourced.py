@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from .compare import SOURCE
-from .verdict import RIVALS, Verdict, points
+from .verdict import RIVALS, Verdict, fallback, points
 
 
 def with_source(v: Verdict, *, single: bool, imagined: bool) -> Verdict:
@@ -18,10 +18,11 @@ def with_source(v: Verdict, *, single: bool, imagined: bool) -> Verdict:
     sure = f"{points(d.estimate)} points against {RIVALS[against]} ({100 * v.level:g}% interval {points(d.low)} to {points(d.high)})"
     if proven:
         sentence = f"The related dataset helps without any drawn row, {sure}."
-    elif d.high < 0:
+    elif d.high < 0 and not single:
         sentence = f"The related dataset does harm, {sure}."
     else:
         sentence = f"No gain from the related dataset is proven, {sure}" + ("; one seed proves none." if single else ".")
-    if imagined:
-        return replace(v, arm=SOURCE if proven and not v.use_synthetic else v.arm, sentence=f"{v.sentence} {sentence}")
-    return replace(v, use_synthetic=False, arm=SOURCE if proven else "classical" if v.arm == SOURCE else v.arm, sentence=sentence)
+    arm = SOURCE if proven else fallback(v.differences)
+    if not imagined:
+        return replace(v, use_synthetic=False, arm=arm, sentence=sentence)
+    return replace(v, arm=v.arm if v.use_synthetic else arm, sentence=f"{v.sentence} {sentence}")

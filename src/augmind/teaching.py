@@ -196,13 +196,13 @@ def taught(job: Job, fold: str, policy: Policy, real: Samples, seed: int, run: R
         learner = replace(learner, steps=max(1, round(steps * job.plan.steps[name])))
     transfer: Transfer = make("transfers", policy.transfer)
     given = feed(job, name, policy.classical, real, extra, policy.share)
-    return transfer.train(learner, with_source(job, fold, name, given) if policy.source else given, run)
+    return transfer.train(learner, lent(job, fold, name, given) if policy.source else given, run)
 
 
 # What a related dataset lends
 
 
-def with_source(job: Job, fold: str, learner: str, given: Feed) -> Feed:
+def lent(job: Job, fold: str, learner: str, given: Feed) -> Feed:
     """What a learner is taught from with the related dataset beside, and, where it is trained by steps, what it has learnt from that."""
     if space_of(learner) == "features":
         return replace(given, source=as_features(job.source) if job.source else None)

@@ -81,8 +81,8 @@ class Feed:
     everything at once (`table`); the others ask for batches and get transforms afresh at every step. `named` rows, made of the class
     names, are learnt like real ones, but no choice is made on them.
 
-    `source` holds rows of a related dataset (see `Data`): `LENT` of every batch, its classes being further ones; `begun` is the state of a learner of
-    the same settings that learnt from these rows alone.
+    `source` holds rows of a related dataset (see `Data`): `LENT` of every batch, its classes being further ones; `share` is of what is left then.
+    `begun` is the state of a learner of the same settings that learnt from these rows alone.
     """
 
     real: Samples
