@@ -3,10 +3,10 @@
 import pytest
 
 import augmind
-from augmind.config import config, make_plan, plan_of, seconds
+from augmind.config import config, make_plan, plan_of
 from augmind.core.errors import DataError, UsageError
 from augmind.data.load import load
-from augmind.presets import PRESETS
+from augmind.presets import PRESETS, seconds
 
 SIZES = {"mode": "cv", "folds": 3, "rows": 200, "test_rows": 0, "classes": 10, "shape": (1, 28, 28), "imbalanced": False}
 

@@ -212,7 +212,7 @@ def test_grams_of_a_pair_are_told_apart_shared_and_crossed():
 
 def test_a_model_of_single_texts_is_no_start_for_pairs(tmp_path):
     from augmind.core.tensors import save_tensors
-    from augmind.learners._start import opened
+    from augmind.nn.starting import opened
 
     meta = {"learner": {"name": "finetune", "settings": {}}, "spec": sentences(6).spec.to_json()}
     save_tensors(tmp_path / "m.safetensors", {"x": torch.zeros(1)}, meta)

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .config import Plan
 from .core.errors import AugmindError
 from .core.seeds import stable_seed
 from .core.store import read_json
@@ -19,21 +20,29 @@ from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path
 from .search.winner import classical_trials, found
-from .teaching import chosen, default_policy, shards_of, space_of, taught
+from .teaching import chosen, default_policy, lent_by, shards_of, space_of, taught
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
+SOURCE = "source"
+SOURCED = ("real", "classical", SOURCE, f"synthetic+{SOURCE}")
+"""The arms where there is a related dataset: the best classical one with what that lends, nothing being drawn, and synthetic rows on top."""
 SEARCHED = "searched"
 """The arm of the policy that a search found."""
 
 
 def primary(job: Job) -> str:
     """The arm that the verdict is about."""
-    return SEARCHED if job.plan.trials else "synthetic+classical"
+    return SEARCHED if job.plan.trials else arms(job)[-1] if job.plan.source else "synthetic+classical"
 
 
 def arms(job: Job) -> tuple[str, ...]:
     """The arms of a run: without generators there is nothing synthetic to compare."""
-    return (ARMS if job.plan.generators else ARMS[:2]) + ((SEARCHED,) if job.plan.trials else ())
+    return unsearched(job.plan) + ((SEARCHED,) if job.plan.trials else ())
+
+
+def unsearched(plan: Plan) -> tuple[str, ...]:
+    """The arms of a plan that no search finds."""
+    return tuple(arm for arm in (SOURCED if plan.source else ARMS) if plan.generators or "synthetic" not in arm)
 
 
 def arms_with_rows(job: Job, learner: Callable[[str], str]) -> tuple[str, ...]:
@@ -105,12 +114,12 @@ def policy_of(job: Job, fold: str, learner: str, arm: str) -> Policy:
     if arm == SEARCHED:
         return found(job, fold, learner)["winner"]
     classical = Classical(name="none")
-    if "classical" in arm:
+    if arm not in ("real", "synthetic"):
         if job.plan.trials:
             best: Policy = found(job, fold, learner)["classical"]
             return best if arm == "classical" else joined(best, default_policy(job, learner, best.classical, True))
         classical = chosen(job, fold, learner)[0]
-    return default_policy(job, learner, classical, generators="synthetic" in arm, fold=fold)
+    return replace(default_policy(job, learner, classical, generators="synthetic" in arm, fold=fold), source=SOURCE in arm)
 
 
 def joined(classical: Policy, default: Policy) -> Policy:
@@ -121,7 +130,9 @@ def joined(classical: Policy, default: Policy) -> Policy:
 def teach_inputs(job: Job, fold: str, learner: str, arm: str, seed: int) -> dict[str, Any]:
     policy = policy_of(job, fold, learner, arm)
     shards = sorted(path.name for path in shards_of(job, fold, policy).values())
-    return {"features": job.features_stage.name, "fold": fold, "policy": policy.to_json(), "shards": shards, "seed": seed, "views": job.plan.views}
+    lent = {"lent": lent_by(job, fold, learner).name} if policy.source and space_of(learner) == "rows" else {}
+    about = {"features": job.features_stage.name, "fold": fold, "policy": policy.to_json(), "shards": shards, "seed": seed, "views": job.plan.views}
+    return about | lent
 
 
 def teach(folder: str, fold: str, learner: str, arm: str, seed: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import __version__
-from .compare import SEARCHED, arms, policy_of
+from .compare import SEARCHED, SOURCE, arms, policy_of
 from .config import Config, Plan, recorded
 from .core.errors import DataError, UsageError
 from .core.pool import Item, Workers
@@ -41,12 +41,12 @@ def open_folder(config: Config, out: Path) -> Job:
     record = {"config": config.model_dump(mode="json", exclude={"jobs", "track", "storage"}), "data": data, "augmind": __version__}
     record["track"] = config.track
     record["config"]["data"] = data
-    for option, other in (("beside", config.beside), ("unlabelled", config.unlabelled)):
+    for option, other in (("beside", config.beside), ("unlabelled", config.unlabelled), ("source", config.source)):
         if other and not Path(other).expanduser().exists():
             raise DataError(f"there is no file or folder '{printable(other)}', which --{option} names", help="check the path")
         if other:
             record["config"][option] = placed(other)
-    record["stamp"] = stamp_of_all(config.data, config.column, config.beside, config.unlabelled)
+    record["stamp"] = stamp_of_all(config.data, config.column, config.beside, config.unlabelled, config.source)
     if path.is_file() and worked_on(Job(out)):
         refuse_other(out, recorded(out), record)
         return Job(out)
@@ -56,7 +56,7 @@ def open_folder(config: Config, out: Path) -> Job:
         (out / "plan.json").unlink(missing_ok=True)
         write_json(path, record | {"started": old["started"]})
         return Job(out)
-    begin(out, config.data, *([config.unlabelled] if config.unlabelled else []))
+    begin(out, config.data, *(other for other in (config.unlabelled, config.source) if other))
     write_json(path, record | {"started": datetime.now(UTC).isoformat(timespec="seconds")})
     return Job(out)
 
@@ -137,7 +137,7 @@ def imagined(job: Job, wanted: list[tuple[str, str]]) -> list[Item]:
 
 
 def choices(job: Job) -> list[Item]:
-    """The choice of the classical arm in every fold; a search makes it itself."""
+    """The choice of the classical arm in every fold, and what is learnt from a related dataset under it; a search makes it itself."""
     root, views = {"folder": str(job.folder)}, tuple(f"views {t}" for t in needed_views(job))
     out = []
     for fold in job.folds:
@@ -145,6 +145,8 @@ def choices(job: Job) -> list[Item]:
             copies = views if space_of(learner) == "features" else ()
             args = {**root, "fold": fold, "learner": learner}
             out.append(Item(name=f"choose {learner} {fold}", function="augmind.teaching:choose", args=args, after=("features", *copies)))
+            if job.plan.source and space_of(learner) == "rows":
+                out.append(Item(name=f"lend {learner} {fold}", function="augmind.teaching:lend", args=args, after=(f"choose {learner} {fold}",)))
     return out
 
 
@@ -165,7 +167,8 @@ def comparison(job: Job, before: tuple[str, ...], since: float | None, searched:
         for learner in plan.learners:
             choice = tuple(n for n in before if n == f"choose {learner} {fold}")
             for arm in arms(job):
-                after = (*choice, *ready, *(drawn if "synthetic" in arm else ()))
+                lent = tuple(n for n in before if n == f"lend {learner} {fold}" and SOURCE in arm)
+                after = (*choice, *lent, *ready, *(drawn if "synthetic" in arm else ()))
                 for seed in range(plan.seeds):
                     args = {**root, "fold": fold, "learner": learner, "arm": arm, "seed": seed}
                     out.append(Item(name=f"teach {arm} {learner} {fold} {seed}", function="augmind.compare:teach", args=args, after=after))

@@ -1,7 +1,6 @@
 """What a person may ask for, and the plan that it becomes: one set of names for Python, the command line and `config.json`."""
 
 import os
-import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,22 +14,9 @@ from .core.store import damaged_file, read_json
 from .core.tune import ranges
 from .core.types import SIDES, Spec
 from .cost import estimate
-from .presets import PRESETS, Preset
+from .presets import PRESETS, Preset, seconds
 from .tracking import checked
 from .usual import ASKED, GENERATORS, OWN_SCREENS, READY, SCREENS, check_pool, fitting, mixed_in, of_sides, other_settings, usual_generators
-
-UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def seconds(text: Any) -> Any:
-    """ "90", "90s", "10m" or "1.5h" as seconds. Raises `UsageError` for anything else."""
-    if text is None or isinstance(text, int | float):
-        return text
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(text))
-    if not found:
-        raise UsageError(f"the budget '{text}' is not a time", help="write for example --budget 90s, --budget 10m or --budget 1.5h")
-    return float(found[1]) * UNITS[found[2] or "s"]
-
 
 BALANCED = ("class", "group")
 
@@ -90,6 +76,7 @@ class Config(BaseModel):
     column: str | None = None
     beside: str | None = None
     unlabelled: str | None = None
+    source: str | None = None
     text: str | tuple[str, ...] | None = None
     group: str | None = None
     split: str | None = None
@@ -234,6 +221,8 @@ class Plan:
     """Generators that are asked for all rows; in a fold where they supply enough of them (`usual.ENOUGH`), no other is trained."""
     rest: tuple[float, float] = (0.0, 0.0)
     """`ratio` and `share` in the other folds, of all other generators."""
+    source: int = 0
+    """Rows of a related dataset that learners borrow from."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -287,6 +276,7 @@ def make_plan(
     trainable: bool = True,
     advice: str = "",
     pool: int = 0,
+    source: int = 0,
     earlier: tuple[dict[str, Any], ...] = (),
 ) -> Plan:
     """The plan for a dataset of this size; a budget scales the numbers of steps, never the rules of the comparison."""
@@ -347,6 +337,7 @@ def make_plan(
         earlier=earlier,
         first=first,
         rest=mixed_in(preset, asked, knows=False) if first else (0.0, 0.0),
+        source=source,
     )
     cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
     if config.budget:

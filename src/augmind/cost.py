@@ -31,6 +31,8 @@ SIZED = ("cnn", "crnn")
 INNER_SPLITS = 2
 INNER_ARMS = 4
 """What the choice of a classical arm costs a learner that trains by steps: this many candidates on so many inner splits."""
+LENDING = 3.0
+"""Steps of a learner on a related dataset for one of its own; they come before those that are equal in all arms."""
 FEATURE_SECONDS = 0.0045
 """Embedding one row on one thread with the default backbone."""
 
@@ -71,11 +73,11 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     size = max(1.0, values / 784)
     trainings = plan.folds + (plan.mode == "cv")
     generate = trainings * sum(plan.steps.get(g, 0) * STEP_SECONDS.get(g, 0.0) * size for g in plan.generators)
-    embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows)
+    embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows + plan.source)
     reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and reads(n, plan.settings.get(n, {}))]
     generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(map(row_seconds, reading))
     generate += plan.folds * OPENING_SECONDS * len(reading)
-    arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0)
+    arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0) + LENDING * bool(plan.source)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
     probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
     fixed = (embed + probes) / max(1, jobs) + 12

@@ -41,7 +41,7 @@ def given(job: Job) -> Iterator[Given]:
     c = job.config
     if job.spec.kind == "tokens":
         raise UsageError("--originals is about files, and these rows are texts", help="leave it out: texts are handed over as they are")
-    if stamp_of_all(c.data, c.column, c.beside, c.unlabelled) != job.record["stamp"]:
+    if stamp_of_all(c.data, c.column, c.beside, c.unlabelled, c.source) != job.record["stamp"]:
         text = f"the files of '{c.data}' are gone or changed since the run was begun"
         raise DataError(text, help="put them back as they were, or export without --originals", code="DATA-020")
     columns = Columns(label=c.label, file=c.column, group=c.group, split=c.split, says=c.says)

@@ -48,7 +48,7 @@ class Job(Opened):
     def prepare_inputs(self) -> dict[str, Any]:
         c = self.config
         options = c.model_dump(include={"label", "column", "text", "group", "split", "size", "max_bad", "drop_rare", "across", "test", "seed"})
-        rarer = {"beside": c.beside, "chunk": c.chunk, "says": c.says, "unlabelled": c.unlabelled}
+        rarer = {"beside": c.beside, "chunk": c.chunk, "says": c.says, "unlabelled": c.unlabelled, "source": c.source}
         options |= {name: value for name, value in rarer.items() if value}
         return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, "repeats": c.repeats, **options}
 
@@ -114,6 +114,20 @@ class Job(Opened):
     def pool_sources(self) -> tuple[str, ...]:
         """Where the rows without labels came from, by key."""
         return tuple(read_json(self.prepared / "pool.json")["sources"]) if self.config.unlabelled else ()
+
+    @cached_property
+    def source(self) -> Samples | None:
+        """The rows of the related dataset as `Data` has them, with their features where those are finished; None where there are none."""
+        if not self.config.source:
+            return None
+        stored, features = load_tensors(self.prepared / "source.safetensors"), self.features_stage
+        z = load_tensors(features / "source.safetensors")["z"] if self.store.done(features) else None
+        return Samples.real(stored["x"], stored["y"] + len(self.spec.classes), z=z)
+
+    @cached_property
+    def source_classes(self) -> tuple[str, ...]:
+        """The names of the related dataset's own classes."""
+        return tuple(read_json(self.prepared / "source.json")["classes"]) if self.config.source else ()
 
     @property
     def features_stage(self) -> Path:
@@ -185,7 +199,8 @@ class Job(Opened):
 
     def data(self, train: Samples, val: Samples | None = None) -> Data:
         val = train.take([]) if val is None else val
-        return Data(train=train, val=val, spec=self.spec, codec=self.codec, pool=self.pool, says=self.said(train))
+        beside: dict[str, Any] = {"pool": self.pool, "source": self.source, "says": self.said(train)}
+        return Data(train=train, val=val, spec=self.spec, codec=self.codec, **beside)
 
     def said(self, rows: Samples) -> tuple[tuple[str, ...], ...]:
         """What the real ones of these rows say, class by class, each text once; empty where no column tells it."""
@@ -253,6 +268,8 @@ class Job(Opened):
 
     def knowledge(self, plugin: Generator | Learner) -> Knowledge:
         """Where what a plug-in knows comes from; in a space of features that no model was trained for, from the rows alone."""
+        if self.config.source and isinstance(plugin, Generator) and plugin.borrows:
+            return Knowledge.source
         own = plugin.known if isinstance(plugin, Generator) else plugin.knowledge
         return Knowledge.rows if own is Knowledge.pretrained and plugin.space == "features" and not self.codec.pretrained else own
 

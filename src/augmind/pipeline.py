@@ -30,6 +30,7 @@ def prepare(folder: str) -> dict[str, Any]:
     from .data.clean import clean, drop_rare
     from .data.load import load
     from .data.pool import pool
+    from .data.related import related
     from .data.split import split, units
 
     job = Job(Path(folder))
@@ -57,7 +58,12 @@ def prepare(folder: str) -> dict[str, Any]:
         if more:
             save_tensors(tmp / "pool.safetensors", {"x": more.x})
             write_json(tmp / "pool.json", {"sources": more.sources})
-        findings = [asdict(f) for f in (*dataset.findings, *parts.findings, *(more.findings if more else ()))]
+        lent = related(c.source, dataset, c.max_bad) if c.source else None
+        if lent:
+            save_tensors(tmp / "source.safetensors", {"x": lent.samples.x, "y": lent.samples.y})
+            write_json(tmp / "source.json", {"classes": lent.classes})
+        told = (*(more.findings if more else ()), *(lent.findings if lent else ()))
+        findings = [asdict(f) for f in (*dataset.findings, *parts.findings, *told)]
         record = {"name": dataset.name, "spec": dataset.spec.to_json(), "codec": dataset.codec.name, "fingerprint": dataset.fingerprint}
         write_json(tmp / "dataset.json", record | {"findings": findings, "split": parts.to_json()})
 
@@ -73,6 +79,7 @@ def prepare(folder: str) -> dict[str, Any]:
         "classes": list(job.spec.classes),
         "kind": job.spec.kind,
         "pool": len(job.pool_sources),
+        "source": 0 if job.source is None else len(job.source),
         "aside": len(aside),
         "first_aside": f"{aside[0].source}: {aside[0].reason}" if aside else "",
         "rate": job.spec.rate,
@@ -91,7 +98,7 @@ def features(folder: str) -> None:
 
     def work(tmp: Path) -> None:
         run = job.run("features")
-        parts = {"z": job.real.x} | ({"pool": job.pool.x} if job.pool else {})
+        parts = {"z": job.real.x} | ({"pool": job.pool.x} if job.pool else {}) | ({"source": job.source.x} if job.source else {})
         total, done = sum(map(len, parts.values())), 0
         for name, x in parts.items():
             blocks = []

@@ -12,6 +12,7 @@ from .core.plugin import Generator, Plugin, Screen
 from .core.registry import find, make, names
 from .core.store import atomic_write, write_json
 from .core.types import Choice, Codec, Spec
+from .cost import LENDING
 from .donor import chosen_on, donors, seen_before
 from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
@@ -46,7 +47,7 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
                 raise unknown(f"class in --{option}", name, facts["classes"])
     keys = ("mode", "folds", "rows", "test_rows", "imbalanced", "kind", "rate")
     known = {k: facts[k] for k in keys} | {"classes": len(facts["classes"]), "shape": tuple(facts["shape"]), "trainable": job.codec.trainable}
-    known["pool"] = facts["pool"]
+    known |= {"pool": facts["pool"], "source": facts["source"]}
     known["advice"] = getattr(job.codec, "advice", "")
     known |= {"parts": tuple(facts["parts"]), "sides": tuple(Spec.from_json(side) for side in facts["sides"])}
     plan = make_plan(config, earlier=earlier_policies(job, config.warm), **known)
@@ -60,6 +61,8 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
         raise UsageError(f"--say '{config.say}' is about what is spoken, and no generator of this run takes words", help=way)
     if any(seen_before(folder, set()) is None for folder in config.warm):
         plan = replace(plan, notes=(*plan.notes, "nobody can tell on which rows a policy of --warm was chosen; if on test rows, gains are too good"))
+    if config.source:
+        plan = borrowing(job, config, plan)
     if config.start:
         plan = begun_from(job, config, plan)
     parts = (*plan.generators, *plan.learners, *plan.screens, *asked_transforms(config))
@@ -159,6 +162,20 @@ def begun_from(job: Job, config: Config, plan: Plan) -> Plan:
         atomic_write(copy, Path(file).read_bytes())
         out[name] = str(copy.resolve())
     return replace(plan, starts=out, notes=plan.notes if known == 0 else (*plan.notes, unsure))
+
+
+def borrowing(job: Job, config: Config, plan: Plan) -> Plan:
+    """The plan with a note of what a related dataset costs. Raises `UsageError` for wishes that do not go with one."""
+    if config.search:
+        raise UsageError("a search does not know what a related dataset lends", help="leave --search or --source out")
+    if config.start:
+        raise UsageError("--start and --source both say where learners begin", help="leave one of them out")
+    if unable := [name for name in plan.learners if not find("learners", name).borrows]:
+        able = ", ".join(name for name in names("learners") if find("learners", name).borrows and not find("learners", name).refuses(job.spec))
+        raise UsageError(f"'{unable[0]}' learns nothing from a related dataset", help=f"name learners that do: --learner {able}")
+    trained = [name for name in plan.learners if name in plan.steps]
+    told = f"{', '.join(trained)} learn the related dataset first, for {LENDING:g} times the steps of an arm"
+    return replace(plan, notes=(*plan.notes, *([told] if trained else [])))
 
 
 def reached(storage: str) -> None:

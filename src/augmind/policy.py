@@ -149,6 +149,8 @@ class PolicyTransform:
             out.append(f"the mixing of features ({p.classical.mixing}), which policy.mix(z, y) does")
         if p.transfer.name != "mix":
             out.append(f"the transfer of synthetic rows ({p.transfer})")
+        if p.source:
+            out.append("what the related dataset lends (the learner learns from it first, and beside)")
         if p.classical.names != "none":
             out.append("rows made of the class names" + (" instead of real ones" if p.classical.names == "alone" else ""))
         if p.classical.balance != "none":

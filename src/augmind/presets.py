@@ -1,7 +1,10 @@
-"""How much work is done: the presets of `--preset`."""
+"""How much work is done: the presets of `--preset`, and the time of `--budget`."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
+
+from .core.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,19 @@ class Preset:
     trials: int = 24
     splits: int = 3
     variants: int = 0
+
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: Any) -> Any:
+    """ "90", "90s", "10m" or "1.5h" as seconds. Raises `UsageError` for anything else."""
+    if text is None or isinstance(text, int | float):
+        return text
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(text))
+    if not found:
+        raise UsageError(f"the budget '{text}' is not a time", help="write for example --budget 90s, --budget 10m or --budget 1.5h")
+    return float(found[1]) * UNITS[found[2] or "s"]
 
 
 EVERY = ("probe", "late_fusion", "cnn", "crnn", "finetune", "tfidf", "textcnn")

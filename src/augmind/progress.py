@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from .core.pool import Item
 from .core.run import Events
-from .cost import STEP_SECONDS
+from .cost import LENDING, STEP_SECONDS
 
 
 @runtime_checkable
@@ -143,6 +143,8 @@ def weight(item: Item, plan: Planned) -> float:
         return 0.5 + seconds
     if kind == "teach":
         return 0.6 + seconds
+    if kind == "lend":
+        return 0.6 + LENDING * seconds
     if kind == "try":
         return 0.7 + seconds
     if kind == "choose":

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel
 
 from .appraise import calibration, quality_of
-from .compare import SEARCHED, arms, arms_with_rows, best_learner, inner_scores, kept, policy_of, predictions, primary
+from .compare import SEARCHED, SOURCE, arms, arms_with_rows, best_learner, inner_scores, kept, policy_of, predictions, primary
 from .conduct import time_before, versions
 from .core.plugin import Learner
 from .core.registry import find, make
@@ -28,6 +28,7 @@ from .pipeline import shard_path, shards_by_generator, train_inputs, wanted_inpu
 from .robust import robust_record, tested_corrupted
 from .searched import disagreement, imagines, in_words, of_most, searches, without_use
 from .shards import labels_alone
+from .sourced import with_source
 from .verdict import Predictions, Verdict, differences, fallback, intervals, verdict
 
 CHOSEN = "chosen in each fold"
@@ -37,6 +38,8 @@ LABELS = {
     "classical": "best classical",
     "synthetic": "synthetic",
     "synthetic+classical": "synthetic + classical",
+    SOURCE: "classical + related dataset",
+    f"synthetic+{SOURCE}": "synthetic + classical + related dataset",
     SEARCHED: "policy found by search",
 }
 METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "precision", "recall", "roc_auc", "pr_auc", "ece", "log_loss")
@@ -68,10 +71,10 @@ def measured(job: Job, learner: str, found: list[Predictions]) -> list[dict[str,
 
 
 def kind_of(job: Job, arm: str) -> str:
-    """How the report marks an arm: "real", "classical" or "synthetic"."""
+    """How the report marks an arm: "real", "classical", "control" (it knows what synthetic arms know) or "synthetic"."""
     if arm == SEARCHED:
         return "synthetic" if imagines(job) else "classical"
-    return "synthetic" if "synthetic" in arm else arm
+    return "synthetic" if "synthetic" in arm else "control" if arm == SOURCE else arm
 
 
 def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
@@ -91,7 +94,7 @@ def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[s
 
 def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     """Where what this arm knows comes from."""
-    known = {Knowledge.rows.name}
+    known = {Knowledge.rows.name} | ({Knowledge.source.name} if SOURCE in arm else set())
     for name in {best_learner(job, f) for f in job.folds} if learner == CHOSEN else {learner}:
         known |= {k.name for k in knows(job, make("learners", job.learner(name)))}
         if arm == SEARCHED or "synthetic" in arm:
@@ -234,6 +237,8 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     decided = without_use(job, decided) if job.plan.trials else decided
     if job.plan.generators and not any(kept(job, job.final, g) for g in job.plan.generators):
         decided = with_nothing_to_hand_over(decided)
+    if job.plan.source:
+        decided = with_source(decided, single=job.plan.seeds == 1 and job.split.mode != "cv", imagined=bool(job.plan.generators))
     if decided.arm == SEARCHED:
         decided = replace(decided, findings=(*decided.findings, *disagreement(*recommended(job, decided)[1:])))
     extra = further_figures(job, found, decided)

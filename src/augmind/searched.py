@@ -52,6 +52,8 @@ def in_words(policy: Policy) -> str:
         parts.append(f"balance by {c.balance}")
     if policy.transfer.name != "mix":
         parts.append(str(policy.transfer))
+    if policy.source:
+        parts.append("from the related dataset on")
     if policy.generators:
         parts.append(f"{policy.share:.0%} of every batch from {', '.join(map(str, policy.generators))}")
     return "; ".join(parts)

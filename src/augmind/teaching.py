@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .config import within
 from .core.feed import Feed
 from .core.plugin import Learner, Space, Transfer
 from .core.registry import find, make, names
@@ -15,7 +16,7 @@ from .core.seeds import stable_seed
 from .core.store import read_json, write_json
 from .core.tensors import load_tensors, save_tensors
 from .core.types import Choice, Classical, Knowledge, Policy, Samples, as_features
-from .cost import INNER_ARMS, INNER_SPLITS
+from .cost import INNER_ARMS, INNER_SPLITS, LENDING
 from .job import Job
 from .pipeline import parts, shard_path, supplied
 from .shards import read_shard
@@ -194,7 +195,54 @@ def taught(job: Job, fold: str, policy: Policy, real: Samples, seed: int, run: R
     if steps < 1:
         learner = replace(learner, steps=max(1, round(steps * job.plan.steps[name])))
     transfer: Transfer = make("transfers", policy.transfer)
-    return transfer.train(learner, feed(job, name, policy.classical, real, extra, policy.share), run)
+    given = feed(job, name, policy.classical, real, extra, policy.share)
+    return transfer.train(learner, lent(job, fold, name, given) if policy.source else given, run)
+
+
+# What a related dataset lends
+
+
+def lent(job: Job, fold: str, learner: str, given: Feed) -> Feed:
+    """What a learner is taught from with the related dataset beside, and, where it is trained by steps, what it has learnt from that."""
+    if space_of(learner) == "features":
+        return replace(given, source=as_features(job.source) if job.source else None)
+    path = job.need(lent_by(job, fold, learner), f"{learner} taught on the related dataset")
+    return replace(given, source=job.source, begun=load_tensors(path / "model.safetensors"))
+
+
+def lent_by(job: Job, fold: str, learner: str) -> Path:
+    """The stage of a learner taught on the related dataset under the classical arm of a fold."""
+    return job.store.path("lend", lend_inputs(job, fold, learner))
+
+
+def lend_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:
+    arm = chosen(job, fold, learner)[0]
+    parts = {"learner": asdict(lender(job, learner)), "transform": asdict(arm.transform), "mixing": asdict(arm.mixing)}
+    return {"prepare": job.prepared.name, "seed": job.config.seed, **parts}
+
+
+def lender(job: Job, learner: str) -> Choice:
+    """A learner with as many steps as it learns the related dataset for."""
+    choice = job.learner(learner)
+    return replace(choice, settings={**choice.settings, "steps": within(learner, round(LENDING * job.plan.steps[learner]))})
+
+
+def lend(folder: str, fold: str, learner: str) -> None:
+    """Teaches a learner the classes of the related dataset; no seed of the comparison takes part, and folds of one classical arm share it."""
+    job = Job(Path(folder))
+    inputs = lend_inputs(job, fold, learner)
+    stage = job.store.path("lend", inputs)
+
+    def work(tmp: Path) -> None:
+        assert job.source is not None
+        arm, rows, spec = chosen(job, fold, learner)[0], job.source, replace(job.spec, classes=job.source_classes)
+        rows = replace(rows, y=rows.y - len(job.spec.classes))
+        parts = {"transform": make("transforms", arm.transform), "mixing": make("mixing", arm.mixing)}
+        model: Learner = make("learners", lender(job, learner))
+        model.fit(Feed(real=rows, spec=spec, codec=job.codec, **parts), job.run(f"lend {learner}, fold {fold}", stage))
+        save_tensors(tmp / "model.safetensors", model.state())
+
+    job.store.stage("lend", inputs, work)
 
 
 # The choice of the best classical arm

@@ -23,7 +23,7 @@ __all__ = ["Difference", "Predictions", "Verdict", "difference", "differences", 
 Mode = Literal["given", "holdout", "cv"]
 PRIMARY = "synthetic+classical"
 """The arm that the verdict is about unless another is named; it is fixed before any result is known."""
-RIVALS = {"classical": "the best classical arm", "real": "the real rows alone"}
+RIVALS = {"source": "the related dataset without synthetic rows", "classical": "the best classical arm", "real": "the real rows alone"}
 BLOCKS = 20
 """Blocks of rows left out in turn by the jackknife."""
 FEW_ROWS, FEW_OF_A_CLASS = 30, 5
@@ -223,7 +223,7 @@ def differences(cells: Sequence[Predictions], *, mode: Mode, primary: str = PRIM
     by_arm = arms_of(cells)
     rivals = [arm for arm in RIVALS if arm in by_arm and arm != primary]
     order = sorted(by_arm, key=lambda arm: (arm != primary, arm in RIVALS))
-    pairs = [(a, b) for a in order for b in rivals if a != b and (a, b) != ("real", "classical")]
+    pairs = [(a, b) for a in order for i, b in enumerate(rivals) if a not in rivals[i:]]
     found = {(a, b): difference(by_arm[a], by_arm[b], mode=mode, level=level) for a, b in pairs}
     main, beside = ({f"{a} vs {b}": d for (a, b), d in found.items() if (a == primary) is own} for own in (True, False))
     return holm(main) | holm(beside)
@@ -245,9 +245,9 @@ def verdict(
     notes: Mapping[str, Any] | None = None,
     made: str = "synthetic",
 ) -> Verdict:
-    """Recommends the `primary` arm only if its gain over "classical" and over "real" both exclude zero.
+    """Recommends the `primary` arm only if its gain over each of `RIVALS` that is there excludes zero.
 
-    Both must hold, each at the full level: whichever rival is the better one, a false recommendation has at most the error of
+    All must hold, each at the full level: whichever rival is the best one, a false recommendation has at most the error of
     one test (intersection-union). `margin` (in 0..1) lets an arm pass whose loss is shown to be smaller than that. Otherwise
     the recommended arm is "classical", or "real" where the interval shows that "classical" does harm. One seed on one training set never
     recommends synthetic rows. All other arms are exploratory: their p are Holm-corrected and cannot change the verdict.
@@ -257,22 +257,23 @@ def verdict(
     """
     if not 0 <= margin < 1:
         raise UsageError(f"the margin is {margin}", help="give balanced accuracy that may be lost, for example 0.01 for one point")
-    if primary in RIVALS:
+    if primary in ("classical", "real"):
         raise UsageError(f"the primary arm is '{primary}', which is what it would be compared with", help="name an arm with synthetic rows")
     by_arm = arms_of(cells)
-    rivals = [arm for arm in RIVALS if arm in by_arm]
-    if not rivals:
+    rivals = [arm for arm in RIVALS if arm in by_arm and arm != primary]
+    plain = next((arm for arm in rivals if arm != "source"), "")
+    if not plain:
         raise UsageError("the comparison has no arm without synthetic rows", help=f"add one of: {', '.join(RIVALS)}")
     shown = differences(cells, mode=mode, primary=primary, level=level)
     main = {rival: shown[f"{primary} vs {rival}"] for rival in rivals} if primary in by_arm else {}
-    exploratory = {name: d for name, d in shown.items() if name.endswith(f" vs {rivals[0]}") and name.partition(" vs ")[0] not in (primary, *RIVALS)}
+    exploratory = {name: d for name, d in shown.items() if name.endswith(f" vs {plain}") and name.partition(" vs ")[0] not in (primary, *RIVALS)}
     settled: dict[str, Any] = {"level": level, "margin": margin, "differences": shown, "notes": dict(notes or {})}
     told = arm_findings(by_arm, primary, main, exploratory, level)
-    settled["findings"] = (*row_findings(by_arm[rivals[0]], mode, classes), *told)
+    settled["findings"] = (*row_findings(by_arm[plain], mode, classes), *told)
     if not main:
         sentence, nan = f"Do not use {made} data here: no {made} rows were left to compare.", float("nan")
         unknown: dict[str, Any] = {"gain": nan, "interval": (nan, nan), "p": nan, "certifiable": nan}
-        return Verdict(use_synthetic=False, arm=fallback(shown, rivals[0]), sentence=sentence, against=RIVALS[rivals[0]], **unknown, **settled)
+        return Verdict(use_synthetic=False, arm=fallback(shown, plain), sentence=sentence, against=RIVALS[rivals[0]], **unknown, **settled)
     failed = [rival for rival, d in main.items() if d.low <= -margin]
     against = (failed or rivals)[0]
     decisive = main[against]
@@ -284,7 +285,7 @@ def verdict(
         sentence = likely_of(decisive, RIVALS[against], likely[0].about, level, made)
     return Verdict(
         use_synthetic=use,
-        arm=primary if use else fallback(shown, rivals[0]),
+        arm=primary if use else fallback(shown, plain),
         sentence=sentence,
         gain=decisive.estimate,
         interval=(decisive.low, decisive.high),

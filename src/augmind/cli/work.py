@@ -74,6 +74,7 @@ def expand(
     want: Annotated[list[str] | None, Several, Parameter(group=WORK)] = None,
     target: Annotated[str | None, Parameter(group=DATA)] = None,
     unlabelled: Annotated[str | None, Parameter(group=DATA)] = None,
+    source: Annotated[str | None, Parameter(group=DATA)] = None,
     way: Way = WAY,
     columns: Columns = COLUMNS,
     rows: Rows = ROWS,
@@ -96,6 +97,7 @@ def expand(
         augmind expand nli.csv --text premise,hypothesis --label label --group premise
         augmind expand photos/ --search --trials 60
         augmind expand photos/ --unlabelled more-photos/
+        augmind expand photos/ --source photos-of-other-things/
         augmind expand pairs.csv --text en --target de
 
     Parameters
@@ -111,6 +113,8 @@ def expand(
     unlabelled
         A folder or archive of files like those of DATA, without labels: the surest are labelled (the generator pseudo) and tested like synthetic
         rows. With --target: a text file of one sentence a line, or a table, in the language of the translations, to be translated back.
+    source
+        A related dataset, labelled, of other classes: learners learn it first and beside DATA, and generators that can borrow how its rows vary.
     search
         Find the policy by Bayesian search on inner folds first, and compare that (see augmind search --help).
     dry_run
@@ -120,7 +124,7 @@ def expand(
     as_json
         Print report.json's verdict as one JSON object.
     """
-    said = {"want": numbers("--want", want), "search": search or None, "target": target, "unlabelled": unlabelled}
+    said = {"want": numbers("--want", want), "search": search or None, "target": target, "unlabelled": unlabelled, "source": source}
     options = together(columns, rows, work, way, proof, tries) | said
     run(data, out_folder, options, until="plan" if dry_run else "report", quiet=quiet, as_json=as_json)
 
@@ -163,6 +167,7 @@ def run(
 
 def show_plan(plan: Any, folder: Path) -> None:
     """The plan in a few lines, before the work."""
+    from augmind.compare import unsearched
     from augmind.progress import clock
 
     how = f"cross-validation in {plan.folds} folds" if plan.mode == "cv" else f"{plan.test_rows:,} sealed test rows"
@@ -172,8 +177,7 @@ def show_plan(plan: Any, folder: Path) -> None:
     seeds = f"{plan.seeds} seed{'s' * (plan.seeds > 1)} an arm"
     err.print(f"plan      {plan.rows:,} rows of {size} in {plan.classes} classes; {how}; {seeds}")
     err.print(f"imagine   {steps or 'nothing: no generator is asked for'}")
-    compared = "real, classical, synthetic, synthetic+classical" if plan.generators else "real, classical"
-    err.print(f"compare   {compared} with {', '.join(plan.learners)}")
+    err.print(f"compare   {', '.join(unsearched(plan))} with {', '.join(plan.learners)}")
     if plan.trials:
         where = f"{plan.trials} policies in each of {plan.folds} folds" if plan.folds > 1 else f"{plan.trials} policies"
         err.print(f"search    {where} for each learner, on {plan.splits} inner splits, proposed by {plan.sampler}")

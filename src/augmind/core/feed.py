@@ -17,6 +17,8 @@ from .plugin import Transform
 from .seeds import stable_seed, stream
 from .types import Codec, Samples, Spec, as_features
 
+LENT = 0.5
+"""The part of every batch that comes from a related dataset where there is one."""
 ROUNDS = 4
 """How many times over a table of features is mixed."""
 
@@ -78,6 +80,9 @@ class Feed:
     `views` are classically transformed copies of the real rows with features, for learners of feature space, which take
     everything at once (`table`); the others ask for batches and get transforms afresh at every step. `named` rows, made of the class
     names, are learnt like real ones, but no choice is made on them.
+
+    `source` holds rows of a related dataset (see `Data`): `LENT` of every batch, its classes being further ones; `share` is of what is left then.
+    `begun` is the state of a learner of the same settings that learnt from these rows alone.
     """
 
     real: Samples
@@ -92,6 +97,13 @@ class Feed:
     views: Samples | None = None
     named: Samples | None = None
     consistency: Consistency | None = None
+    source: Samples | None = None
+    begun: dict[str, Tensor] | None = None
+
+    @property
+    def outputs(self) -> int:
+        """How many classes batches have: those of the dataset, then those of the source."""
+        return len(self.spec.classes) if self.source is None else int(self.source.y.max()) + 1
 
     @cached_property
     def pool(self) -> Samples:
@@ -100,7 +112,7 @@ class Feed:
 
     @cached_property
     def counts(self) -> Tensor:
-        return self.real.counts(len(self.spec.classes))
+        return self.real.counts(self.outputs)
 
     @cached_property
     def log_prior(self) -> Tensor | None:
@@ -111,6 +123,8 @@ class Feed:
         if self.synthetic is not None and len(self.synthetic):
             drawn = self.synthetic.counts(len(self.counts)).float()
             prior = (1 - self.share) * prior + self.share * drawn / drawn.sum()
+        if self.source is not None:
+            prior = (1 - LENT) * prior + LENT * self.source.counts(self.outputs) / len(self.source)
         return prior.log()
 
     @cached_property
@@ -149,15 +163,19 @@ class Feed:
         return out
 
     def batch(self, t: int, size: int, seed: int) -> Batch:
-        """The t-th batch of `size` rows: real and named rows in shuffled epochs, then the synthetic ones."""
-        classes = len(self.spec.classes)
+        """The t-th batch of `size` rows: real and named rows in shuffled epochs, then the synthetic ones, then those of the source."""
+        lent = 0 if self.source is None else round(LENT * size)
+        size -= lent
         before, extra = self._synthetic_part(t, size)
         rows = self._real_positions(t, t * size - before, size - extra, seed)
         x, y = self.pool.x[rows], self.pool.y[rows]
         if extra and self.synthetic is not None:
             more = passing(len(self.synthetic), before, extra, seed, "synthetic")
             x, y = torch.cat([x, self.synthetic.x[more]]), torch.cat([y, self.synthetic.y[more]])
-        plain, soft = self.spec.to_model(x), one_hot(y, classes).float()
+        if self.source is not None:
+            more = passing(len(self.source), t * lent, lent, seed, "source")
+            x, y = torch.cat([x, self.source.x[more]]), torch.cat([y, self.source.y[more]])
+        plain, soft = self.spec.to_model(x), one_hot(y, self.outputs).float()
         view, soft = self.transform.apply(plain, soft, stable_seed(seed, "transform", t))
         out, soft = self.mixing.apply(view, soft, stable_seed(seed, "mixing", t))
         anchor = self._anchor(plain, rows)

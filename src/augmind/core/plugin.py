@@ -41,6 +41,8 @@ class Plugin(ABC):
     axes: ClassVar[tuple[int, ...]] = (1, 3)
     waves: ClassVar[bool | None] = None
     """Whether its rows must show waves (`Spec.rate`), or must not; None: it takes both."""
+    borrows: ClassVar[bool] = False
+    """Whether it learns from a related dataset too, where there is one (`Data.source`, `Feed.source`)."""
     sided: ClassVar[bool] = False
     """Whether its rows must have sides of several kinds (`Spec.sides`)."""
 

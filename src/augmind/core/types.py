@@ -242,8 +242,9 @@ class Joint(Protocol):
 class Data:
     """What plug-ins and the search receive. There is no test set in it, so they cannot look at one.
 
-    `pool` holds rows without labels (their `y` means nothing), with features; `key` is their place among all of them. `says` holds, class by
-    class, the texts that are spoken in the training rows, where that is known.
+    `pool` holds rows without labels (their `y` means nothing), with features; `key` is their place among all of them. `source` holds rows of a
+    related dataset, with features; their classes are others, numbered after those of `spec`. `says` holds, class by class, the texts that are
+    spoken in the training rows, where that is known.
     """
 
     train: Samples
@@ -251,6 +252,7 @@ class Data:
     spec: Spec
     codec: Codec
     pool: Samples | None = None
+    source: Samples | None = None
     says: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -269,8 +271,8 @@ class Data:
         sides = tuple(Spec(kind="continuous", shape=(width,), classes=(), bounded=False) for width in self.widths)
         parts = self.spec.parts if sides else ()
         spec = dataclasses.replace(self.spec, kind="continuous", shape=(self.train.z.shape[1],), bounded=False, parts=parts, sides=sides)
-        pool = None if self.pool is None else as_features(self.pool)
-        return dataclasses.replace(self, train=as_features(self.train), val=as_features(self.val), spec=spec, pool=pool)
+        beside = {name: None if rows is None else as_features(rows) for name, rows in (("pool", self.pool), ("source", self.source))}
+        return dataclasses.replace(self, train=as_features(self.train), val=as_features(self.val), spec=spec, **beside)
 
 
 def as_features(samples: Samples) -> Samples:
@@ -310,7 +312,8 @@ class Classical:
 class Policy:
     """All that a search decides; plain JSON.
 
-    `ratio` is synthetic rows per real row; `share` is the part of every training batch that is synthetic.
+    `ratio` is synthetic rows per real row; `share` is the part of every training batch that is synthetic; `source`: a related dataset is learnt
+    from first, and beside (decision 0011).
     """
 
     learner: Choice
@@ -320,6 +323,7 @@ class Policy:
     transfer: Choice = Choice(name="mix")
     ratio: float = 1.0
     share: float = 0.25
+    source: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -344,4 +348,5 @@ class Policy:
             transfer=choice(r["transfer"]),
             ratio=r["ratio"],
             share=r["share"],
+            source=r.get("source", False),
         )

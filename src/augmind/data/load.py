@@ -53,6 +53,7 @@ def load(
     beside: str | Path | None = None,
     size: int | tuple[int, int] | None = None,
     chunk: float | None = None,
+    like: Spec | None = None,
     max_bad: float = 0.2,
     download: bool = False,
 ) -> Dataset:
@@ -69,6 +70,7 @@ def load(
     size      side of a square, or (height, width), in 8..256; None: see `choose_grid`
     chunk     seconds, in 0.32..4, to which sounds are cut, so that a file makes several rows with its label, which never cross a split (`Row.kin`).
               None: a row a file, longer ones cut to the part with the most power
+    like      of a second dataset: bring its rows to the form of the first's, as far as their kind allows
     max_bad   the share of rows that may be unreadable before the whole dataset is refused
     download  whether the network may be used for an id of the Hub
 
@@ -83,7 +85,7 @@ def load(
         raise UsageError(f"--column {column} names pictures and --text {columns.flags()['--text']} texts", help="give one of them")
     with opened(source, columns, beside=beside, download=download) as (name, found):
         _check_labels(name, found.entries)
-        answers = read_entries(found.entries, size, chunk)
+        answers = read_like(found.entries, like) if like else read_entries(found.entries, size, chunk)
     if chunk is not None:
         entries, answers = spread(found.entries, answers)
         found = replace(found, entries=entries)
@@ -125,10 +127,7 @@ def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None
         entries = found.entries
         if not any(e.status == "ok" for e in entries):
             raise DataError(f"'{name}' holds no row that can be read", help="give a folder of files of one kind, such as PNG, JPEG or WAV")
-        if like and like.rate and holds_sound(entries):
-            answers = clips(entries, mel=Mel(rate=like.rate, bands=like.shape[1], frames=like.shape[2]))
-        else:
-            answers = read_entries(entries, (like.shape[1], like.shape[2]) if like and not like.rate and not holds_sound(entries) else size)
+        answers = read_like(entries, like) if like else read_entries(entries, size)
     rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(entries, answers, strict=True))]
     _check_readable(name, rows, max_bad)
     return _dataset(name, found, rows, [a for a in answers if isinstance(a, Answer)], (), asked=size is not None)
@@ -254,6 +253,15 @@ def read_entries(entries: list[Entry], size: int | tuple[int, int] | None, chunk
     if texts:
         return texts_of(entries)
     return wholes(entries, size) if several else pictures(entries, size)
+
+
+def read_like(entries: list[Entry], like: Spec) -> Sequence[Any]:
+    """`read_entries` in the form of these rows; rows of another kind as they are."""
+    if bool(like.rate) != holds_sound(entries) or holds_text(entries):
+        return read_entries(entries, None)
+    if like.rate:
+        return clips(entries, mel=Mel(rate=like.rate, bands=like.shape[1], frames=like.shape[2]))
+    return read_entries(entries, (like.shape[1], like.shape[2]))
 
 
 def holds_text(entries: list[Entry]) -> bool:

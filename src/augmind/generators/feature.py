@@ -22,11 +22,13 @@ class Feature(Generator):
 
     The Gaussian of linear discriminant analysis, drawn from instead of decided with (its uses in feature space:
     arXiv:1909.12220, arXiv:2101.06395). `spread` scales the covariance. At most `rank` directions keep their own variance;
-    the others share the rest, so the state stays small and a row costs O(rank) per feature.
+    the others share the rest, so the state stays small and a row costs O(rank) per feature. The classes of a related dataset lend their share of the
+    covariance, as if they were classes of the dataset (the borrowed statistics of arXiv:2101.06395).
     """
 
     axes: ClassVar[tuple[int, ...]] = (1,)
     space: ClassVar[Space] = "features"
+    borrows: ClassVar[bool] = True
     knowledge: ClassVar[Knowledge] = Knowledge.pretrained
 
     spread: float = tune(1.0, 0.1, 2.0)
@@ -35,7 +37,8 @@ class Feature(Generator):
     def fit(self, data: Data, run: Run) -> "Feature":
         self.require(data.spec)
         self.spec_, self.curves_ = data.spec, Curves()
-        self.gaussian_ = ClassGaussian.fit(data.spec.to_model(data.train.x), data.train.y, data.classes, self.rank)
+        rows = data.train if data.source is None else data.train + data.source
+        self.gaussian_ = ClassGaussian.fit(data.spec.to_model(rows.x), rows.y, data.classes, self.rank)
         return self
 
     @torch.no_grad()

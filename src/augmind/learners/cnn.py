@@ -15,12 +15,8 @@ from augmind.core.tune import tune
 from augmind.core.types import Data, Samples, Spec
 from augmind.nn.objective import learn
 from augmind.nn.resnet import Resnet
-from augmind.nn.transplant import graft, transplant
-
-from ._start import Donor, Starting
-
-HEAD, OWN = ("head.weight", "head.bias"), ("mean", "sd")
-"""Tensors that go class by class; those that every dataset sets for itself."""
+from augmind.nn.starting import Starting, carried
+from augmind.nn.transplant import narrowed
 
 
 @dataclass(kw_only=True)
@@ -39,28 +35,21 @@ class Cnn(Starting):
     def fit(self, feed: Feed, run: Run) -> "Cnn":
         self.require(feed.spec)
         with seeded(run.seed_for("cnn", "start")):
-            self._build(feed.spec)
-        if donor := self.donor(feed.spec):
-            self.net_.load_state_dict(self._carried(donor))
+            self._build(feed.spec, feed.outputs)
+        if donor := self.donor(feed):
+            self.net_.load_state_dict(carried(self.net_.state_dict(), donor, feed.spec))
         return self._train(feed, run)
-
-    def _carried(self, donor: Donor) -> dict[str, Tensor]:
-        """The new network's tensors with the body of the old one, and its rows of the head for classes that map."""
-        own, old, new = self.net_.state_dict(), donor.spec.shape, self.spec_.shape
-        bodies = [{k: v for k, v in s.items() if k not in (*HEAD, *OWN)} for s in (own, donor.state)]
-        carried = transplant(bodies[0], bodies[1], donor.path, channels=(old[0], new[0]))
-        return own | carried | {k: graft(own[k], donor.state[k], donor.rows) for k in HEAD}
 
     def fit_from(self, state: dict[str, Tensor], feed: Feed, run: Run) -> "Cnn":
         """`fit`, starting from the learned state of another learner of these settings."""
         self.require(feed.spec)
-        self._build(feed.spec)
+        self._build(feed.spec, len(feed.spec.classes))
         self.net_.load_state_dict(state)
         return self._train(feed, run)
 
-    def _build(self, spec: Spec) -> None:
+    def _build(self, spec: Spec, classes: int) -> None:
         self.spec_ = spec
-        self.net_ = Resnet(spec.shape, len(spec.classes), self.width)
+        self.net_ = Resnet(spec.shape, classes, self.width)
 
     def _train(self, feed: Feed, run: Run) -> "Cnn":
         net, device, seed = self.net_.to(run.device).train(), run.device, run.seed_for("cnn", "batches")
@@ -78,6 +67,7 @@ class Cnn(Starting):
             return cosine(t, self.steps, warmup=self.steps // 3)
 
         self.curves_ = descend(step, {"net": net, "adamw": adamw}, steps=self.steps, run=run, name="cnn", rate=rate)
+        net.head = narrowed(net.head, len(feed.spec.classes))
         net.eval()
         return self
 
@@ -95,7 +85,7 @@ class Cnn(Starting):
         return self.net_.state_dict()
 
     def restore(self, data: Data, state: dict[str, Tensor]) -> "Cnn":
-        self._build(data.spec)
+        self._build(data.spec, data.classes)
         self.net_.load_state_dict(state)
         self.net_.eval()
         return self

@@ -1,6 +1,6 @@
 """A pretrained backbone trained further, all of it or a part: the strongest learner where a minute a fit is affordable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -18,9 +18,8 @@ from augmind.nn.heads import Head, choose_penalty, fit_head
 from augmind.nn.layers import discounted, layers, release
 from augmind.nn.lora import adapt, adapters
 from augmind.nn.objective import learn
+from augmind.nn.starting import Donor, Starting
 from augmind.nn.transplant import Rows, graft, transplant
-
-from ._start import Donor, Starting
 
 
 @dataclass(kw_only=True)
@@ -58,7 +57,8 @@ class Finetune(Starting):
 
     def fit(self, feed: Feed, run: Run) -> "Finetune":
         self.require(feed.spec)
-        donor = self.donor(feed.spec)
+        feed = replace(feed, source=None)
+        donor = self.donor(feed)
         self.spec_, self.backbone_ = feed.spec, self._backbone(feed, run.device, run.seed_for("finetune", "adapters"), donor)
         self.head_ = self._probe(feed, run)
         if donor:

@@ -14,6 +14,9 @@ from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Samples, as_features
 from augmind.nn.heads import Head, choose_penalty, fit_head
 
+BORROWED = 1.0
+"""Weight of the differences that a related dataset lends."""
+
 
 @dataclass(kw_only=True)
 class Probe(Learner):
@@ -22,11 +25,15 @@ class Probe(Learner):
     Consistency is a convex penalty here: weight * mean ||W (z - z')||^2 over the pairs of the feed, the mean square of the
     differences of their logits, whatever `loss` says. It bounds both: KL(p || p') <= ||difference||^2 / 4. All is minimised at
     once, so nothing needs a ramp or a stopped gradient.
+
+    A related dataset lends how rows of one class vary, as the covariance of linear discriminant analysis would: the same penalty, with the
+    differences of its rows from the means of their classes.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
     axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
     space: ClassVar[Space] = "features"
+    borrows: ClassVar[bool] = True
     knowledge: ClassVar[Knowledge] = Knowledge.pretrained
     ignores: ClassVar[frozenset[str]] = frozenset({"loss", "ramp"})
 
@@ -39,8 +46,10 @@ class Probe(Learner):
         self.penalty_ = self.penalty or choose_penalty(
             head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], feed.log_prior, len(feed.spec.classes), run.seed_for("probe")
         )
-        weight = feed.consistency.weight if feed.consistency else 0.0
-        self.head_ = fit_head(head, rows.x, rows.y, w, self.penalty_, feed.log_prior, differences(feed), weight).eval()
+        apart, weight = differences(feed), feed.consistency.weight if feed.consistency else 0.0
+        if apart is None and feed.source is not None:
+            apart, weight = deviations(as_features(feed.source)), BORROWED
+        self.head_ = fit_head(head, rows.x, rows.y, w, self.penalty_, feed.log_prior, apart, weight).eval()
         return self
 
     def predict(self, samples: Samples) -> Float[Tensor, "n k"]:
@@ -62,3 +71,10 @@ def differences(feed: Feed) -> Float[Tensor, "m d"] | None:
     """Of the features of each pair that consistency joins."""
     pairs = feed.pairs()
     return None if pairs is None else as_features(pairs[0]).x - as_features(pairs[1]).x
+
+
+def deviations(rows: Samples) -> Float[Tensor, "n d"]:
+    """Of each row from the mean of its class."""
+    counts = rows.counts(int(rows.y.max()) + 1).clamp(min=1)
+    means = torch.zeros(len(counts), rows.x.shape[1]).index_add_(0, rows.y, rows.x) / counts[:, None]
+    return rows.x - means[rows.y]

@@ -40,14 +40,15 @@ class ClassGaussian:
         """Class means (of all rows for a class without rows) and the shrunk covariance within classes.
 
         Directions beyond `rank` share their mean variance, so the trace is that of the unshrunk covariance. Where no class
-        has two rows, the covariance is that around the mean of all rows.
+        has two rows, the covariance is that around the mean of all rows. Rows of labels beyond `classes` are of others, which lend their part of
+        the covariance and nothing else.
         """
         n, d = x.shape
         counts = torch.bincount(y, minlength=classes)
         present = int((counts > 0).sum())
-        pooled = x.mean(0, keepdim=True)
-        mean = torch.zeros(classes, d).index_add_(0, y, x) / counts.clamp(min=1)[:, None]
-        mean = torch.cat([torch.where((counts > 0)[:, None], mean, pooled), pooled])
+        pooled = x[y < classes].mean(0, keepdim=True)
+        mean = torch.zeros(len(counts), d).index_add_(0, y, x) / counts.clamp(min=1)[:, None]
+        mean = torch.where((counts > 0)[:, None], mean, pooled)
         centred, freedom = (x - mean[y], n - present) if n > present else (x - pooled, max(1, n - 1))
         weight, total = shrinkage(centred), centred.square().sum() / freedom
         rank = min(rank, n, d - 1)
@@ -55,7 +56,7 @@ class ClassGaussian:
             _, s, v = torch.svd_lowrank(centred, q=min(n, d, rank + 16), niter=4)
         kept = (1 - weight) * s[:rank].square() / freedom + weight * total / d
         floor = ((total - kept.sum()) / (d - rank)).clamp(min=FLOOR)
-        return cls(mean=mean, basis=v[:, :rank].contiguous(), variance=kept.clamp(min=FLOOR), floor=floor)
+        return cls(mean=torch.cat([mean[:classes], pooled]), basis=v[:, :rank].contiguous(), variance=kept.clamp(min=FLOOR), floor=floor)
 
     def to(self, device: torch.device) -> "ClassGaussian":
         return ClassGaussian(**{k: v.to(device) for k, v in vars(self).items()})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from augmind.core.errors import UsageError, unknown
 
@@ -38,6 +38,13 @@ def graft(own: Float[Tensor, "k ..."], given: Float[Tensor, "j ..."], rows: Rows
     out = own.clone()
     for new, old in rows.items():
         out[new] = given[old].mean(0)
+    return out
+
+
+def narrowed(head: nn.Linear, classes: int) -> nn.Linear:
+    """The head of the first classes alone: its probabilities are those of the whole one, given that it is one of these."""
+    out = nn.Linear(head.in_features, classes, device="meta")
+    out.weight, out.bias = nn.Parameter(head.weight.detach()[:classes].clone()), nn.Parameter(head.bias.detach()[:classes].clone())
     return out
 
 

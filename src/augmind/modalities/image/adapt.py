@@ -157,7 +157,7 @@ def noising(pipe: Any) -> Callable[[Tensor, Tensor], Noised]:
     if hasattr(scheduler, "scale_noise"):
         shift = 1.0 if scheduler.config.get("use_dynamic_shifting") else scheduler.config.shift
         return lambda latents, end: flowed(latents, end.float().max().item() / float(scheduler.sigmas[0]), shift)
-    from diffusers import DDPMScheduler
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     own: Any = DDPMScheduler.from_config(scheduler.config)
     return lambda latents, _: diffused(latents, own)

@@ -222,7 +222,7 @@ def loaded(name: str, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
     kind, parts = classes(name)
     try:
         with hushed(), seeded(0):
-            from diffusers import DiffusionPipeline
+            from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
             nets: dict[str, Any] = {part: None for part, own in parts.items() if own is None}
             nets |= {part: _net(path / part, own, dtype) for part, own in parts.items() if own and issubclass(own, nn.Module)}

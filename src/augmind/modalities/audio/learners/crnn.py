@@ -10,16 +10,17 @@ from torch import Tensor, nn
 
 from augmind.core.feed import Feed
 from augmind.core.loop import autocast, cosine, descend
-from augmind.core.plugin import Learner
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, seeded
 from augmind.core.tune import tune
 from augmind.core.types import Data, Samples, Spec
 from augmind.nn.objective import learn
+from augmind.nn.starting import Starting, carried
+from augmind.nn.transplant import narrowed
 
 
 @dataclass(kw_only=True)
-class Crnn(Learner):
+class Crnn(Starting):
     """Convolutions that halve bands three times, and moments (those of short clips once), then a bidirectional GRU over the moments and its maximum
     over them (after arXiv:1609.04243).
 
@@ -39,18 +40,20 @@ class Crnn(Learner):
     def fit(self, feed: Feed, run: Run) -> "Crnn":
         self.require(feed.spec)
         with seeded(run.seed_for("crnn", "start")):
-            self._build(feed.spec)
+            self._build(feed.spec, feed.outputs)
+        if donor := self.donor(feed):
+            self.net_.load_state_dict(carried(self.net_.state_dict(), donor, feed.spec))
         return self._train(feed, run)
 
     def fit_from(self, state: dict[str, Tensor], feed: Feed, run: Run) -> "Crnn":
         """`fit`, starting from the learned state of another learner of these settings."""
         self.require(feed.spec)
-        self._build(feed.spec)
+        self._build(feed.spec, len(feed.spec.classes))
         self.net_.load_state_dict(state)
         return self._train(feed, run)
 
-    def _build(self, spec: Spec) -> None:
-        self.spec_, self.net_ = spec, Net(spec, self.width, self.dropout)
+    def _build(self, spec: Spec, classes: int) -> None:
+        self.spec_, self.net_ = spec, Net(spec, classes, self.width, self.dropout)
 
     def _train(self, feed: Feed, run: Run) -> "Crnn":
         net, device, seed = self.net_.to(run.device).train(), run.device, run.seed_for("crnn", "batches")
@@ -70,6 +73,7 @@ class Crnn(Learner):
             return cosine(t, self.steps, warmup=self.steps // 3)
 
         self.curves_ = descend(step, {"net": net, "adamw": adamw}, steps=self.steps, run=run, name="crnn", rate=rate)
+        net.head = narrowed(net.head, len(feed.spec.classes))
         net.eval()
         return self
 
@@ -87,7 +91,7 @@ class Crnn(Learner):
         return self.net_.state_dict()
 
     def restore(self, data: Data, state: dict[str, Tensor]) -> "Crnn":
-        self._build(data.spec)
+        self._build(data.spec, data.classes)
         self.net_.load_state_dict(state)
         self.net_.eval()
         return self
@@ -96,7 +100,7 @@ class Crnn(Learner):
 class Net(nn.Module):
     """Logits of spectrograms that are standardised inside, by one mean and SD."""
 
-    def __init__(self, spec: Spec, width: int, dropout: float) -> None:
+    def __init__(self, spec: Spec, classes: int, width: int, dropout: float) -> None:
         super().__init__()
         _, bands, frames = spec.shape
         bands, pool = -(-bands // 2), frames >= 16
@@ -110,7 +114,7 @@ class Net(nn.Module):
         )
         self.gru = nn.GRU(2 * width * (bands // 4), 3 * width // 2, bidirectional=True, batch_first=True)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(2 * (3 * width // 2), len(spec.classes))
+        self.head = nn.Linear(2 * (3 * width // 2), classes)
         self.mean: Tensor
         self.sd: Tensor
         self.register_buffer("mean", torch.zeros(()))

@@ -2,15 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from augmind.core.errors import AugmindError, UsageError
+from augmind.core.feed import Feed
 from augmind.core.plugin import Learner
 from augmind.core.tensors import load_tensors, tensor_meta
 from augmind.core.types import Knowledge, Spec
-from augmind.nn.transplant import Rows, label_map
+
+from .transplant import Rows, graft, label_map, transplant
+
+HEAD, OWN = ("head.weight", "head.bias"), ("mean", "sd")
+"""Tensors that go class by class; those that every dataset sets for itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,8 @@ class Starting(Learner):
     What such a learner knows comes from `Knowledge.source` too.
     """
 
+    borrows: ClassVar[bool] = True
+
     start: str = ""
     labels: str = ""
 
@@ -45,9 +52,20 @@ class Starting(Learner):
         """Where what it knows comes from."""
         return frozenset({self.knowledge, Knowledge.source} if self.start else {self.knowledge})
 
-    def donor(self, spec: Spec) -> Donor | None:
-        """The saved learner to start from, for data of this spec. Raises `UsageError` where it cannot serve."""
-        return opened(self.start, self.name(), self.labels, spec) if self.start else None
+    def donor(self, feed: Feed) -> Donor | None:
+        """The learner to start from: what was begun on a related dataset, else a saved one. Raises `UsageError` where it cannot serve."""
+        if feed.begun is not None:
+            first = len(feed.spec.classes)
+            rows = {k: [k - first] for k in range(first, feed.outputs)}
+            return Donor(path="the related dataset", state=feed.begun, settings=self.settings(), spec=feed.spec, rows=rows)
+        return opened(self.start, self.name(), self.labels, feed.spec) if self.start else None
+
+
+def carried(own: dict[str, Tensor], donor: Donor, spec: Spec) -> dict[str, Tensor]:
+    """The tensors of a new network with the body of the old one, and its rows of the head for classes that map."""
+    bodies = [{k: v for k, v in s.items() if k not in (*HEAD, *OWN)} for s in (own, donor.state)]
+    body = transplant(bodies[0], bodies[1], donor.path, channels=(donor.spec.shape[0], spec.shape[0]))
+    return own | body | {k: graft(own[k], donor.state[k], donor.rows) for k in HEAD}
 
 
 def opened(path: str, learner: str, labels: str, spec: Spec) -> Donor:

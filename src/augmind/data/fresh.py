@@ -1,0 +1,51 @@
+"""Rows that go beside a dataset: of its kind, and neither copies of each other nor rows that the dataset holds too."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from augmind.core.errors import DataError, UsageError
+from augmind.nn.likeness import Copies
+
+from .dataset import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fresh:
+    """Positions among the samples of a second source, and how many of its rows were left out for which reason."""
+
+    at: tuple[int, ...]
+    told: dict[str, int]
+
+    @property
+    def left_out(self) -> str:
+        """The reasons with their numbers, in words."""
+        t = self.told
+        return f"{t['unreadable']:,} that cannot be read, {t['copies']:,} copies, {t['near']:,} near duplicates of labelled rows"
+
+
+def checked_kind(option: str, dataset: Dataset) -> None:
+    """Raises `UsageError` for a dataset of texts or of several kinds, which `option` is not about."""
+    if dataset.spec.kind == "tokens" or dataset.spec.sides:
+        what = "several kinds" if dataset.spec.sides else "texts"
+        raise UsageError(f"{option} is about pictures or sounds, and these rows are of {what}", help="leave it out")
+
+
+def checked_like(option: str, source: str | Path, found: Dataset, dataset: Dataset) -> None:
+    """Raises `DataError` where the rows that `option` names are not of the kind of the dataset."""
+    if (found.spec.shape, found.spec.rate) != (dataset.spec.shape, dataset.spec.rate):
+        raise DataError(f"the rows of {option} '{source}' are not of the kind of the dataset", help="give files like those of the dataset")
+
+
+def fresh(found: Dataset, dataset: Dataset) -> Fresh:
+    """The rows of `found` to be used beside those of `dataset`, sealed ones included: one like a test row would be tested on what it taught."""
+    known = {row.digest for row in dataset.rows if row.digest}
+    good = [row for row in found.rows if row.status == "ok"]
+    single = []
+    for i, row in enumerate(good):
+        if row.digest not in known:
+            known.add(row.digest)
+            single.append(i)
+    near = Copies(dataset.codec.variants(dataset.samples.x), dataset.samples.units, dataset.spec).among(found.samples.x[single])
+    at = tuple(i for i, gone in zip(single, near.tolist(), strict=True) if not gone)
+    told = {"unreadable": len(found.rows) - len(good), "copies": len(good) - len(single), "near": int(near.sum())}
+    return Fresh(at=at, told=told)

@@ -1,0 +1,28 @@
+"""What the verdict says of a related dataset, whose gain without any drawn row is told apart from that of synthetic rows."""
+
+from dataclasses import replace
+
+from .compare import SOURCE
+from .verdict import RIVALS, Verdict, fallback, points
+
+
+def with_source(v: Verdict, *, single: bool, imagined: bool) -> Verdict:
+    """A verdict that names the related dataset: it alone where nothing was `imagined`, else after what is said of synthetic rows.
+
+    Where synthetic rows are not recommended, the arm "source" is, if its gains over "classical" and over "real" both exclude zero; a `single`
+    seed on one training set proves nothing.
+    """
+    gains = {rival: d for rival in ("classical", "real") if (d := v.differences.get(f"{SOURCE} vs {rival}"))}
+    against, d = min(gains.items(), key=lambda item: item[1].low)
+    proven = d.low > 0 and not single
+    sure = f"{points(d.estimate)} points against {RIVALS[against]} ({100 * v.level:g}% interval {points(d.low)} to {points(d.high)})"
+    if proven:
+        sentence = f"The related dataset helps without any drawn row, {sure}."
+    elif d.high < 0 and not single:
+        sentence = f"The related dataset does harm, {sure}."
+    else:
+        sentence = f"No gain from the related dataset is proven, {sure}" + ("; one seed proves none." if single else ".")
+    arm = SOURCE if proven else fallback(v.differences)
+    if not imagined:
+        return replace(v, use_synthetic=False, arm=arm, sentence=sentence)
+    return replace(v, arm=v.arm if v.use_synthetic else arm, sentence=f"{v.sentence} {sentence}")

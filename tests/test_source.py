@@ -1,0 +1,266 @@
+"""A related dataset: nothing of it is tested, it helps where its rows vary alike, and what it gives is not called imagination."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import augmind
+from augmind.core.errors import DataError, UsageError
+from augmind.core.feed import LENT, Feed
+from augmind.core.plugin import Learner
+from augmind.core.registry import make
+from augmind.core.run import Run
+from augmind.core.seeds import stream
+from augmind.core.types import Choice, Data, Samples, Spec
+from augmind.data.load import load
+from augmind.data.related import related
+from augmind.figures import Predictions
+from augmind.sourced import with_source
+from augmind.testing import ToyCodec, toy_data, toy_samples
+from augmind.verdict import Verdict, verdict
+from runs import TINY, digit_rows, folder
+
+SMALL = TINY | {"learner": ("probe", "cnn"), "generators": ("feature",), "seeds": 1, "folds": None}
+NONE = partial(make, choice=Choice(name="none"))
+
+
+def saved(path, x, y, tx=None, ty=None):
+    tested = {} if tx is None else {"test_images": tx, "test_labels": ty}
+    np.savez(path, train_images=x, train_labels=y, **tested)
+    return path
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Six rows of each of the digits 0 to 4, 20 tested; 30 rows of each of the others, with four tested rows among them."""
+    root = tmp_path_factory.mktemp("related")
+    (x, y), (tx, ty), (more, other) = digit_rows(6, 5), digit_rows(20, 5, skip=80), digit_rows(30, 10, skip=6)
+    data = saved(root / "digits.npz", x, y, tx, ty)
+    x, y = np.concatenate([more[other > 4], tx[::25]]), np.concatenate([other[other > 4], [5, 5, 6, 6]])
+    return data, saved(root / "others.npz", x, y)
+
+
+@pytest.fixture(scope="module")
+def run(digits, tmp_path_factory):
+    return augmind.expand(digits[0], tmp_path_factory.mktemp("run") / "r", source=str(digits[1]), **SMALL)
+
+
+# What is lent
+
+VARIED = Spec(kind="continuous", shape=(10,), classes=("a", "b", "c"), bounded=False)
+
+
+AXIS = torch.nn.functional.normalize(torch.tensor([1.0, -1, 2, 1, -2, 1, 1, -1, 2, -1]), dim=0)
+
+
+def varied(n: int, seed: int, first: int = 0) -> Samples:
+    """Rows of three classes of their own, all of which vary alike: five times as much along one axis as elsewhere."""
+    rng, y = stream("varied", seed), torch.arange(n) % 3
+    z = torch.randn(n, 10, generator=rng) + 5 * torch.randn(n, 1, generator=rng) * AXIS + torch.randn(3, 10, generator=stream("means", first))[y]
+    return Samples.real(z, y + first, z=z)
+
+
+def feed(real: Samples, spec: Spec, **changes: Any) -> Feed:
+    return Feed(real=real, spec=spec, codec=ToyCodec(spec), transform=NONE("transforms"), mixing=NONE("mixing"), **changes)
+
+
+def test_rows_that_vary_alike_help_a_linear_head(tmp_path):
+    test, run = varied(3000, 2), Run(folder=tmp_path)
+    found = []
+    for source in (None, varied(600, 3, first=3)):
+        p = make("learners", Choice(name="probe")).fit(feed(varied(9, 1), VARIED, source=source), run).predict(test)
+        found.append((p.argmax(1) == test.y).float().mean().item())
+    assert found[1] > found[0] + 0.08
+
+
+def test_what_is_drawn_has_the_means_of_the_dataset_and_varies_as_related_rows_do(tmp_path):
+    data = Data(train=varied(9, 1), val=varied(0, 1), spec=VARIED, codec=ToyCodec(VARIED), source=varied(3000, 3, first=3))
+    made = make("generators", Choice(name="feature")).fit(data, Run(folder=tmp_path))
+    x = made.sample(torch.zeros(3000, dtype=torch.long), torch.arange(3000))
+    off = x - data.train.x[data.train.y == 0].mean(0)
+    assert torch.allclose(off.mean(0), torch.zeros(10), atol=0.4) and 4.5 < float((off @ AXIS).std()) < 5.5
+    assert 0.8 < float((off - (off @ AXIS)[:, None] * AXIS).square().sum(1).mean() / 9) ** 0.5 < 1.2
+    back, one = make("generators", Choice(name="feature")).restore(VARIED, made.state()), (torch.tensor([1]), torch.tensor([5]))
+    assert len(made.state()["mean"]) == 4 and torch.equal(back.sample(*one), made.sample(*one))
+
+
+def test_half_of_a_batch_is_related_and_the_other_half_is_as_it_was():
+    real, source = varied(9, 1), varied(300, 3, first=3)
+    alone, beside = feed(real, VARIED), feed(real, VARIED, source=source)
+    b = beside.batch(3, 16, seed=0)
+    assert (beside.outputs, alone.outputs) == (6, 3) and b.y.shape == (16, 6)
+    own = round((1 - LENT) * 16)
+    assert (b.y.argmax(1) >= 3).tolist() == [False] * own + [True] * (16 - own)
+    assert torch.equal(b.x[:own], alone.batch(3, own, seed=0).x)
+    seen = torch.cat([beside.batch(t, 16, seed=0).x[own:] for t in range(300 // 8)])
+    assert len(seen.unique(dim=0)) == len(seen)
+
+
+@pytest.mark.parametrize(("name", "rate"), [("cnn", 0), ("crnn", 8000)])
+def test_a_network_that_learnt_related_classes_needs_fewer_rows(name, rate, tmp_path):
+    """Of twelve smooth patterns under noise, six are the dataset's; each has two rows."""
+    rows, test = (toy_samples(n, classes=12, seed=seed) for n, seed in ((600, 1), (600, 2)))
+    spec, run = replace(toy_data().spec, classes=tuple("abcdef"), rate=rate), Run(folder=tmp_path)
+    few, source, test = rows.take(rows.y < 6).take(range(12)), rows.take(rows.y >= 6), test.take(test.y < 6)
+
+    def learner(steps: int) -> Learner:
+        return make("learners", Choice(name=name, settings={"steps": steps, "width": 16}))
+
+    first, found = learner(80).fit(feed(replace(source, y=source.y - 6), spec), run), []
+    for changes in ({}, {"source": source, "begun": first.state()}):
+        p = learner(20).fit(feed(few, spec, **changes), run).predict(test)
+        assert p.shape == (len(test), 6) and torch.allclose(p.sum(1), torch.ones(len(test)), atol=1e-4)
+        found.append((p.argmax(1) == test.y).float().mean().item())
+    assert found[1] > found[0] + 0.1
+
+
+def test_a_backbone_begins_from_what_it_learnt_there(tmp_path):
+    data, source, run = toy_data(9), toy_samples(60, classes=4, seed=3), Run(folder=tmp_path)
+
+    def state(given: Feed, steps: int, lr: float) -> dict[str, Tensor]:
+        settings = {"steps": steps, "backbone": "toy", "lr": lr, "weight_decay": 1e-4}
+        return make("learners", Choice(name="finetune", settings=settings)).fit(given, run).state()
+
+    begun = state(feed(source, replace(data.spec, classes=tuple("abcd"))), 20, 1e-3)
+    beside = {"source": replace(source, y=source.y + 3), "begun": begun}
+    from_there, alone = (state(feed(data.train, data.spec, **changes), 2, 1e-5) for changes in (beside, {}))
+    moved = [(s["body/projection"] - begun["body/projection"]).abs().max() for s in (from_there, alone)]
+    assert moved[0] < 1e-4 < moved[1] and len(from_there["head/linear.bias"]) == 3
+
+
+# The rows
+
+
+def test_no_row_of_the_dataset_comes_back(digits):
+    found = related(digits[1], load(digits[0]))
+    (told,) = found.findings
+    assert told.about["copies"] == 4 and len(found.samples) == told.about["rows"] <= 150 and found.classes == tuple("56789")
+    tested = {row.tobytes() for row in digit_rows(20, 5, skip=80)[0]}
+    assert not any(row.numpy().tobytes() in tested for row in found.samples.x)
+
+
+def test_classes_of_one_name_are_told_and_small_ones_left_out(digits, tmp_path):
+    x, y = digit_rows(8, 5, skip=40)
+    (left, same) = related(saved(tmp_path / "same.npz", x[:-7], y[:-7]), load(digits[0])).findings
+    assert left.about["classes"] == 4 and left.about["small"] == 1
+    assert same.level == "warning" and same.about["classes"] == list("0123")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("nowhere", "no file or folder '.*nowhere', which --source names"),
+        ("one.npz", "has one class only"),
+        ("colour.npz", "not of the kind of the dataset"),
+        ("texts.csv", "not of the kind of the dataset"),
+        ("itself.npz", "fewer than two classes"),
+    ],
+)
+def test_a_source_that_lends_nothing_is_told(digits, tmp_path, source, said):
+    x, y = digit_rows(8, 3, skip=40)
+    saved(tmp_path / "one.npz", x, np.zeros_like(y))
+    saved(tmp_path / "colour.npz", np.repeat(x[..., None], 3, 3) + np.arange(3, dtype=np.uint8) * 40, y)
+    saved(tmp_path / "itself.npz", *digit_rows(6, 5))
+    (tmp_path / "texts.csv").write_text("text,label\n" + "".join(f"row {i} of it,{'ab'[i % 2]}\n" for i in range(12)))
+    with pytest.raises((UsageError, DataError), match=said):
+        augmind.expand(digits[0], tmp_path / "r", source=str(tmp_path / source), until="plan", **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"search": True}, "a search does not know"), ({"start": "RUN"}, "both say where learners begin")],
+)
+def test_wishes_that_do_not_fit_are_told(digits, tmp_path, options, said):
+    with pytest.raises(UsageError, match=said):
+        augmind.expand(digits[0], tmp_path / "r", source=str(digits[1]), until="plan", **SMALL | options)
+
+
+def test_texts_have_none(digits, tmp_path):
+    texts = tmp_path / "t.csv"
+    texts.write_text("text,label\n" + "".join(f"row {i} of it,{'ab'[i % 2]}\n" for i in range(12)))
+    with pytest.raises(UsageError, match="--source is about pictures or sounds"):
+        related(digits[1], load(texts, text="text", label="label"))
+
+
+# The verdict
+
+
+def judged(right: dict[str, float], seeds: int = 3) -> Verdict:
+    """The verdict where each arm answers that part of 400 rows rightly."""
+    y, cells = np.arange(400) % 2, []
+    for arm, part in right.items():
+        for seed in range(seeds):
+            rng = np.random.default_rng([seed, len(arm)])
+            wrong = rng.permutation(400) >= round(400 * part)
+            cells.append(Predictions(arm=arm, fold=0, seed=seed, ids=np.arange(400), y=y, p=np.eye(2)[np.where(wrong, 1 - y, y)], unit=None))
+    primary = list(right)[-1]
+    found = verdict(cells, mode="given", classes=("a", "b"), primary=primary)
+    return with_source(found, single=seeds == 1, imagined=primary != "source")
+
+
+ALONE = {"real": 0.6, "classical": 0.65}
+
+
+def test_a_gain_of_the_source_is_called_its_own():
+    found = judged(ALONE | {"source": 0.9})
+    assert (found.arm, found.use_synthetic) == ("source", False)
+    assert found.sentence.startswith("The related dataset helps without any drawn row, +25.0 points against the best classical arm")
+
+
+def test_synthetic_rows_have_to_beat_the_source_and_not_the_classical_arm():
+    found = judged(ALONE | {"source": 0.9, "synthetic+source": 0.9})
+    assert (found.arm, found.use_synthetic) == ("source", False)
+    assert "against the related dataset without synthetic rows" in found.sentence and "The related dataset helps" in found.sentence
+    better = judged(ALONE | {"source": 0.75, "synthetic+source": 0.95})
+    assert (better.arm, better.use_synthetic) == ("synthetic+source", True) and "The related dataset helps" in better.sentence
+
+
+def test_no_gain_harm_and_one_seed_are_no_recommendation():
+    none, harm, one = judged(ALONE | {"source": 0.66}), judged(ALONE | {"source": 0.4}), judged(ALONE | {"source": 0.9}, seeds=1)
+    assert none.arm == harm.arm == one.arm == "classical"
+    assert "No gain from the related dataset is proven" in none.sentence and "does harm" in harm.sentence and "one seed" in one.sentence
+
+
+# The run
+
+
+def test_a_run_compares_what_is_lent_with_and_without_drawn_rows(run):
+    arms = {(a["learner"], a["arm"]): a for a in run.record["arms"]}
+    assert [arm for learner, arm in arms if learner == "probe"] == ["real", "classical", "source", "synthetic+source"]
+    assert [arm for learner, arm in arms if learner == "cnn"][:3] == ["real", "classical", "source"]
+    assert all(("source" in a["knowledge"]) == ("source" in arm) for (_, arm), a in arms.items())
+    assert arms["probe", "source"]["kind"] == "control" and "related dataset" in arms["probe", "source"]["policy"]
+    verdict = run.record["verdict"]
+    assert verdict["primary_arm"] == "synthetic+source" and "related dataset" in verdict["sentence"]
+    assert {"source vs classical", "source vs real"} <= verdict["differences"].keys()
+    (feature,) = run.record["generators"]
+    assert feature["knowledge"] == "source" and feature["kept"] > 10
+    assert any(f["code"] == "AM139" for f in run.record["findings"])
+    assert any("learn the related dataset first" in note for note in run.record["plan"]["notes"])
+    assert "related dataset" in run.report.read_text() and "--source" in run.record["command"]
+
+
+def test_the_same_command_goes_on_and_without_the_source_it_is_another_run(digits, run):
+    taught = list((run.folder / "stages").glob("lend-*"))
+    made = {p: p.stat().st_mtime_ns for p in (run.folder / "stages").glob("[a-z]*")}
+    again = augmind.expand(digits[0], run.folder, source=str(digits[1]), **SMALL)
+    assert len(taught) == 1 and again.record["verdict"] == run.record["verdict"]
+    assert {p: p.stat().st_mtime_ns for p in (run.folder / "stages").glob("[a-z]*")} == made
+    with pytest.raises((UsageError, DataError)):
+        augmind.expand(digits[0], run.folder, **SMALL)
+
+
+def test_without_generators_the_verdict_is_about_the_source_in_cross_validation_too(digits, tmp_path):
+    asked = SMALL | {"generators": (), "folds": 2}
+    found = augmind.expand(folder(tmp_path / "data", per_class=8, classes=3), tmp_path / "r", source=str(digits[1]), **asked)
+    v = found.record["verdict"]
+    assert v["primary_arm"] == "source" and not v["use_synthetic"] and v["sentence"].count("related dataset") == 1
+    policy = augmind.load_policy(found.folder)
+    assert policy.policy.source is (v["arm"] == "source") and json.loads((found.folder / "policy.json").read_text())["source"] is policy.policy.source
+    assert any("related dataset" in said for said in policy.left_out) is policy.policy.source
