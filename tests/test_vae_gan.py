@@ -12,8 +12,9 @@ from augmind.core.run import Run
 from augmind.core.seeds import row_seeds
 from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Samples, Spec
-from augmind.generators.gan import Gan, gradient_penalty, real_variety, variety
+from augmind.generators.gan import Gan
 from augmind.generators.vae import Vae, gaussian_nll, kl
+from augmind.nn.adversarial import gradient_penalty, real_variety, variety
 from augmind.nn.critics import critic
 from augmind.nn.decoders import decoder
 from augmind.nn.diffaugment import POLICIES, cutout, saturation, translation

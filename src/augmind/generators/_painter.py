@@ -1,4 +1,4 @@
-"""What adversarial generators share: noise and labels to rows by a DCGAN (arXiv:1511.06434), how these are drawn and kept, and the plain game."""
+"""What adversarial generators share: noise and labels to rows (by a DCGAN, arXiv:1511.06434), how these are drawn and kept, the plain game."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -23,12 +23,12 @@ from augmind.nn.watch import watch
 
 
 class Painter(nn.Module):
-    """Noise and labels to rows at the network's scale, with that scale beside it."""
+    """Noise and labels to rows at the network's scale, by a decoder, with that scale beside it."""
 
-    def __init__(self, spec: Spec, width: int, latent: int) -> None:
+    def __init__(self, spec: Spec, decoder: nn.Module) -> None:
         super().__init__()
         self.standard = Standard(spec)
-        self.decoder = decoder(spec.shape, latent, len(spec.classes), width, spec.bounded)
+        self.decoder = decoder
 
     def forward(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"]) -> Float[Tensor, "b ..."]:
         return self.decoder(z, y)
@@ -43,8 +43,12 @@ class Painted(Generator):
 
     def _build(self, spec: Spec) -> Painter:
         self.spec_ = spec
-        self.net_: Painter = Painter(spec, self.width, self.latent)
+        self.net_: Painter = Painter(spec, self._decoder(spec))
         return self.net_
+
+    def _decoder(self, spec: Spec) -> nn.Module:
+        """The network (noise, labels) to rows."""
+        return decoder(spec.shape, self.latent, len(spec.classes), self.width, spec.bounded)
 
     @torch.no_grad()
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
