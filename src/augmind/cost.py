@@ -13,6 +13,7 @@ STEP_SECONDS = {
     "gan": 0.045,
     "vanilla_gan": 0.03,
     "wgan_gp": 0.09,
+    "transformer_gan": 0.085,
     "diffusion": 0.085,
     "cnn": 0.036,
     "crnn": 0.025,

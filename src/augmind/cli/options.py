@@ -117,8 +117,8 @@ class Work:
     budget: str | None = None
     """Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths and, unless given, the trials; never the rules of the comparison."""
     generators: str | None = None
-    """Which generators, by comma: vae, gan, diffusion, feature, and vanilla_gan, wgan_gp, flow, translate (real rows spoilt and translated
-    back), ensemble (several of these: --set ensemble.by=vae,gan), pretrained (any pipeline of diffusers:
+    """Which generators, by comma: vae, gan, diffusion, feature, and vanilla_gan, wgan_gp, transformer_gan, flow, translate (real rows
+    spoilt and translated back), ensemble (several of these: --set ensemble.by=vae,gan), pretrained (any pipeline of diffusers:
     --set pretrained.model=stabilityai/sd-turbo), pseudo (labels for the rows of --unlabelled; asked first); of texts feature, lm (a language
     model; see augmind models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt
     from the rows); of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng; or by --set tts.model=MODEL; it is asked
