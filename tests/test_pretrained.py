@@ -384,6 +384,8 @@ def test_pipelines_that_are_not_here_are_told_with_the_command(monkeypatch):
     with pytest.raises(MachineError, match="'someone/absent' are not on this machine") as caught:
         Pretrained(model="someone/absent").ready()
     assert "augmind models pull someone/absent" in caught.value.help
+    with pytest.raises(MachineError, match="'someone/absent' are not on this machine"):
+        Pretrained(model="someone/absent").restore(toy_data(9, GREY).spec, {})
     with pytest.raises(UsageError, match="unknown pipeline 'nonsense'"):
         Pretrained(model="nonsense").ready()
     monkeypatch.setattr(pipelines, "find_spec", lambda name: None)
@@ -413,6 +415,7 @@ HARMS = {
     "unknown pipeline": ("a 'Mine', which diffusers", lambda f: rewritten(f / "model_index.json", _class_name="Mine")),
     "unknown library": ("a 'os.system'", lambda f: rewritten(f / "model_index.json", unet=["os", "system"])),
     "unknown class": ("a 'diffusers.NoSuch'", lambda f: rewritten(f / "model_index.json", unet=["diffusers", "NoSuch"])),
+    "own noise": ("would depend on those", lambda f: rewritten(f / "model_index.json", scheduler=["diffusers", "DPMSolverSDEScheduler"])),
     "pickles": ("no safetensors in 'unet'", lambda f: (f / "unet" / "diffusion_pytorch_model.safetensors").rename(f / "unet" / "model.bin")),
     "named pickles": (
         "names files that are not safetensors",
@@ -522,6 +525,8 @@ def test_its_time_is_counted_and_classes_may_be_described(tmp_path):
     asked = {"data": "d", "preset": "quick", "jobs": 1, "set": {"pretrained.model": "x"}}
     with_it, without = (make_plan(config(**asked, generators=names), **facts) for names in (("pretrained",), ("feature",)))
     assert with_it.estimates["seconds"] > without.estimates["seconds"] + 1000 and with_it.estimates["memory_mb"] > 7000
+    learns = make_plan(config(**asked | {"set": {"pretrained.model": "x", "pretrained.adapt": "lora"}}, generators=("pretrained",)), **facts)
+    assert learns.estimates["seconds"] > with_it.estimates["seconds"] + 10_000
     told = {"describe": {"digit 0": "a nought"}, "generators": ("pretrained",), "set": {"pretrained.model": str(tiny("sd"))}}
     run = augmind.expand(folder(tmp_path / "d"), tmp_path / "r", **TINY, **told, dry_run=True)
     assert json.loads((run.folder / "plan.json").read_text())["sources"]["pretrained"] == weights.content(tiny("sd"))

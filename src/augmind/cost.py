@@ -41,8 +41,10 @@ ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3, "tts": 0.9, "pretrai
 """What a language model takes on one thread to write a row, to read it, and to say of which class it is (SmolLM2-135M, rows of 25 tokens), and what
 another takes to say it (a network of the size of MMS-TTS, a second long); what a pipeline of the size of Stable Diffusion 2.1 takes to vary one at
 512 x 512 in two steps."""
+ADAPT_SECONDS = {"pretrained": 180.0}
+"""A step of those that train only where they are told to adapt: of four rows at 512 x 512, three passes of the denoiser and one of the encoder each."""
 ON_GPU = {"pretrained": 0.01}
-"""Of these the part that a GPU takes, by those who published them; it was not measured here."""
+"""Of both the part that a GPU takes, by those who published such; it was not measured here."""
 NAMED = ("tts", "pretrained")
 """Those that read a model only where one is named."""
 DRAWN = 4.0
@@ -59,13 +61,22 @@ def reads(name: str, settings: dict[str, Any]) -> bool:
     return not settings.get("url") and (name not in NAMED or bool(settings.get("model")))
 
 
-def row_seconds(name: str) -> float:
-    """What one of `ROW_SECONDS` takes for a row on this machine."""
+def part_here(name: str) -> float:
+    """The part of its time on one thread that a plug-in takes on this machine."""
     if name not in ON_GPU:
-        return ROW_SECONDS[name]
+        return 1.0
     import torch
 
-    return ROW_SECONDS[name] * (ON_GPU[name] if torch.cuda.is_available() else 1.0)
+    return ON_GPU[name] if torch.cuda.is_available() else 1.0
+
+
+def training_seconds(plan: "Plan", generator: str) -> float:
+    """What a training by steps is expected to take on one thread, or on the GPU of those that use one."""
+    steps = plan.steps.get(generator, 0)
+    if generator in ADAPT_SECONDS:
+        learns = plan.settings.get(generator, {}).get("adapt", "none") != "none"
+        return steps * learns * ADAPT_SECONDS[generator] * part_here(generator)
+    return steps * STEP_SECONDS.get(generator, 0.0) * max(1.0, math.prod(plan.shape) / 784)
 
 
 def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
@@ -73,10 +84,10 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     values, rows = math.prod(plan.shape), plan.rows
     size = max(1.0, values / 784)
     trainings = plan.folds + (plan.mode == "cv")
-    generate = trainings * sum(plan.steps.get(g, 0) * STEP_SECONDS.get(g, 0.0) * size for g in plan.generators)
+    generate = trainings * sum(training_seconds(plan, g) for g in plan.generators)
     embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows + plan.source)
     reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and reads(n, plan.settings.get(n, {}))]
-    generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(map(row_seconds, reading))
+    generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] * part_here(n) for n in reading)
     generate += plan.folds * OPENING_SECONDS * len(reading)
     arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0) + LENDING * bool(plan.source)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)

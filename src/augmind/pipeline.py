@@ -17,7 +17,7 @@ from .core.registry import make
 from .core.store import read_json, write_json
 from .core.tensors import load_tensors, save_tensors
 from .core.types import Data
-from .cost import STEP_SECONDS
+from .cost import training_seconds
 from .job import Job, write_rows
 from .shards import BLOCK, fill, labels_alone, read_shard, space_of
 from .usual import ENOUGH, TRIES
@@ -157,7 +157,7 @@ def train(folder: str, fold: str, generator: str) -> None:
     def work(tmp: Path) -> None:
         choice = job.generator(generator)
         plugin: Generator = make("generators", choice)
-        allowed = max(60.0, 3 * plan_seconds(job, generator)) if job.config.budget else None
+        allowed = max(60.0, 3 * training_seconds(job.plan, generator)) if job.config.budget else None
         run = job.run(f"train {generator}, fold {fold}", stage, allowed)
         facts: dict[str, Any] = {
             "settings": plugin.settings(),
@@ -183,12 +183,6 @@ def train(folder: str, fold: str, generator: str) -> None:
         write_json(tmp / "facts.json", facts)
 
     job.store.stage(f"train-{generator}", inputs, work)
-
-
-def plan_seconds(job: Job, name: str) -> float:
-    """What a training by steps is expected to take on one thread; a guide for the deadline, not part of any result."""
-    size = max(1.0, torch.tensor(job.spec.shape).prod().item() / 784)
-    return job.plan.steps.get(name, 0) * STEP_SECONDS.get(name, 0.0) * size
 
 
 def trained(job: Job, fold: str, generator: str) -> tuple[Generator | None, dict[str, Any]]:

@@ -20,6 +20,8 @@ UNCONDITIONAL = ("DDPMPipeline", "DDIMPipeline")
 """Pipelines that know no classes: their rows can be varied, and nothing else."""
 LABELLED = ("DiTPipeline",)
 """Pipelines that are asked by the names of the classes that they were trained on."""
+UNSEEDED = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
+"""Schedulers with noise that no generator of a row can seed."""
 ADAPTED = ("UNet2DConditionModel", "UNet2DModel", "SD3Transformer2DModel", "FluxTransformer2DModel")
 """Denoisers whose way to be trained is known: what they are told of time, and what they say of noise."""
 
@@ -142,6 +144,9 @@ def able(name: str, task: str, adapt: str) -> None:
         why = "is asked by the name of a class, and cannot begin from rows" if kind in LABELLED else why
         way = f"--set pretrained.task={' or '.join(known)}" if known else WAY
         raise UsageError(f"pretrained.task={task}: '{name}' is a {kind}, which {why}", help=way)
+    if (scheduler := getattr(parts.get("scheduler"), "__name__", "")) in UNSEEDED:
+        text = f"the {WHAT} '{name}' has a {scheduler}, with which a row would depend on those that are drawn beside it"
+        raise UsageError(text, help="name another scheduler in its folder, such as EulerDiscreteScheduler")
     if adapt == "none":
         return
     denoiser = parts.get("transformer") or parts.get("unet")
