@@ -42,7 +42,7 @@ ROW_SECONDS = {"lm": 0.2, "fluency": 0.06, "labeller": 0.3, "tts": 0.9, "pretrai
 another takes to say it (a network of the size of MMS-TTS, a second long); what a pipeline of the size of Stable Diffusion 2.1 takes to vary one at
 512 x 512 in two steps."""
 ADAPT_SECONDS = {"pretrained": 180.0}
-"""A step of those that train only where they are told to adapt: of four rows at 512 x 512, three passes of the denoiser and one of the encoder each."""
+"""A step of those that train only where they are told to adapt: of four rows at 512 x 512, three of the denoiser and one of the encoder each."""
 ON_GPU = {"pretrained": 0.01}
 """Of both the part that a GPU takes, by those who published such; it was not measured here."""
 NAMED = ("tts", "pretrained")
