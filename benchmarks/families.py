@@ -70,7 +70,7 @@ class Bench:
     def data(self, per: int, seed: int) -> Data:
         x, y = self.rows["train"]
         rows = of_each(y, torch.from_numpy(np.random.default_rng(1000 + seed).permutation(len(y))), 0, per)
-        train = Samples.real(x[rows], y[rows])
+        train = Samples.real(x[rows], y[rows], z=self.codec.embed(x[rows]))
         return Data(train=train, val=train.take([]), spec=self.spec, codec=self.codec)
 
     def cell(self, choice: Choice, per: int, seed: int, steps: int) -> dict[str, float]:
