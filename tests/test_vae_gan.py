@@ -51,6 +51,8 @@ def vectors():
 
 MADE = {
     "vae of grids": (Vae, {"steps": 150, "lr": 4e-3}, grids),
+    "vae of grids, vamp": (Vae, {"steps": 150, "lr": 4e-3, "draw": "vamp"}, grids),
+    "vae of vectors, vamp": (Vae, {"steps": 200, "lr": 4e-3, "draw": "vamp"}, vectors),
     "vae of vectors": (Vae, {"steps": 200, "lr": 4e-3}, vectors),
     "gan of grids": (Gan, {"steps": 200, "lr": 2e-3, "critic_lr": 2e-3}, grids),
     "gan of vectors": (Gan, {"steps": 250, "lr": 2e-3, "critic_lr": 2e-3}, vectors),
@@ -187,7 +189,7 @@ def test_latents_of_the_fitted_density_have_the_moments_of_those_of_the_rows():
     assert float(z.var(0).sum()) == pytest.approx(float(total), rel=0.15)
 
 
-@pytest.mark.parametrize("draw", ["prior", "posterior", "interpolate", "density"])
+@pytest.mark.parametrize("draw", ["prior", "posterior", "interpolate", "density", "vamp"])
 def test_every_way_to_draw_serves_classes_of_one_row_and_of_none(draw):
     data = toy_data(7, SHAPE, 2)
     train = data.train.take(data.train.y == 0) + data.train.take([1])

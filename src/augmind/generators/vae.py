@@ -16,7 +16,7 @@ from augmind.core.types import Data, Spec
 from augmind.nn.decoders import decoder
 from augmind.nn.encoders import encoder
 from augmind.nn.gaussian import ClassGaussian
-from augmind.nn.posteriors import divergence, recalled, remembered
+from augmind.nn.posteriors import Vamp, divergence, log_normal, recalled, remembered
 from augmind.nn.standard import Standard
 from augmind.nn.watch import watch
 
@@ -44,6 +44,13 @@ def kl(mean: Float[Tensor, "b l"], log_variance: Float[Tensor, "b l"]) -> Float[
     return divergence(mean, log_variance).sum(1).mean()
 
 
+def sampled_kl(
+    z: Float[Tensor, "b l"], mean: Float[Tensor, "b l"], log_variance: Float[Tensor, "b l"], log_prior: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    """KL(N(mean, variance) || prior) in nats, averaged over rows, estimated from one z a row that was drawn from N(mean, variance)."""
+    return (log_normal(z, mean, log_variance) - log_prior).mean()
+
+
 def gaussian_nll(reconstruction: Float[Tensor, "b ..."], x: Float[Tensor, "b ..."]) -> Float[Tensor, ""]:
     """Nats per row, up to a constant, under N(reconstruction, s^2) with the one s that fits this batch best (arXiv:2006.13202).
 
@@ -61,8 +68,9 @@ class Vae(Generator):
     The likelihood is a Gaussian around a bounded (tanh) mean with one shared, optimal deviation (sigma-VAE). `draw` says
     where latents come from: the prior N(0, 1); the posterior of a training row; between the posteriors of two training
     rows of the class, which gives by far the best rows when data are few; or a density that was fitted to the latents of
-    the training rows, a Gaussian around each class mean (two-stage VAE, arXiv:1903.05789). A class without training rows
-    uses the prior, or the mean of all.
+    the training rows, a Gaussian around each class mean (two-stage VAE, arXiv:1903.05789); or the VampPrior
+    (arXiv:1705.07120), which replaces N(0, 1) in the training too by a mixture of the posteriors of `components` learnt
+    rows a class. A class without training rows uses the prior, or the mean of all.
     `warmup` is the part of the training over which the KL term grows linearly to `beta`.
     """
 
@@ -73,25 +81,33 @@ class Vae(Generator):
     latent: int = tune(32, 4, 128, log=True)
     beta: float = tune(1.0, 0.1, 4.0, log=True)
     warmup: float = tune(0.25, 0.0, 0.5)
-    draw: str = tune("interpolate", options=("prior", "posterior", "interpolate", "density"))
+    draw: str = tune("interpolate", options=("prior", "posterior", "interpolate", "density", "vamp"))
+    components: int = tune(8, 1, 64, log=True)
 
     def fit(self, data: Data, run: Run) -> "Vae":
         self.require(data.spec)
+        x, y = data.spec.to_model(data.train.x), data.train.y
         with seeded(run.seed_for("vae", "weights")):
             net = self._build(data.spec).to(run.device)
-        x, y = data.spec.to_model(data.train.x), data.train.y
-        net.standard.fit(x)
-        adam = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=1e-3)
+            net.standard.fit(x)
+            vamp = self._vamp(data, net.standard(x.to(run.device))).to(run.device) if self.draw == "vamp" else None
+        parts: dict[str, nn.Module] = {"net": net} if vamp is None else {"net": net, "vamp": vamp}
+        adam = torch.optim.AdamW([p for part in parts.values() for p in part.parameters()], lr=self.lr, weight_decay=1e-3)
 
         def step(t: int) -> dict[str, Tensor]:
             net.train()
             rows = cyclic(len(y), t, self.batch, run.seed, "vae")
             real, label = net.standard(x[rows].to(run.device)), y[rows].to(run.device)
             with autocast(run.device):
-                mean, log_variance = net.posterior(real, label)
-                noise = torch.randn(mean.shape).to(run.device)
-                back = net.decoder(mean + (0.5 * log_variance).exp() * noise, label)
-            losses = {"reconstruction": gaussian_nll(back, real), "kl": kl(mean, log_variance)}
+                found = net.posterior(real, label) if vamp is None else net.posterior(*vamp.beside(real, label))
+                mean, log_variance = (v[: len(label)] for v in found)
+                z = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape).to(run.device)
+                back = net.decoder(z, label)
+            losses = {"reconstruction": gaussian_nll(back, real)}
+            if vamp is None:
+                losses["kl"] = kl(mean, log_variance)
+            else:
+                losses["kl"] = sampled_kl(z, mean, log_variance, vamp.log_prob(z, label, *(v[len(label) :] for v in found)))
             loss = losses["reconstruction"] + self.pressure(t) * losses["kl"]
             adam.zero_grad()
             loss.backward()
@@ -100,20 +116,23 @@ class Vae(Generator):
             return losses
 
         def look(y: Tensor, seeds: Tensor) -> Tensor:
-            self._remember(data)
+            self._remember(data, vamp)
             return self.sample(y, seeds)
 
         self.curves_ = descend(
             step,
-            {"net": net, "adam": adam},
+            parts | {"adam": adam},
             steps=self.steps,
             run=run,
             name=self.name(),
             rate=lambda t: cosine(t, self.steps),
             watch=watch(look, data, run),
         )
-        self._remember(data)
+        self._remember(data, vamp)
         return self
+
+    def _vamp(self, data: Data, x: Float[Tensor, "n ..."]) -> Vamp:
+        return Vamp(x, data.train.y, data.classes, self.components, data.spec.bounded and x.ndim == 4)
 
     def pressure(self, t: int) -> float:
         """The weight of the KL term at step t."""
@@ -124,14 +143,16 @@ class Vae(Generator):
         self.net_ = Autoencoder(spec, self.width, self.latent)
         return self.net_
 
-    def _remember(self, data: Data) -> None:
+    def _remember(self, data: Data, vamp: Vamp | None) -> None:
+        """Keeps what latents are drawn from: the posteriors of the training rows, or those of the learnt rows."""
         net, device = self.net_.eval(), next(self.net_.parameters()).device
 
         def encode(x: Tensor, y: Tensor) -> Tensor:
-            x = net.standard(data.spec.to_model(x).to(device))
+            x = net.standard(data.spec.to_model(x).to(device)) if vamp is None else x.to(device)
             return torch.stack(net.posterior(x, y.to(device)), 1).cpu()
 
-        self.posteriors_, self.starts_ = remembered(encode, data.train.x, data.train.y, data.classes)
+        x, y = (data.train.x, data.train.y) if vamp is None else (v.detach().cpu() for v in vamp())
+        self.posteriors_, self.starts_ = remembered(encode, x, y, data.classes)
         self._fit_density(data.classes)
 
     def _fit_density(self, classes: int) -> None:
