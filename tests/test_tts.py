@@ -59,6 +59,8 @@ def test_what_the_rows_of_a_class_say_is_spoken_for_it_and_what_has_no_sound_is_
     said = Counter(made._said(0, seed).text for seed in range(400))
     assert min(said["good day"], said["well done"]) > 150 and sum(said.values()) == 400
     assert made._said(1, 3).text == "sad"
+    mute = Tts(describe={"sad": "oh no"}).fit(replace(data, says=(("good day",), ("...",))), Run(folder=tmp_path))
+    assert mute.texts_ == [["good day"], ["oh no"]] and not mute.curves.findings
     y, seeds = torch.tensor([0, 1, 0]), row_seeds(3, 0, "t")
     assert torch.equal(Tts().restore(made.spec_, made.state()).sample(y, seeds), made.sample(y, seeds))
 
@@ -116,7 +118,8 @@ def test_voices_rate_and_pitch_are_as_asked(tmp_path):
     made = fitted(tmp_path, "yes", "no", spread=0.0, language="en-us", voices=["f3", "m1"], rate=1.4, pitch=-20)
     said = [made._said(0, seed) for seed in range(60)]
     assert {s.voice for s in said} == {"en-us+f3", "en-us+m1"} and {(s.speed, s.pitch) for s in said} == {(231, 30)}
-    assert min(fitted(tmp_path, "yes", "no", pitch=-40)._said(0, seed).pitch for seed in range(200)) == 0
+    low = fitted(tmp_path, "yes", "no", pitch=-40)
+    assert min(low._said(0, seed).pitch for seed in range(200)) == 0
     for wrong in ({"voices": ["f33"]}, {"rate": 9.0}, {"pitch": 90}, {"model": "a/b", "voices": ["f3"]}):
         with pytest.raises(UsageError):
             Tts(**wrong)

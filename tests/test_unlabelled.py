@@ -17,6 +17,8 @@ from augmind.core.types import Samples
 from augmind.data.load import load
 from augmind.data.pool import pool
 from augmind.generators.pseudo import Pseudo, balanced, spreading
+from augmind.handover import given
+from augmind.job import Job
 from augmind.testing import toy_data
 from runs import TINY, arrays, digit_rows
 
@@ -154,6 +156,12 @@ def test_they_are_handed_over_as_rows_with_a_source_and_no_mark_of_synthetic_one
     given = run.export(tmp_path / "given", "parquet", originals=True)
     files = [row for f in given.rglob("*.parquet") for row in pyarrow.parquet.read_table(f).to_pylist() if row["generator"] == "pseudo"]
     assert len(files) == len(rows) and all(row["image"]["bytes"] == (digits[1] / row["source"]).read_bytes() for row in files)
+
+
+def test_arrays_have_no_files_to_be_handed_over(digits, tmp_path):
+    job = Job(augmind.expand(digits[0], tmp_path / "r", preset="quick", generators=("vae",), dry_run=True).folder)
+    with pytest.raises(UsageError, match="these are arrays or parts of files"), given(job):
+        pass
 
 
 def test_no_more_rows_can_be_drawn_of_what_was_there(run, tmp_path):

@@ -49,6 +49,9 @@ def given(job: Job) -> Iterator[Given]:
         formats = {row.source: str(row.about.get("format", "")) for row in job.rows if "piece" not in row.about}
         rows = stack.enter_context(originals(opened(c.data, columns, beside=c.beside), formats))
         pool = stack.enter_context(originals(opened_loose(c.unlabelled), dict.fromkeys(job.pool_sources, ""))) if c.unlabelled else {}
+        if not rows and not pool:
+            text = "--originals is about rows that are files, and these are arrays or parts of files"
+            raise UsageError(text, help="leave it out: they are handed over as they are stored")
         yield Given(rows, pool)
 
 

@@ -43,7 +43,8 @@ def card(name: str, spec: Spec, counts: dict[str, dict[str, int]], record: dict[
         f"- format: {to}; real rows are {'the files that were given' if originals else 'standardised as said above, originals are untouched'}",
     ]
     if spec.rate or any(side.rate for side in spec.sides):
-        lines.append("- sounds: made of spectrograms, those of real rows too; by HiFi-GAN where the comment of a file says so, else by Griffin-Lim")
+        which = "" if originals else ", those of real rows too"
+        lines.append(f"- sounds: made of spectrograms{which}; by HiFi-GAN where the comment of a file says so, else by Griffin-Lim")
     for g in record["generators"]:
         yielded = f"{g['kept']} of {g['drawn']} rows drawn for the comparison kept; settings {json.dumps(g['settings'])}"
         lines.append(f"- {g['name']}: {g['steps']} steps, knowledge: {g['knowledge']}, {yielded}")

@@ -27,7 +27,8 @@ class Original:
         if isinstance(file, CannotRead):
             raise DataError(f"the file of a row cannot be read any more: {file}", help="put it back, or export without --originals")
         kind = self.format.partition(" ")[0].lower()
-        return (file.suffix.lower(), file.read_bytes()) if isinstance(file, Path) else (ENDINGS.get(kind, f".{kind}"), file)
+        usual = ENDINGS.get(kind, f".{kind}" if kind else "")
+        return (file.suffix.lower() or usual, file.read_bytes()) if isinstance(file, Path) else (usual, file)
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from augmind.nn.transformer import opened_whole
 WHAT = "speech model"
 PACED = "vits"
 """What `config.json` says of the kind of model that takes a speaker, a speed and noise."""
-NO_SPEECH = frozenset({"musicgen", "musicgen_melody"})
-"""Kinds that make waves of texts, and no speech."""
+NO_SPEECH = frozenset({"musicgen", "musicgen_melody", "seamless_m4t", "seamless_m4t_v2", "qwen2_5_omni", "qwen3_omni_moe"})
+"""Kinds that make waves of texts, and either no speech or none without being told more than the text."""
 SPEEDS, NOISES = (0.67, 1.33), (0.6, 1.4)
 """Of a model's own speed and of its own noise, between which rows are drawn: people speak 110 to 220 words a minute; more noise slurs words."""
 

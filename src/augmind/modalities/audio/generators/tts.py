@@ -117,8 +117,8 @@ class Tts(Generator):
         accents = () if self.model else Pool(workers=1).voices(texts[0][0], ACCENTS.get(self.language, (self.language,)), needed())
         self._built(data.spec, texts, accents)
         heard = [[text for text, mute in zip(own, self._mute(own), strict=True) if not mute] for own in texts]
-        self.texts_ = [own or mute[:1] for own, mute in zip(heard, texts, strict=True)]
-        silent = [name for name, own in zip(data.spec.classes, heard, strict=True) if not own]
+        self.texts_ = [own or [self._words(name)] for name, own in zip(data.spec.classes, heard, strict=True)]
+        silent = [name for name, own in zip(data.spec.classes, self.texts_, strict=True) if all(self._mute(own))]
         if len(silent) == data.classes:
             way = "say what is to be spoken: --describe CLASS=WORDS, or choose other generators"
             raise WrongSpec(f"{self._speaker} can speak none of the classes ({', '.join(silent[:5])})", help=way)
