@@ -75,7 +75,7 @@ def test_the_same_word_in_other_voices_is_nearest_to_itself():
     here("espeak-ng")
     spec = Spec(kind="continuous", shape=(1, 40, 64), classes=tuple(map(str, range(10))), rate=8000)
     made, codec = Tts(), AudioCodec(spec)
-    made._built(spec, list(spec.classes), ("en", "en-us"))
+    made._built(spec, [[name] for name in spec.classes], ("en", "en-us"))
     y = torch.arange(200) % 10
     x = spec.to_store(made.sample(y, torch.arange(200)))
     z = codec.embed(x)
