@@ -195,6 +195,7 @@ def gallery(job: Job) -> dict[str, Any]:
                 continue
             scores = {k[len("score_") :]: v[i] for k, v in table.items() if k.startswith("score_")}
             row = {"generator": generator, "row": f"{generator}:{table['seed'][i]}", "label": label, "scores": scores}
+            row |= {"note": table["note"][i]} if "note" in table else {}
             why = table["rejected_by"][i]
             mine = [r for r in synthetic[label] if r["generator"] == generator]
             if not why and len(mine) < PER_CLASS:

@@ -60,6 +60,7 @@ def synthetic_view(row: dict[str, Any]) -> dict[str, Any]:
         "nearest": preview(row.get("nearest")),
         "generator": clean(row.get("generator") or ""),
         "row": clean(row.get("row") or ""),
+        "note": clean(row.get("note") or ""),
         "scores": scores_of(row),
     }
 
