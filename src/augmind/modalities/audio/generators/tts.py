@@ -120,7 +120,8 @@ class Tts(Generator):
         heard = [[text for text, mute in zip(own, self._mute(own), strict=True) if not mute] for own in texts]
         self.texts_ = [own or [self._words(name)] for name, own in zip(data.spec.classes, heard, strict=True)]
         silent = [name for name, own in zip(data.spec.classes, self.texts_, strict=True) if all(self._mute(own))]
-        unsaid = [name for name, own in zip(data.spec.classes, said, strict=True) if not own] if any(said) else []
+        told = zip(data.spec.classes, said, self.texts_, strict=True) if any(said) else ()
+        unsaid = [name for name, own, texts in told if name not in self.describe and not set(texts) & set(map(self._framed, own))]
         if len(silent) == data.classes:
             way = "say what is to be spoken: --describe CLASS=WORDS, or choose other generators"
             raise WrongSpec(f"{self._speaker} can speak none of the classes ({', '.join(silent[:5])})", help=way)
