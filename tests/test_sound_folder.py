@@ -86,9 +86,9 @@ def test_rates_channels_and_formats_of_one_sound_are_one_row(tmp_path):
 
 
 BAD = {
-    "empty": (b"", "cannot be decoded"),
+    "empty": (b"", "it is empty: its length is 0 bytes"),
     "one sample": (wav(np.array([0.5], np.float32)), "shorter than 10 milliseconds: 1 sample"),
-    "text": (b"this is no sound at all, only words", "cannot be decoded"),
+    "text": (b"this is no sound at all, only words", "it cannot be decoded: Format not recognised"),
     "nan": (wav(np.array([0.1, np.nan] * 900, np.float32), subtype="FLOAT"), "not finite"),
     "cancelled": (wav(np.stack([hum(300), -hum(300)], 1)), "channels cancel each other"),
     "silent": (wav(np.zeros(4000, np.float32)), "silent"),

@@ -214,7 +214,7 @@ def gallery(job: Job) -> dict[str, Any]:
                 row.update(html=html, nearest="" if near is None else views[near])
     classes = [{"class": name, "real": [views[i] for i in rows], "synthetic": synthetic[name]} for name, rows in own.items()]
     reasons = [{"reason": find("screens", s).reason, "screen": s, "rows": rejected[s]} for s in job.plan.screens if s in rejected]
-    return {"classes": classes, "rejected": reasons}
+    return {"classes": classes, "rejected": reasons, "legend": getattr(job.codec, "legend", "")}
 
 
 def health_record(job: Job) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Nothing is trained but small linear heads, and the sealed rows have been opened 
 is left out with the reason.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def with_previews(job: Job, told: Mapping[str, Any]) -> dict[str, Any]:
     hard = told["hardest"] | {"rows": [r | {"html": tests.by_key(r["id"])} for r in told["hardest"]["rows"]]}
     looked, moved = dict(told["attribution"]), dict(told["influence"])
     if "rows" in looked:
-        looked["rows"] = [r | {"html": tests.by_key(r["id"])} for r in looked["rows"]]
+        looked["rows"] = [r | {"html": still(tests.by_key(r["id"]))} for r in looked["rows"]]
     drawn = {}
     for kind in ("helpful", "harmful"):
         if kind in moved:
@@ -162,7 +163,7 @@ def with_previews(job: Job, told: Mapping[str, Any]) -> dict[str, Any]:
         shown = dict(g)
         if "strips" in g:
             x = [strips[f"strip/{g['generator']}/{i}"] for i in range(len(g["strips"]))]
-            shown["strips"] = [s | {"html": [preview(job, row) for row in rows]} for s, rows in zip(g["strips"], x, strict=True)]
+            shown["strips"] = [s | {"html": [still(preview(job, row)) for row in rows]} for s, rows in zip(g["strips"], x, strict=True)]
             shown["closest"] = [c | drawn_preview(job, job.final, c | {"generator": g["generator"]}, real, drawn) for c in g["closest"]]
         generators.append(shown)
     return {**told, "hardest": hard, "attribution": looked, "influence": moved, "generators": generators}
@@ -174,6 +175,11 @@ def preview(job: Job, row: Tensor) -> str:
     if times > 1:
         row = job.spec.to_store(avg_pool2d(job.spec.to_model(row[None]), times, ceil_mode=True))[0]
     return job.codec.preview(row[None])[0]
+
+
+def still(html: str) -> str:
+    """The first part of a preview, for rows that are shown in passing."""
+    return re.sub(r"<br><(\w+)[^>]*></\1>", "", html)
 
 
 class Shown:
