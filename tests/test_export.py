@@ -1,6 +1,7 @@
 """What leaves can be opened by the usual readers, and holds every row with its provenance."""
 
 import csv
+import io
 import json
 import os
 import tarfile
@@ -11,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from augmind.core.errors import UsageError
+import augmind
+from augmind.core.errors import DataError, UsageError
 from augmind.core.types import Spec
 from augmind.data.export import Bundle, Table, export, folder_names
 from augmind.modalities.image.codec import ImageCodec
@@ -139,6 +141,37 @@ def test_webdataset_opens_with_datasets(bundle, tmp_path):
     out = export(bundle, tmp_path / "out", "webdataset")
     found = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
     assert len(found["train"]) == 12 and [r["json"]["generator"] for r in found["train"]][8:10] == ["", "vae"]
+
+
+def test_webdataset_shards_come_back_as_rows(bundle, tmp_path):
+    out = export(bundle, tmp_path / "out", "webdataset")
+    data = augmind.load(out, size=(8, 10), group="generator")
+    x = torch.cat([t.x for split in ("test", "train") for t in bundle.splits[split]])
+    assert {row.numpy().tobytes() for row in data.samples.x} == {row.numpy().tobytes() for row in x}
+    told = [(t.names[i], t.columns["label"][i], split) for split, own in bundle.splits.items() for t in own for i in range(len(t.names))]
+    assert {(Path(r.source).stem, r.label, r.split) for r in data.rows if r.status == "ok"} == set(told)
+    assert {r.group for r in data.rows if r.status == "ok"} == {"", "vae"} and "in 2 shards" in data.findings[0].text
+    one = augmind.load(out / "train-000000.tar", size=(8, 10))
+    assert len(one.samples) == 12 and {r.split for r in one.rows} == {"train"}
+    classes = tmp_path / "classes.tar"
+    with tarfile.open(classes, "w") as shard:
+        for i in range(8):
+            for name, data in ((f"{i}.png", png(i)), (f"{i}.cls", str(i % 2).encode())):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                shard.addfile(info, io.BytesIO(data))
+    assert augmind.load(classes).spec.classes == ("0", "1")
+    with pytest.raises(DataError, match="has no column 'kind'"):
+        augmind.load(out, label="kind")
+    (out / "loose.tar").write_bytes(b"")
+    with pytest.raises(DataError, match=r"loose\.tar"):
+        augmind.load(out)
+
+
+def png(i: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(i).integers(0, 255, (8, 8), dtype=np.uint8)).save(out, format="PNG")
+    return out.getvalue()
 
 
 def test_npz_needs_no_pickle(bundle, tmp_path):

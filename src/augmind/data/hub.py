@@ -59,6 +59,11 @@ def is_saved(folder: Path) -> bool:
     return folder.is_dir() and any((folder / m).is_file() for m in MARKS)
 
 
+def saved_inside(folder: Path) -> Path | None:
+    """A dataset of `save_to_disk` at the top of an unpacked archive or one folder down."""
+    return next((f for f in (folder, *sorted(folder.iterdir())) if is_saved(f)), None)
+
+
 def saved_entries(folder: Path, columns: Columns) -> Found:
     """The rows of a folder made by `save_to_disk`."""
     import datasets

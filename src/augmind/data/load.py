@@ -28,7 +28,7 @@ from .archive import extract, is_archive
 from .arrays import array_entries
 from .dataset import Dataset, Row
 from .folders import labelled, look, scan, stray
-from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
+from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries, saved_inside
 from .joint import Whole, holds_several, joined, paired, stored, wholes
 from .listing import TABLES, table_entries
 from .naming import grouped, is_pattern
@@ -37,6 +37,7 @@ from .remarks import remarks, shared_sides
 from .sounds import LEAST_SECONDS, MOST_SECONDS, Clip, clips, holds_sound, spread, way_back
 from .sources import LAYOUT, Columns, Entry, Found, printable
 from .sources import Text as Cell
+from .webdataset import ONE_SHARD, is_shard, rows_of, shard_entries, shards
 
 Answer = Picture | Text | Clip | Whole
 """What a row is when it has been read."""
@@ -61,8 +62,8 @@ def load(
     """The labelled pictures or texts of a source as rows of one size.
 
     source    a folder with a folder a class (perhaps inside train/, val/, test/), a table (CSV, TSV, JSON, JSONL, Parquet,
-              Arrow) with paths or bytes, an archive (.zip, .tar, .tar.gz, .tgz) of either, an .npz file, a folder made by
-              `datasets.save_to_disk`, or an id of the Hugging Face Hub
+              Arrow) with paths or bytes, an archive (.zip, .tar, .tar.gz, .tgz) of either, WebDataset shards (a tar file, or a folder of
+              them), an .npz file, a folder made by `datasets.save_to_disk`, or an id of the Hugging Face Hub
     label, column, text, group, split, says   columns of a table: of classes, of files, of texts, of subjects or sites, of splits, of what is said;
               two columns of texts ("a,b" or ("a", "b")) make every row a pair; two columns of files ("image,sound") make every row a picture
               with its sound
@@ -194,13 +195,17 @@ def _stem(path: Path) -> str:
 def _read_path(path: Path, columns: Columns, temp: Path) -> Found:
     if is_saved(path):
         return saved_entries(path, columns)
+    if tars := shards(path):
+        return shard_entries(tars, columns, temp)
     if path.is_dir():
         return scan(path, columns)
     if path.stat().st_size == 0:
         raise DataError(f"'{path.name}' is empty", help=LAYOUT)
     if is_archive(path):
         folder = extract(path, temp)
-        inner = _saved_inside(folder)
+        if is_shard(folder):
+            return Found(entries=rows_of(folder, columns, printable(path.name)), how=ONE_SHARD)
+        inner = saved_inside(folder)
         return saved_entries(inner, columns) if inner else scan(folder, columns, name=path.name)
     if path.suffix.lower() == ".npz":
         return array_entries(path, columns)
@@ -208,11 +213,6 @@ def _read_path(path: Path, columns: Columns, temp: Path) -> Found:
         return table_entries(path, columns, root=path.parent)
     known = ", ".join([*TABLES, *ARCHIVES, ".npz"])
     raise DataError(f"'{printable(path.name)}' is no known kind of dataset", help=f"give a folder, or a file that ends in {known}")
-
-
-def _saved_inside(folder: Path) -> Path | None:
-    """A dataset of `save_to_disk` at the top of an unpacked archive or one folder down."""
-    return next((f for f in (folder, *sorted(folder.iterdir())) if is_saved(f)), None)
 
 
 def _absent(source: str, path: Path, columns: Columns, download: bool) -> Found:
