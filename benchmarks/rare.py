@@ -1,18 +1,20 @@
 """Rare classes: what generators add that borrow from the populated ones, beside logit adjustment, and what their twin without sampling does.
 
-    python -m benchmarks.rare --data FOLDER [--sets fashion cifar] [--seeds 5] [--many 50] [--few 5] [--rows 50] [--share 0.25]
+    python -m benchmarks.rare --data FOLDER [--sets fashion cifar] [--seeds 5] [--many 50] [--few 5] [--ratio 2] [--share 0.25]
 
 FOLDER holds `images/fashion_mnist_idx` and `images/cifar10_small.zip`. Half of the ten classes have `many` labelled rows and half `few`; which half
 turns with the seed, which also draws the rows; 200 rows a class, the same for all seeds, are tested. The learner is the probe on the package's
-features, its penalty chosen on the real rows. All arms but "plain" adjust logits by class frequencies. Generators draw `rows` rows of every class,
-which are `share` of the whole and pass no screens; the twins draw none. Prints balanced accuracy in points, recall on rare and on populated classes,
-the paired difference to the arm "adjusted" with its 95 % t interval over seeds, and how likely tested rows are under both covariances of `feature`.
-Expected: about a minute a set and half a minute a seed on one core.
+features; its penalty is chosen on the real rows under logit adjustment, once a seed for all arms. All arms but "plain" adjust logits, the control
+"adjusted 1.2" more than they should. Generators draw `ratio` rows for a real one, which are `share` of the whole and pass no screens: as many of each
+class as real rows say ("alike"), or of every class as many ("even"), where logits are adjusted by what is taught, as the package does, or by the
+frequencies of the real rows alone ("even, real prior"). The twins `isda` draw none. Prints balanced accuracy in points, recall on rare and on
+populated classes, the paired difference to "adjusted" with its 95 % t interval over seeds, and how likely tested rows are under both covariances of
+`feature`. Expected: about a minute a set and 45 seconds a seed on one core.
 """
 
 import argparse
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +48,27 @@ TWINS: dict[str, dict[str, Any]] = {
     "isda at means": {"around": "means", "strength": 1.0},
     "isda at means, calibrated": {"around": "means", "strength": 1.0, "covariance": "calibrated"},
 }
+STRONGER = 1.2
+"""How much more logits are adjusted in the control."""
 Cell = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adjusted(Feed):
+    """A feed whose logits are adjusted by the frequencies of the real rows, `tau` times."""
+
+    tau: float = 1.0
+
+    @property
+    def log_prior(self) -> Tensor:
+        return self.tau * (self.counts.clamp(min=1) / self.counts.sum()).log()
 
 
 class Bench:
     """The rows of a set, those that are tested with their features, and cells."""
 
     def __init__(self, rows: Rows, asked: argparse.Namespace) -> None:
-        (self.x, self.y), (x, y) = ((torch.from_numpy(x), torch.from_numpy(np.unique(y, return_inverse=True)[1])) for x, y in rows.values())
+        (self.x, self.y), (x, y) = ((torch.from_numpy(x.copy()), torch.from_numpy(np.unique(y, return_inverse=True)[1])) for x, y in rows.values())
         self.x, x = (v[:, None] if v.ndim == 3 else v.permute(0, 3, 1, 2) for v in (self.x, x))
         classes = tuple(str(k) for k in np.unique(rows["train"][1]))
         self.spec, self.asked = Spec(kind="continuous", shape=tuple(self.x.shape[1:]), classes=classes), asked
@@ -76,22 +91,28 @@ class Bench:
     def cell(self, seed: int, folder: Path) -> Cell:
         """Accuracy by arm, in points, and nats a value of tested rows under both covariances."""
         data, rare = self.data(seed)
-        run, inside, none = Run(folder=folder, seed=seed), data.features(), make("transforms", Choice(name="none"))
-        plain = Feed(real=inside.train, spec=data.spec, codec=data.codec, transform=none, mixing=make("mixing", Choice(name="none")))
-        adjusted = replace(plain, balance="logit_adjustment", share=self.asked.share)
-        feeds = {"plain": plain, "adjusted": adjusted}
-        y = torch.arange(self.asked.rows * data.classes) % data.classes
+        run, inside, mix = Run(folder=folder, seed=seed), data.features(), make("transfers", Choice(name="mix"))
+        none = {kind: make(kinds, Choice(name="none")) for kind, kinds in (("transform", "transforms"), ("mixing", "mixing"))}
+        given: dict[str, Any] = {"real": inside.train, "spec": data.spec, "codec": data.codec, "share": self.asked.share, **none}
+        feeds = {"plain": Feed(**given), "adjusted": Adjusted(**given), f"adjusted {STRONGER}": Adjusted(tau=STRONGER, **given)}
+        counts = (self.asked.ratio * data.train.counts(data.classes)).round().long()
+        alike, even = torch.repeat_interleave(torch.arange(data.classes), counts), torch.arange(int(counts.sum())) % data.classes
         for name, choice in GENERATORS.items():
-            seeds = row_seeds(len(y), "rare", name, seed)
-            x = make("generators", choice).fit(inside, run).sample(y, seeds)
-            feeds[name] = replace(adjusted, synthetic=Samples.synthetic(choice.name, x, y, seeds, z=x))
-        found = {name: self.score(make("transfers", Choice(name="mix")), feed, rare, run) for name, feed in feeds.items()}
+            generator = make("generators", choice).fit(inside, run)
+            for how, y in (("alike", alike), ("even", even)):
+                seeds = row_seeds(len(y), "rare", name, seed)
+                x = generator.sample(y, seeds)
+                drawn = Samples.synthetic(choice.name, x, y, seeds, z=x)
+                feeds[f"{name}, {how}"] = Feed(balance="logit_adjustment", synthetic=drawn, **given)
+            feeds[f"{name}, even, real prior"] = Adjusted(synthetic=drawn, **given)
+        penalty = make("learners", Choice(name="probe")).fit(feeds["adjusted"], run).penalty_
+        found = {name: self.score(mix, feed, rare, run, penalty) for name, feed in feeds.items()}
         for name, settings in TWINS.items():
-            found[name] = self.score(make("transfers", Choice(name="isda", settings=settings)), adjusted, rare, run)
+            found[name] = self.score(make("transfers", Choice(name="isda", settings=settings)), feeds["adjusted"], rare, run, penalty)
         return found | {"likelihood": self.likelihood(inside, rare)}
 
-    def score(self, transfer: Any, feed: Feed, rare: Tensor, run: Run) -> dict[str, float]:
-        model = transfer.train(make("learners", Choice(name="probe")), feed, run)
+    def score(self, transfer: Any, feed: Feed, rare: Tensor, run: Run, penalty: float) -> dict[str, float]:
+        model = transfer.train(make("learners", Choice(name="probe", settings={"penalty": penalty})), feed, run)
         right = (model.predict(self.test).argmax(1) == self.test.y).double()
         recall = 100 * torch.stack([right[self.test.y == k].mean() for k in range(len(rare))])
         return {"balanced": float(recall.mean()), "rare": float(recall[rare].mean()), "many": float(recall[~rare].mean())}
@@ -110,7 +131,7 @@ class Bench:
 def nats(g: Calibrated, x: Tensor, y: Tensor) -> Tensor:
     """Log density of each row under the Gaussian of its class."""
     off, r = x - g.mean[y], g.basis.shape[1]
-    along, floor = off @ g.basis, g.floor[y]
+    along, floor = off @ g.basis, g.floor
     solved = torch.linalg.solve_triangular(g.root[y], along[:, :, None], upper=False)[:, :, 0]
     across = off.square().sum(1) - along.square().sum(1)
     size = 2 * g.root[y].diagonal(dim1=1, dim2=2).log().sum(1) + (x.shape[1] - r) * floor.log()
@@ -143,7 +164,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--many", type=int, default=50)
     parser.add_argument("--few", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=50, help="rows of each class that a generator draws")
+    parser.add_argument("--ratio", type=float, default=2.0, help="drawn rows for a real one")
     parser.add_argument("--share", type=float, default=0.25, help="their part of the whole")
     parser.add_argument("--out", type=Path, default=Path(".bench/rare"))
     args = parser.parse_args()

@@ -15,7 +15,7 @@ from augmind.core.store import write_table
 from augmind.core.tensors import save_tensors
 from augmind.core.types import Choice, Data, Samples, Spec
 from augmind.nn.analogy import PARTNERS, paired
-from augmind.nn.calibrated import MOST, Calibrated, distances, own_weights, within_classes
+from augmind.nn.calibrated import MOST, Calibrated, distances, moments, own_weights
 from augmind.nn.gaussian import ClassGaussian
 from augmind.nn.heads import Head, cross_entropy, fit_head
 from augmind.nn.isda import Clouds, gains_of
@@ -40,13 +40,12 @@ def mixed(alike: bool, d: int = 6, counts=COUNTS, seed=0) -> Data:
 
 def dense(g: Calibrated, k: int) -> torch.Tensor:
     inside = g.basis @ g.basis.T
-    return g.basis @ g.root[k] @ g.root[k].T @ g.basis.T + g.floor[k] * (torch.eye(len(g.basis)) - inside)
+    return g.basis @ g.root[k] @ g.root[k].T @ g.basis.T + g.floor * (torch.eye(len(g.basis)) - inside)
 
 
 def weights(data: Data, rank: int = 5) -> torch.Tensor:
-    basis = ClassGaussian.fit(data.train.x, data.train.y, data.classes, rank).basis
-    counts, own, _ = within_classes(data.train.x, data.train.y, data.classes, basis)
-    return own_weights(data.train.x, data.train.y, counts, own, basis)
+    g = ClassGaussian.fit(data.train.x, data.train.y, data.classes, rank)
+    return own_weights(*moments(data.train.x @ (g.basis / g.variance.sqrt()), data.train.y, data.classes))
 
 
 # Covariances
@@ -66,12 +65,10 @@ def test_the_weight_is_that_of_the_method_of_moments():
     true = torch.stack([torch.diag(torch.tensor([9.0 if i == k else 1.0 for i in range(6)])) for k in range(6)])
     between = (true - true.mean(0)).square().sum((1, 2)).mean() * 6 / 5
     within = torch.stack([t.trace() ** 2 + t.square().sum() for t in true]).mean()
-    n, own, _ = within_classes(data.train.x, data.train.y, 6, basis)
-    found = own_weights(data.train.x, data.train.y, n, own, basis)
+    found = own_weights(*moments(data.train.x @ basis, data.train.y, 6))
     assert found[0].item() == pytest.approx(min(MOST, (between / (between + within / 399)).item()), abs=0.01)
     few = mixed(alike=False, counts=(400,) * 5 + (6,), d=8)
-    n, own, _ = within_classes(few.train.x, few.train.y, 6, basis)
-    assert own_weights(few.train.x, few.train.y, n, own, basis)[5].item() == pytest.approx((between / (between + within / 5)).item(), abs=0.1)
+    assert own_weights(*moments(few.train.x @ basis, few.train.y, 6))[5].item() == pytest.approx((between / (between + within / 5)).item(), abs=0.1)
 
 
 def test_a_calibrated_covariance_lies_between_the_shared_one_and_that_of_the_class():
@@ -80,9 +77,8 @@ def test_a_calibrated_covariance_lies_between_the_shared_one_and_that_of_the_cla
     w = weights(data)
     assert dense(g, 0)[0, 0] > 7 and dense(g, 1)[0, 0] < 2.5
     torch.testing.assert_close(dense(g, 4), dense(Calibrated.shared(shared), 4), atol=1e-4, rtol=1e-4)
-    total = shared.variance.sum() + shared.floor
-    own = data.train.x[data.train.y == 0].T.cov().trace()
-    torch.testing.assert_close(dense(g, 0).trace(), torch.lerp(total, own, w[0]), rtol=1e-3, atol=0)
+    own = data.train.x[data.train.y == 0] @ g.basis
+    torch.testing.assert_close(g.root[0] @ g.root[0].T, torch.lerp(shared.variance.diag(), own.T.cov(), w[0]), rtol=1e-3, atol=1e-3)
 
 
 def test_draws_of_a_class_have_its_covariance_and_equal_the_shared_ones_where_that_is_shared():
@@ -192,11 +188,11 @@ def isda(**settings):
 
 
 def test_means_of_classes_teach_what_ever_more_rows_of_feature_come_to(tmp_path):
-    """With a weak Gaussian the bound is tight, so a probe taught by 6,000 drawn rows is nearer to the twin than to the plain probe."""
+    """With a weak Gaussian the bound is tight, so a probe taught by 25 drawn rows for a real one is nearer to the twin than to the plain probe."""
     data, run = uneven(), Run(folder=tmp_path)
     generator = make("generators", Choice(name="feature", settings={"spread": 0.1})).fit(data, run)
-    y = torch.arange(6000) % 3
-    drawn = Samples.synthetic("feature", x := generator.sample(y, row_seeds(6000, "twin")), y, row_seeds(6000, "twin"), z=x)
+    y = torch.repeat_interleave(torch.arange(3), 25 * data.train.counts(3))
+    drawn = Samples.synthetic("feature", x := generator.sample(y, row_seeds(len(y), "twin")), y, row_seeds(len(y), "twin"), z=x)
     plain = learner("probe", penalty=0.01)
     sampled = plain.fit(feed(data, "logit_adjustment", synthetic=drawn, share=0.25), run).predict(data.val)
     twin = isda(strength=0.1, around="means").train(learner("probe", penalty=0.01), feed(data, "logit_adjustment"), run).predict(data.val)

@@ -66,7 +66,7 @@ class Spread:
     strength    of the covariance
     covariance  "shared" by all classes, or "calibrated": each class its own as far as its rows carry it (see `nn.calibrated`)
     around      "rows": every row that is taught is the centre of one (arXiv:1909.12220). "means": real rows stay what they are, and the mean of
-                each class stands for what a Gaussian around it would draw, all of them together `share` of the whole
+                each class stands for what a Gaussian around it would draw, as often as the class has rows, all of them `share` of the whole
     """
 
     strength: float
@@ -142,9 +142,6 @@ class Feed:
         if self.synthetic is not None and len(self.synthetic):
             drawn = masses(self.synthetic, slice(None), self.outputs).sum(0)
             prior = (1 - self.share) * prior + self.share * drawn / drawn.sum()
-        if self.spread is not None and self.spread.around == "means":
-            present = (self.counts > 0).float()
-            prior = (1 - self.spread.share) * prior + self.spread.share * present / present.sum()
         if self.source is not None:
             prior = (1 - LENT) * prior + LENT * self.source.counts(self.outputs) / len(self.source)
         return prior.log()

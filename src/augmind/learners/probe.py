@@ -88,9 +88,10 @@ def spread(feed: Feed, head: Head, rows: Samples, w: Float[Tensor, " n"]) -> tup
     gaussian = kind(head.standardise(known.x), known.y, classes, RANK)
     if told.around == "rows":
         return rows, w, Clouds(gaussian=gaussian, strength=torch.full((len(rows),), told.strength))
-    present = (real.counts(classes) > 0).nonzero()[:, 0]
+    counts = real.counts(classes)
+    present = (counts > 0).nonzero()[:, 0]
     means = torch.stack([real.x[real.y == k].mean(0) for k in present.tolist()])
-    each = torch.full((len(present),), float(w.sum()) * told.share / (1 - told.share) / len(present))
+    each = w.sum() * told.share / (1 - told.share) * feed.class_weight[present] * counts[present] / len(real)
     strength = torch.cat([torch.zeros(len(rows)), torch.full((len(present),), told.strength)])
     rows, w = rows + Samples.real(means, present, z=means), torch.cat([w, each])
     return rows, w * (len(w) / w.sum()), Clouds(gaussian=gaussian, strength=strength)
