@@ -200,6 +200,15 @@ def test_means_of_classes_teach_what_ever_more_rows_of_feature_come_to(tmp_path)
     assert (twin - sampled).abs().mean() < 0.3 * (alone - sampled).abs().mean()
 
 
+def test_a_probe_with_a_related_dataset_adjusts_its_own_classes_and_may_take_rows_for_gaussians(tmp_path):
+    data, other = uneven(), uneven(1).train
+    lent, run = dataclasses.replace(other, y=other.y + 3), Run(folder=tmp_path)
+    adjusted, plain = (learner("probe", penalty=0.01).fit(feed(data, b, source=lent), run).predict(data.val) for b in ("logit_adjustment", "none"))
+    assert adjusted[:, 2].mean() > 1.5 * plain[:, 2].mean()
+    twin = isda(covariance="calibrated").train(learner("probe", penalty=0.01), feed(data, "logit_adjustment", source=lent), run).predict(data.val)
+    assert 0 < (twin - adjusted).abs().max() < 0.5
+
+
 def test_a_learner_that_cannot_take_rows_for_gaussians_is_told_the_way_out(tmp_path):
     with pytest.raises(UsageError, match="cnn") as caught:
         isda().train(learner("cnn", steps=1), feed(toy_data()), Run(folder=tmp_path))

@@ -49,10 +49,11 @@ class Probe(Learner):
 
     def fit(self, feed: Feed, run: Run) -> "Probe":
         self.require(feed.spec)
+        classes = len(feed.spec.classes)
         real, (rows, w) = as_features(feed.real), feed.features_table(run.seed_for("mixing"))
-        head = Head.over(real.x, len(feed.spec.classes))
+        head, prior = Head.over(real.x, classes), None if feed.log_prior is None else feed.log_prior[:classes]
         self.penalty_ = self.penalty or choose_penalty(
-            head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], feed.log_prior, len(feed.spec.classes), run.seed_for("probe")
+            head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], prior, classes, run.seed_for("probe")
         )
         apart, weight = differences(feed), feed.consistency.weight if feed.consistency else 0.0
         if apart is None and feed.source is not None:
@@ -60,7 +61,7 @@ class Probe(Learner):
         clouds = None
         if feed.spread is not None:
             rows, w, clouds = spread(feed, head, rows, w)
-        self.head_ = fit_head(head, rows.x, rows.y, w, self.penalty_, feed.log_prior, apart, weight, clouds).eval()
+        self.head_ = fit_head(head, rows.x, rows.y, w, self.penalty_, prior, apart, weight, clouds).eval()
         return self
 
     def predict(self, samples: Samples) -> Float[Tensor, "n k"]:

@@ -136,7 +136,7 @@ class Space:
         if not makers:
             return Policy(learner=self.learner, classical=classical, transfer=transfer, ratio=0.0, share=0.0)
         screens = tuple(self._screen(n, params.get(f"cut.{n}", 0.0)) for n in self.screens)
-        told = {"ratio": rounded(params["amount"] * self.ratio), "share": rounded(params["share"])}
+        told: dict[str, Any] = {"ratio": rounded(params["amount"] * self.ratio), "share": rounded(params["share"])}
         told |= {"weigh": params.get("weigh", ""), "soft": params.get("soft", 0.0)}
         return Policy(learner=self.learner, classical=classical, generators=makers, screens=screens, transfer=transfer, **told)
 
