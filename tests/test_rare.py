@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
+import augmind
 from augmind.core.errors import UsageError
 from augmind.core.feed import LEAST, Feed
 from augmind.core.registry import make
@@ -13,14 +14,18 @@ from augmind.core.run import Run
 from augmind.core.seeds import row_seeds, stream
 from augmind.core.store import write_table
 from augmind.core.tensors import save_tensors
-from augmind.core.types import Choice, Data, Samples, Spec
+from augmind.core.types import Choice, Classical, Data, Samples, Spec
+from augmind.job import Job
 from augmind.nn.analogy import PARTNERS, paired
 from augmind.nn.calibrated import MOST, Calibrated, distances, moments, own_weights
 from augmind.nn.gaussian import ClassGaussian
 from augmind.nn.heads import Head, cross_entropy, fit_head
 from augmind.nn.isda import Clouds, gains_of
 from augmind.shards import read_shard
+from augmind.teaching import default_policy, taught
+from augmind.teaching import synthetic as synthetic_rows
 from augmind.testing import ToyCodec, toy_data
+from runs import TINY, folder
 from test_learners import feed, learner, problem, synthetic
 
 COUNTS = (200, 200, 20, 2, 1)
@@ -340,3 +345,18 @@ def test_the_judges_give_labels_that_follow_the_rows_not_what_they_claim(tmp_pat
     lone = Data(train=data.train.take(torch.cat([torch.arange(100), torch.tensor([240])])), val=data.val, spec=data.spec, codec=data.codec)
     judged = make("screens", Choice(name="agreement")).fit(lone, Run(folder=tmp_path)).taken_for(dataclasses.replace(claims, y=torch.tensor([2, 2])))
     assert torch.equal(judged, torch.tensor([[0.0, 0.0, 1.0]] * 2)), "a class of one row cannot be judged and keeps its label"
+
+
+def test_a_run_draws_differences_and_a_policy_weighs_and_softens_its_rows(tmp_path):
+    data = folder(tmp_path / "digits", per_class=16, classes=3)
+    asked = {"seeds": 1, "test": 0.25, "folds": None, "generators": ("delta", "feature"), "learner": ("probe",), "ratio": 2.0}
+    run = augmind.expand(data, tmp_path / "r", **TINY | asked)
+    assert [g["name"] for g in run.record["generators"]] == ["delta", "feature"] and set(run.table()["generator"]) == {"delta", "feature"}
+    job = Job(run.folder)
+    plain = default_policy(job, "probe", Classical(name="none"), generators=True, fold="0")
+    policy = dataclasses.replace(plain, weigh="agreement", soft=0.5)
+    rows, before = synthetic_rows(job, "0", policy, 0), synthetic_rows(job, "0", plain, 0)
+    assert before.soft is None and torch.equal(rows.x, before.x) and rows.soft.sum().item() == pytest.approx(len(rows), rel=1e-4)
+    assert rows.soft.sum(1).std() > 0.1 and (rows.soft[torch.arange(len(rows)), rows.y] >= 0.5 * rows.soft.sum(1) - 1e-5).all()
+    real = job.fold_rows("0")
+    assert taught(job, "0", policy, real, 0, job.run("taught")).predict(real).shape == (len(real), 3)
