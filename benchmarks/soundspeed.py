@@ -28,7 +28,10 @@ RATE, BATCH = 8000, 64
 
 
 def peer(samples: int) -> Callable[[np.ndarray], np.ndarray]:
-    import audiomentations as am
+    try:
+        import audiomentations as am
+    except ImportError:
+        raise SystemExit("audiomentations is not installed, with which this is compared: pip install audiomentations") from None
 
     changes = am.Compose(
         [

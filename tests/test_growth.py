@@ -45,6 +45,8 @@ def test_doubt_about_the_gain_and_the_curve_widens_the_answer():
 
 def test_what_cannot_be_told_is_not_told():
     assert worth(points(exponent=0.0, scale=0.3), 400, 0.02, 0.01).rows is None
+    single = [{"rows": n, "seed": k, "error": 0.2} for k, n in enumerate((100, 104, 98))]
+    assert worth(single, 400, 0.1, 0.01).rows is None and "too few groups" in worth(single, 400, 0.1, 0.01).told
     far = worth(points(exponent=0.1, scale=0.5), 400, 0.15, 0.001)
     assert far.rows is None and f"beyond {FARTHEST * 400:,.0f}" in far.told
     assert worth(points(), 400, 0.2, 0.01).rows is None

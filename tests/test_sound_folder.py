@@ -1,6 +1,7 @@
 """Folders and tables of sounds: what is read, what is set aside with which words, and a whole run."""
 
 import csv
+import os
 import struct
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from augmind.core.errors import DataError, UsageError
 from augmind.core.store import read_json
 from augmind.data.clean import clean
 from augmind.data.split import split
+from augmind.modalities.audio.read import read
 from hearing import folder, hum, wav
 from speaking import pretend
 
@@ -42,6 +44,32 @@ def test_a_table_of_paths_to_sounds_gives_the_same_rows_with_groups(tmp_path):
     assert torch.equal(table.samples.x, clips.samples.x) and len(set(table.samples.group.tolist())) == 4
 
 
+def test_groups_come_from_the_names_of_files(tmp_path):
+    root = folder(tmp_path / "clips")
+    for i, file in enumerate(sorted(root.rglob("*.wav"))):
+        file.rename(file.with_name(f"take_{'ab'[i % 2]}-{i % 4}_{i}.wav"))
+    data = augmind.load(root, group="*_{}_*")
+    assert {(r.source.split("_")[1], r.group) for r in data.rows} == {(name, name) for name in ("a-0", "b-1", "a-2", "b-3")}
+    assert len(set(data.samples.group.tolist())) == 4 and "by '*_{}_*'" in data.findings[0].text and "AM140" not in {f.code for f in data.findings}
+    (loose,) = [f for f in augmind.load(root).findings if f.code == "AM140"]
+    assert loose.level == "warning" and "counts as independent" in loose.text
+    assert {r.group for r in augmind.load(root, group="{}/*").rows} == {"high", "low", "middle"}
+    (root / "low" / "plain.wav").write_bytes(wav(hum(310)))
+    with pytest.raises(DataError, match=r"plain\.wav' does not fit --group"):
+        augmind.load(root, group="*_{}_*")
+    with pytest.raises(UsageError, match="2 places for the group"):
+        augmind.load(root, group="{}_{}")
+    np.savez(tmp_path / "a.npz", x=np.zeros((4, 8, 8), np.uint8), y=np.array([0, 1, 0, 1]))
+    with pytest.raises(UsageError, match="pattern of the names of files, and rows of"):
+        augmind.load(tmp_path / "a.npz", group="*_{}_*")
+
+
+def test_what_rows_lose_on_the_way_back_to_waves_is_told(tmp_path):
+    (told,) = [f for f in augmind.load(folder(tmp_path / "clips")).findings if f.code == "AM141"]
+    assert 0 < told.about["mel_db"] < told.about["log_spectral_db"] < 20 and 0.5 < told.about["stoi"] <= 1
+    assert f"STOI) is {told.about['stoi']:.2f} of 1" in told.text
+
+
 def test_rates_channels_and_formats_of_one_sound_are_one_row(tmp_path):
     root = folder(tmp_path / "clips")
     wave = hum(300, 8000, 0.4)
@@ -58,9 +86,9 @@ def test_rates_channels_and_formats_of_one_sound_are_one_row(tmp_path):
 
 
 BAD = {
-    "empty": (b"", "cannot be decoded"),
+    "empty": (b"", "it is empty: its length is 0 bytes"),
     "one sample": (wav(np.array([0.5], np.float32)), "shorter than 10 milliseconds: 1 sample"),
-    "text": (b"this is no sound at all, only words", "cannot be decoded"),
+    "text": (b"this is no sound at all, only words", "it cannot be decoded: Format not recognised"),
     "nan": (wav(np.array([0.1, np.nan] * 900, np.float32), subtype="FLOAT"), "not finite"),
     "cancelled": (wav(np.stack([hum(300), -hum(300)], 1)), "channels cancel each other"),
     "silent": (wav(np.zeros(4000, np.float32)), "silent"),
@@ -84,6 +112,20 @@ def test_384_khz_and_a_header_that_promises_too_much_are_read_and_told(tmp_path)
     data = augmind.load(root)
     assert not data.bad() and data.spec.rate == 8000
     assert any("ends before" in f.text and "low/short.wav" in f.text for f in data.findings if f.code == "AM137")
+
+
+def test_ten_minutes_at_384_khz_are_read_in_bounded_memory(tmp_path):
+    """A wave of more than 48,000 samples a second is brought to that while it is read, so that no decoder holds all of it."""
+    import soxr
+
+    wave = hum(300, 384_000, 0.5)
+    short, whole = read(wav(wave, 384_000)), soxr.resample(wave, 384_000, 48_000)
+    assert short.rate == 48_000 and short.facts["rate"] == 384_000 and len(short.wave) == len(whole) and np.abs(short.wave - whole).max() < 1e-3
+    root = folder(tmp_path / "clips")
+    with soundfile.SoundFile(root / "low" / "long.flac", "w", 384_000, 1, "PCM_16") as file:
+        for _ in range(598):
+            file.write(hum(200, 384_000, 1.0))
+    assert not augmind.load(root).bad()
 
 
 def test_what_is_too_long_is_refused_before_it_is_whole_in_memory(tmp_path):
@@ -223,7 +265,12 @@ def test_sounds_get_the_whole_job(tmp_path, monkeypatch):
     assert "the files that were given" in (bigger / "README.md").read_text()
     with pytest.raises(UsageError, match="npz holds arrays"):
         run.export(tmp_path / "n", to="npz", originals=True)
-    next((tmp_path / "clips").rglob("*.wav")).write_bytes(b"other")
-    with pytest.raises(DataError, match="gone or changed since the run was begun"):
+    file = next((tmp_path / "clips").rglob("*.wav"))
+    os.utime(file, (0, 0))
+    run.export(tmp_path / "touched", originals=True)
+    file.write_bytes(wav(hum(440, seconds=soundfile.info(file).duration)))
+    os.utime(file, (0, 0))
+    with pytest.raises(DataError, match="1 of the 24 files of the run are gone or changed"):
         run.export(tmp_path / "late", originals=True)
+    run.export(tmp_path / "made", rows="synthetic", originals=True)
     assert not (tmp_path / "late").exists() and not (tmp_path / "n").exists()

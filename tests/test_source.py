@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import augmind
+from augmind.compare import best_learner
 from augmind.core.errors import DataError, UsageError
 from augmind.core.feed import LENT, Feed
 from augmind.core.plugin import Learner
@@ -21,7 +22,10 @@ from augmind.core.types import Choice, Data, Samples, Spec
 from augmind.data.load import load
 from augmind.data.related import related
 from augmind.figures import Predictions
+from augmind.job import Job
+from augmind.record import CHOSEN, build, cells
 from augmind.sourced import with_source
+from augmind.teaching import weighed
 from augmind.testing import ToyCodec, toy_data, toy_samples
 from augmind.verdict import Verdict, verdict
 from runs import TINY, digit_rows, folder
@@ -244,6 +248,22 @@ def test_a_run_compares_what_is_lent_with_and_without_drawn_rows(run):
     assert any(f["code"] == "AM139" for f in run.record["findings"])
     assert any("learn the related dataset first" in note for note in run.record["plan"]["notes"])
     assert "related dataset" in run.report.read_text() and "--source" in run.record["command"]
+
+
+def test_which_learner_has_the_source_is_chosen_on_inner_folds_as_that_without_is(run, monkeypatch):
+    job = Job(run.folder)
+    plain = best_learner(job, "0")
+    assert all(0 <= weighed(job, "0", name) <= 1 for name in ("probe", "cnn"))
+    alone = {name: {(c.arm, c.seed): c.p for c in cells(job, name)} for name in ("probe", "cnn")}
+    for best in alone:
+        monkeypatch.setattr("augmind.compare.weighed", lambda job, fold, name, best=best: float(name == best))
+        assert (best_learner(job, "0", "source"), best_learner(job, "0", "synthetic+source"), best_learner(job, "0")) == (best, best, plain)
+        for c in cells(job, CHOSEN):
+            assert np.array_equal(c.p, alone[best if "source" in c.arm else plain][c.arm, c.seed])
+        record = build(job)
+        assert record["verdict"]["learner"] == (best if "source" in record["verdict"]["arm"] else plain)
+        assert (f"for {best} with it against" in record["verdict"]["sentence"]) is (best != plain)
+        assert any(a["learner"] == CHOSEN for a in record["arms"]) is (best != plain)
 
 
 def test_the_same_command_goes_on_and_without_the_source_it_is_another_run(digits, run):

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+import soundfile
 import torch
 
 import augmind
@@ -21,7 +22,7 @@ from augmind.modalities.audio.codec import AudioCodec
 from augmind.modalities.audio.generators.tts import PITCHES, RANGES, SPEEDS, Tts
 from augmind.modalities.audio.speech import FILES
 from hearing import folder
-from speaking import pretend
+from speaking import RATE, hum, pretend
 
 
 @pytest.fixture
@@ -55,7 +56,8 @@ def test_what_the_rows_of_a_class_say_is_spoken_for_it_and_what_has_no_sound_is_
     made = Tts(say="so: {}", describe={"sad": "oh no"}).fit(data, Run(folder=tmp_path))
     assert made.texts_ == [["so: good day", "so: well done", "so: ?!"], ["so: oh no"]]
     made = Tts().fit(data, Run(folder=tmp_path))
-    assert made.texts_ == [["good day", "well done"], ["sad"]] and not made.curves.findings
+    (told,) = made.curves.findings
+    assert made.texts_ == [["good day", "well done"], ["sad"]] and told.about == {"classes": ["sad"]} and "their names are spoken" in told.text
     said = Counter(made._said(0, seed).text for seed in range(400))
     assert min(said["good day"], said["well done"]) > 150 and sum(said.values()) == 400
     assert made._said(1, 3).text == "sad"
@@ -83,8 +85,15 @@ def test_a_frame_or_a_column_says_what_is_spoken_and_only_training_rows_speak(tm
     with pytest.raises(DataError, match="no column 'word'") as caught:
         augmind.expand(tmp_path / "clips.csv", tmp_path / "u", say="word", **options)
     assert "words" in caught.value.help
-    with pytest.raises(UsageError, match="--say words names a column"):
+    with pytest.raises(UsageError, match="--say words names a column") as caught:
         augmind.expand(clips, tmp_path / "v", say="words", **options)
+    assert "--say 'the number {}'" in caught.value.help
+    with pytest.raises(UsageError, match="--say file names the column of the files themselves"):
+        augmind.expand(tmp_path / "clips.csv", tmp_path / "x", say="file", **options)
+    with pytest.raises(UsageError, match="both tell what is said"):
+        augmind.expand(clips, tmp_path / "y", say="go {}", set={"tts.say": "{} now"}, **options)
+    (tmp_path / "gaps.csv").write_text((tmp_path / "clips.csv").read_text().replace("high 1,", ",").replace("high 2,", ","))
+    assert "which is empty in 2 of 16 rows" in augmind.load(tmp_path / "gaps.csv", says="words").findings[0].text
     with pytest.raises(UsageError, match="no generator of this run takes words"):
         augmind.expand(clips, tmp_path / "w", say="go {}", **options | {"generators": ("vae",)})
 
@@ -103,6 +112,24 @@ def test_a_row_is_a_function_of_its_label_and_seed_and_other_seeds_are_other_voi
     assert len(voices) > 400 and set(accents) == set(made.accents_) and min(accents.values()) > 150
     for drawn, (low, high) in (([s.speed for s in said], SPEEDS), ([s.pitch for s in said], PITCHES), ([s.range for s in said], RANGES)):
         assert low <= min(drawn) < low + 5 and high - 5 < max(drawn) <= high
+
+
+@pytest.mark.usefixtures("speaker")
+def test_what_a_row_says_and_in_which_voice_goes_with_it_wherever_it_goes(tmp_path):
+    clips = tmp_path / "clips"
+    for word in ("low", "high"):
+        (clips / word).mkdir(parents=True)
+        for i in range(16):
+            wave = hum(f"go {word}", voice=f"en+f{i}", speed=130 + 4 * i, pitch=30 + 3 * i, range=40 + i)
+            soundfile.write(clips / word / f"{i}.wav", wave, RATE)
+    run = augmind.expand(clips, tmp_path / "r", preset="quick", generators=("tts",), learner=("probe",), say="go {}", explain=False, jobs=0)
+    table = list(csv.DictReader((run.export(tmp_path / "out") / "rows.csv").read_text().splitlines()))
+    spoken = [row for row in table if row["generator"] == "tts"]
+    assert spoken and all(row["note"].startswith(f'"go {row["label"]}", en') for row in spoken)
+    assert {row["note"] for row in table if row["synthetic"] == "False"} == {""}
+    first = spoken[0]
+    assert run.why(f"tts:{first['seed']}")["note"] == first["note"] and "words a minute, pitch" in first["note"]
+    assert "words a minute" in run.report.read_text()
 
 
 @pytest.mark.usefixtures("speaker")

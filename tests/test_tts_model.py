@@ -99,6 +99,9 @@ def test_a_model_that_samples_its_voice_speaks_by_the_seed_alone(tmp_path):
     assert torch.equal(again.sample(y[1:2], seeds[1:2]), rows[1:2])
     with pytest.raises(UsageError, match="has one of its own"):
         Tts(model=str(model), rate=1.2).ready()
+    with pytest.raises(UsageError, match=r"spread=0.5 is about models that take a pace"):
+        Tts(model=str(model), spread=0.5).ready()
+    assert made.notes(y, seeds) == ['"yes"', '"yes"', '"?!"']
 
 
 def test_classes_that_it_cannot_speak_or_whose_letters_it_lacks_are_told(spoken, tmp_path):

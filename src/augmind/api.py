@@ -205,7 +205,7 @@ class Finished:
             self.intact()
             return handover.export(self.folder, Path(out), to, rows)
         job = self.intact()
-        with given(job) if originals else nullcontext(NONE) as files:
+        with given(job) if originals and (rows != "synthetic" or job.config.unlabelled) else nullcontext(NONE) as files:
             return export(handed_over(job, rows, files), Path(out), to)
 
     def intact(self) -> "Job":
@@ -234,6 +234,7 @@ def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
         "generator": row["generator"],
         "seed": row["seed"],
         "label": row["label"],
+        "note": row.get("note", ""),
         "kept": row["kept"],
         "rejected_by": rejected,
         "reason": calibration(job)[rejected]["reason"] if rejected in cuts else ("more rows passed than were wanted" if rejected else ""),

@@ -20,7 +20,7 @@ from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path
 from .search.winner import classical_trials, found
-from .teaching import chosen, default_policy, lent_by, shards_of, space_of, taught
+from .teaching import chosen, default_policy, lent_by, shards_of, space_of, taught, weighed
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
 SOURCE = "source"
@@ -57,8 +57,11 @@ def kept(job: Job, fold: str, generator: str) -> int:
     return read_json(shard_path(job, fold, generator) / "facts.json")["kept"]
 
 
-def best_learner(job: Job, fold: str) -> str:
-    """The learner whose best classical arm scored highest on the inner folds of this fold's training rows."""
+def best_learner(job: Job, fold: str, arm: str = "classical") -> str:
+    """The learner whose best classical arm scored highest on the inner folds of this fold's training rows; for an arm with a related dataset, the one
+    for which it did with what that lends."""
+    if SOURCE in arm:
+        return max(job.plan.learners, key=lambda n: weighed(job, fold, n))
     return max(job.plan.learners, key=lambda n: max(inner_scores(job, fold, n).values()))
 
 

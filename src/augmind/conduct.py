@@ -147,6 +147,9 @@ def choices(job: Job) -> list[Item]:
             out.append(Item(name=f"choose {learner} {fold}", function="augmind.teaching:choose", args=args, after=("features", *copies)))
             if job.plan.source and space_of(learner) == "rows":
                 out.append(Item(name=f"lend {learner} {fold}", function="augmind.teaching:lend", args=args, after=(f"choose {learner} {fold}",)))
+            if job.plan.source:
+                after = tuple(n for n in (f"choose {learner} {fold}", f"lend {learner} {fold}") if n in {i.name for i in out})
+                out.append(Item(name=f"weigh {learner} {fold}", function="augmind.teaching:weigh", args=args, after=after))
     return out
 
 

@@ -163,6 +163,8 @@ def config(**options: Any) -> Config:
         raise UsageError("--across is about the groups of --group, and none is named", help="add --group COLUMN, or leave it out")
     for key, value in made.set.items():
         plugin_of(key)
+        if made.say is not None and key.endswith(".say"):
+            raise UsageError(f"--say {made.say} and --set {key} both tell what is said", help="leave one of them out")
         if key.endswith(".key") and str(value) not in os.environ:  # perhaps a key itself, which shall stand nowhere
             text = f"--set {key} names no environment variable that is set"
             raise UsageError(text, help=f"a key belongs into the environment: export NAME=..., then --set {key}=NAME")

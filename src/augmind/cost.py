@@ -90,7 +90,7 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and reads(n, plan.settings.get(n, {}))]
     generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] * part_here(n) for n in reading)
     generate += plan.folds * OPENING_SECONDS * len(reading)
-    arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0) + LENDING * bool(plan.source)
+    arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0) + (LENDING + INNER_SPLITS) * bool(plan.source)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
     probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
     fixed = (embed + probes) / max(1, jobs) + 12

@@ -12,7 +12,7 @@ from .core.plugin import Generator
 from .core.store import read_json
 from .data.exemplars import exemplars
 from .data.export import Bundle, Table, export, written
-from .handover import shard_table, taken
+from .handover import level, shard_table, taken
 from .job import Job
 from .nn.neighbours import nearest, polar
 from .pipeline import by_yield, seen_by, trained
@@ -53,7 +53,7 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
     if tables:
         to = "csv" if written(job.codec) else "imagefolder"
         record = read_json(job.folder / "report.json")
-        export(Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits={"": tables}, record=record), out, to)
+        export(Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits=level({"": tables}), record=record), out, to)
     return sum(len(t.names) for t in tables)
 
 

@@ -31,6 +31,8 @@ FARTHEST = 10.0
 FLAT = 0.02
 """An exponent at or below this promises nothing: doubling the rows would take less than 1.4 % off the error."""
 DRAWS = 2000
+NEAR = 1.1
+"""Sizes that differ by a factor of at most this are one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,8 @@ def worth(points: Sequence[dict[str, Any]], n: int, gain: float, se: float, leve
     if not gain > 0:
         return Worth(**unknown, told="The synthetic rows brought no gain that could be told in real rows.")
     law = law_of(points)
+    if one_size(points):
+        return Worth(**unknown, told="It cannot be told how many real rows the gain is worth: there are too few groups of rows to learn from fewer.")
     if law.exponent <= FLAT:
         return Worth(**unknown, told="It cannot be told how many real rows the gain is worth: within these rows, more of them lowered no error.")
     draw = np.random.default_rng(stable_seed("growth", n, gain))
@@ -96,6 +100,12 @@ def worth(points: Sequence[dict[str, Any]], n: int, gain: float, se: float, leve
     ends = f"{low:,.0f} to {high:,.0f}" if high <= most else f"{low:,.0f} to more than {most:,.0f}"
     told = f"The gain equals about {rows:,.0f} more real rows ({100 * level:g} % interval {ends}) beside the {n:,} that there are."
     return Worth(rows=rows, low=low, high=high if high <= most else None, most=most, told=told)
+
+
+def one_size(points: Sequence[dict[str, Any]]) -> bool:
+    """Whether all trainings had about as many rows, so that they say nothing of more."""
+    sizes = [p["rows"] for p in points]
+    return max(sizes) <= NEAR * min(sizes)
 
 
 def law_of(points: Sequence[dict[str, Any]], seeds: Sequence[int] | None = None) -> Law:
@@ -180,5 +190,6 @@ def growth_record(job: Job, gain: float | None, se: float | None) -> dict[str, A
     doubling = np.array([w.error(n) - w.error(2 * n) for w in laws])
     low, high = np.quantile(doubling[1:], [0.025, 0.975]).tolist()
     told = {"rows": n, "law": asdict(law), "doubling": {"mean": float(doubling[0]), "low": low, "high": high}}
+    told |= dict.fromkeys(("law", "doubling")) if one_size(points) else {}
     value = None if gain is None or se is None or not np.isfinite([gain, se]).all() else asdict(worth(points, n, gain, se))
     return found | told | {"gain": gain, "worth": value}

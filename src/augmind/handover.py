@@ -13,10 +13,9 @@ from .core.store import read_json, read_table
 from .core.tensors import load_tensors
 from .core.types import Samples
 from .data.export import Bundle, Table
-from .data.load import opened, opened_loose
+from .data.load import content, load, opened, opened_loose, unlabelled
 from .data.originals import Original, originals
 from .data.sources import Columns
-from .data.stamp import stamp_of_all
 from .job import Job
 from .pipeline import shards_by_generator
 from .shards import labels_alone
@@ -33,6 +32,8 @@ class Given:
 
 
 NONE = Given()
+POOL = "\0"
+"""Before the sources of rows without labels, which may be called as labelled ones are."""
 
 
 @contextmanager
@@ -41,9 +42,7 @@ def given(job: Job) -> Iterator[Given]:
     c = job.config
     if job.spec.kind == "tokens":
         raise UsageError("--originals is about files, and these rows are texts", help="leave it out: texts are handed over as they are")
-    if stamp_of_all(c.data, c.column, c.beside, c.unlabelled, c.source) != job.record["stamp"]:
-        text = f"the files of '{c.data}' are gone or changed since the run was begun"
-        raise DataError(text, help="put them back as they were, or export without --originals", code="DATA-020")
+    unchanged(job)
     columns = Columns(label=c.label, file=c.column, group=c.group, split=c.split, says=c.says)
     with ExitStack() as stack:
         formats = {row.source: str(row.about.get("format", "")) for row in job.rows if "piece" not in row.about}
@@ -53,6 +52,18 @@ def given(job: Job) -> Iterator[Given]:
             text = "--originals is about rows that are files, and these are arrays or parts of files"
             raise UsageError(text, help="leave it out: they are handed over as they are stored")
         yield Given(rows, pool)
+
+
+def unchanged(job: Job) -> None:
+    """Reads the files of a run anew. Raises `DataError` for one that is gone, or that does not hold what the run was given."""
+    now = {row.source: row.digest for row in load(**job.given, max_bad=1.0).rows}
+    was = {row.source: row.digest for row in job.rows if row.status == "ok"}
+    if job.pool is not None and job.config.unlabelled:
+        now |= {f"{POOL}{row.source}": row.digest for row in unlabelled(job.config.unlabelled, like=job.spec, max_bad=1.0).rows}
+        was |= {f"{POOL}{source}": content(x) for source, x in zip(job.pool_sources, job.pool.x, strict=True)}
+    if other := [source for source, digest in was.items() if now.get(source) != digest]:
+        text = f"{len(other)} of the {len(was)} files of the run are gone or changed since it was begun: '{other[0].removeprefix(POOL)}'"
+        raise DataError(text, help="put them back as they were, or export without --originals", code="DATA-020")
 
 
 def handed_over(job: Job, which: str = "all", files: Given = NONE) -> Bundle:
@@ -74,7 +85,13 @@ def handed_over(job: Job, which: str = "all", files: Given = NONE) -> Bundle:
         splits["test"] = [real_table(job, open_seal(job), files)]
     if not any(len(t.x) for t in parts):
         raise NothingLeft(f"'{job.folder}' holds no synthetic row that passed the screens", help="export with --rows real, or see the report")
-    return Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits=splits, record=record)
+    return Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits=level(splits), record=record)
+
+
+def level(splits: Mapping[str, list[Table]]) -> dict[str, list[Table]]:
+    """The tables with the columns of all of them, empty where a table had none."""
+    names = list(dict.fromkeys(name for tables in splits.values() for t in tables for name in t.columns))
+    return {split: [replace(t, columns={n: t.columns.get(n, [None] * len(t.names)) for n in names}) for t in own] for split, own in splits.items()}
 
 
 def real_table(job: Job, rows: Samples, files: Given = NONE) -> Table:
@@ -126,6 +143,7 @@ def shard_table(job: Job, path: Any, generator: str, files: Given = NONE) -> Tab
     }
     if job.config.group:
         columns["group"] = [table["group"][i] if "group" in table else "" for i in at]
+    columns |= {"note": [table["note"][i] for i in at]} if "note" in table else {}
     columns |= {f"score_{name}": [table[f"score_{name}"][i] for i in at] for name in job.plan.screens}
     own = files.pool if labels_alone(generator) else {}
     return Table(x=stored["x"][keep], names=[f"{generator}-{table['seed'][i]}" for i in at], columns=columns, originals=own)

@@ -53,6 +53,13 @@ class Job(Opened):
         return {"stamp": self.record["stamp"], "folds": c.folds or c.preset_values().folds, "repeats": c.repeats, **options}
 
     @property
+    def given(self) -> dict[str, Any]:
+        """What `load` is asked for."""
+        c = self.config
+        named = {"label": c.label, "column": c.column, "text": c.text, "group": c.group, "split": c.split, "says": c.says}
+        return {"source": c.data, **named, "size": c.size, "beside": c.beside, "chunk": c.chunk}
+
+    @property
     def prepared(self) -> Path:
         return self.store.path("prepare", self.prepare_inputs)
 

@@ -37,9 +37,7 @@ def prepare(folder: str) -> dict[str, Any]:
     c = job.config
 
     def work(tmp: Path) -> None:
-        source = {"label": c.label, "column": c.column, "text": c.text, "group": c.group, "split": c.split, "size": c.size}
-        source |= {"beside": c.beside, "chunk": c.chunk, "says": c.says}
-        dataset = clean(load(c.data, **source, max_bad=c.max_bad, download=c.download))
+        dataset = clean(load(**job.given, max_bad=c.max_bad, download=c.download))
         dataset = drop_rare(dataset) if c.drop_rare else dataset
         count, together = c.folds or c.preset_values().folds, c.group is not None and not c.across
         parts = split(dataset, folds=count, repeats=c.repeats, test=c.test, seed=c.seed, group_aware=together)

@@ -32,7 +32,7 @@ from .sourced import with_source
 from .verdict import Predictions, Verdict, differences, fallback, intervals, verdict
 
 CHOSEN = "chosen in each fold"
-"""The learner of the verdict: in every fold the one with the best inner score of its best classical arm."""
+"""The learners of the verdict: in every fold, and of arms with a related dataset by themselves, the one with the best inner score."""
 LABELS = {
     "real": "real rows alone",
     "classical": "best classical",
@@ -51,12 +51,12 @@ def cells(job: Job, learner: str) -> list[Predictions]:
     """All predictions of a learner, or of the learner chosen in each fold."""
     out = []
 
-    def named(fold: str) -> str:
-        return best_learner(job, fold) if learner == CHOSEN else learner
+    def named(fold: str, arm: str = primary(job)) -> str:
+        return best_learner(job, fold, arm) if learner == CHOSEN else learner
 
     for fold in job.folds:
-        name = named(fold)
         for arm in arms_with_rows(job, named):
+            name = named(fold, arm)
             for seed in range(job.plan.seeds):
                 p = predictions(job, fold, name, arm, seed)
                 columns = {name: p[name].numpy() for name in ("ids", "y", "p", "unit")}
@@ -95,7 +95,7 @@ def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[s
 def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     """Where what this arm knows comes from."""
     known = {Knowledge.rows.name} | ({Knowledge.source.name} if SOURCE in arm else set())
-    for name in {best_learner(job, f) for f in job.folds} if learner == CHOSEN else {learner}:
+    for name in {best_learner(job, f, arm) for f in job.folds} if learner == CHOSEN else {learner}:
         known |= {k.name for k in knows(job, make("learners", job.learner(name)))}
         if arm == SEARCHED or "synthetic" in arm:
             known |= {job.knowledge(make("generators", g)).name for f in job.folds for g in policy_of(job, f, name, arm).generators}
@@ -110,7 +110,8 @@ def knows(job: Job, learner: Learner) -> frozenset[Knowledge]:
 def policy_name(job: Job, learner: str, arm: str) -> str:
     """What the arm does to rows; where folds chose differently, all that were chosen."""
     if learner == CHOSEN:
-        return ", ".join(f"{n} in fold {f}" for f in job.folds for n in [best_learner(job, f)])
+        named = [best_learner(job, f, arm) for f in job.folds]
+        return named[0] if len(set(named)) == 1 else ", ".join(f"{n} in fold {f}" for f, n in zip(job.folds, named, strict=True))
     names = Counter(in_words(policy_of(job, f, learner, arm)) for f in job.folds)
     return ", or ".join(f"{n} ({k} of {len(job.folds)} folds)" if len(names) > 1 else n for n, k in names.most_common())
 
@@ -195,6 +196,7 @@ def gallery(job: Job) -> dict[str, Any]:
                 continue
             scores = {k[len("score_") :]: v[i] for k, v in table.items() if k.startswith("score_")}
             row = {"generator": generator, "row": f"{generator}:{table['seed'][i]}", "label": label, "scores": scores}
+            row |= {"note": table["note"][i]} if "note" in table else {}
             why = table["rejected_by"][i]
             mine = [r for r in synthetic[label] if r["generator"] == generator]
             if not why and len(mine) < PER_CLASS:
@@ -213,7 +215,7 @@ def gallery(job: Job) -> dict[str, Any]:
                 row.update(html=html, nearest="" if near is None else views[near])
     classes = [{"class": name, "real": [views[i] for i in rows], "synthetic": synthetic[name]} for name, rows in own.items()]
     reasons = [{"reason": find("screens", s).reason, "screen": s, "rows": rejected[s]} for s in job.plan.screens if s in rejected]
-    return {"classes": classes, "rejected": reasons}
+    return {"classes": classes, "rejected": reasons, "legend": getattr(job.codec, "legend", "")}
 
 
 def health_record(job: Job) -> dict[str, Any]:
@@ -238,12 +240,13 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     if job.plan.generators and not any(kept(job, job.final, g) for g in job.plan.generators):
         decided = with_nothing_to_hand_over(decided)
     if job.plan.source:
-        decided = with_source(decided, single=job.plan.seeds == 1 and job.split.mode != "cv", imagined=bool(job.plan.generators))
+        single, both = job.plan.seeds == 1 and job.split.mode != "cv", (of_most(job, SOURCE)[0], of_most(job, "classical")[0])
+        decided = with_source(decided, single=single, imagined=bool(job.plan.generators), learners=both)
     if decided.arm == SEARCHED:
         decided = replace(decided, findings=(*decided.findings, *disagreement(*recommended(job, decided)[1:])))
     extra = further_figures(job, found, decided)
     rows, about = [], []
-    if len({best_learner(job, f) for f in job.folds}) > 1:
+    if len({best_learner(job, f, arm) for f in job.folds for arm in arms(job)}) > 1:
         rows += measured(job, CHOSEN, found)
         about += arm_records(job, CHOSEN, found)
     for learner in job.plan.learners:
@@ -285,7 +288,7 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
 
 def added(job: Job) -> str:
     """What the rows that the verdict is about are to be called: real ones that got a label are no synthetic ones."""
-    used = {c.name for fold in job.folds for c in policy_of(job, fold, best_learner(job, fold), primary(job)).generators}
+    used = {c.name for fold in job.folds for c in policy_of(job, fold, best_learner(job, fold, primary(job)), primary(job)).generators}
     return "pseudo-labelled" if used and all(map(labels_alone, used)) else "synthetic"
 
 

@@ -64,8 +64,8 @@ def in_words(policy: Policy) -> str:
 
 
 def of_most(job: Job, arm: str) -> tuple[str, list[Policy]]:
-    """The learner that most folds chose, and what an arm does in each of these folds."""
-    folds = [(best_learner(job, f), f) for f in job.folds]
+    """The learner that most folds chose for an arm, and what the arm does in each of these folds."""
+    folds = [(best_learner(job, f, arm), f) for f in job.folds]
     learner = Counter(n for n, _ in folds).most_common(1)[0][0]
     return learner, [policy_of(job, f, n, arm) for n, f in folds if n == learner]
 

@@ -146,7 +146,8 @@ def fill(
         kept = judged.kept()
         got = kept.counts(len(want)) if kept is not None else got
         rate = (got + 1) / (tried + 1)
-    write_shard(job, tmp, judged, screens, data, want, drawn, generator, count)
+    rows = judged.all() or no_rows(data, generator)
+    write_shard(job, tmp, judged, rows, plugin.notes(rows.y, rows.key), screens, data, want, drawn, generator, count)
 
 
 def deal(y: list[int], keep: list[bool], count: int) -> list[int]:
@@ -160,10 +161,20 @@ def deal(y: list[int], keep: list[bool], count: int) -> list[int]:
 
 
 def write_shard(
-    job: Job, tmp: Path, judged: Judged, screens: dict[str, Screen], data: Data, want: Tensor, drawn: int, generator: str, count: int
+    job: Job,
+    tmp: Path,
+    judged: Judged,
+    rows: Samples,
+    notes: list[str],
+    screens: dict[str, Screen],
+    data: Data,
+    want: Tensor,
+    drawn: int,
+    generator: str,
+    count: int,
 ) -> None:
     """The first rows of each class up to what was wanted are kept; what passed beyond that is marked "surplus"."""
-    rows, left = judged.all() or no_rows(data, generator), want.clone()
+    left = want.clone()
     for i, (label, why) in enumerate(zip(rows.y.tolist(), judged.rejected, strict=True)):
         if not why and left[label] > 0:
             left[label] -= 1
@@ -193,6 +204,8 @@ def write_shard(
     if rows.group is not None and data.train.group is not None:
         names = dict(zip(data.train.group.tolist(), job.group_names(data.train.key), strict=True))
         table["group"] = [names.get(g, "") for g in rows.group.tolist()]
+    if notes:
+        table["note"] = notes
     table |= {f"score_{name}": judged.scores.get(name) or [float("nan")] * len(rows) for name in job.plan.screens}
     write_table(tmp / "table.parquet", table)
     counts = {name: judged.rejected.count(name) for name in (*screens, "surplus")}

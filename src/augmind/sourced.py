@@ -6,16 +6,18 @@ from .compare import SOURCE
 from .verdict import RIVALS, Verdict, fallback, points
 
 
-def with_source(v: Verdict, *, single: bool, imagined: bool) -> Verdict:
+def with_source(v: Verdict, *, single: bool, imagined: bool, learners: tuple[str, str] = ("", "")) -> Verdict:
     """A verdict that names the related dataset: it alone where nothing was `imagined`, else after what is said of synthetic rows.
 
     Where synthetic rows are not recommended, the arm "source" is, if its gains over "classical" and over "real" both exclude zero; a `single`
-    seed on one training set proves nothing.
+    seed on one training set proves nothing. `learners` are those with the related dataset and without, each chosen before a test row was seen.
     """
     gains = {rival: d for rival in ("classical", "real") if (d := v.differences.get(f"{SOURCE} vs {rival}"))}
     against, d = min(gains.items(), key=lambda item: item[1].low)
     proven = d.low > 0 and not single
-    sure = f"{points(d.estimate)} points against {RIVALS[against]} ({100 * v.level:g}% interval {points(d.low)} to {points(d.high)})"
+    whose = f" for {learners[0]} with it" if learners[0] != learners[1] else ""
+    rival = RIVALS[against] + (f" of {learners[1]} without" if whose else "")
+    sure = f"{points(d.estimate)} points{whose} against {rival} ({100 * v.level:g}% interval {points(d.low)} to {points(d.high)})"
     if proven:
         sentence = f"The related dataset helps without any drawn row, {sure}."
     elif d.high < 0 and not single:

@@ -245,6 +245,29 @@ def lend(folder: str, fold: str, learner: str) -> None:
     job.store.stage("lend", inputs, work)
 
 
+def weigh_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:
+    by = {"lent": lent_by(job, fold, learner).name} if space_of(learner) == "rows" else {}
+    return {"features": job.features_stage.name, "chosen": choice_path(job, fold, learner).name, "seed": job.config.seed} | by
+
+
+def weigh(folder: str, fold: str, learner: str) -> None:
+    """Scores the best classical arm with what the related dataset lends on inner folds of a fold's training rows, as `choose` did without."""
+    job = Job(Path(folder))
+
+    def work(tmp: Path) -> None:
+        rows = job.fold_rows(fold)
+        score = inner_score(job, fold, learner, chosen(job, fold, learner)[0], rows, tried_on(job, fold, learner, rows), source=True)
+        write_json(tmp / "weight.json", {"fold": fold, "learner": learner, "score": score})
+
+    job.store.stage("weigh", weigh_inputs(job, fold, learner), work)
+
+
+def weighed(job: Job, fold: str, learner: str) -> float:
+    """What `weigh` found."""
+    path = job.need(job.store.path("weigh", weigh_inputs(job, fold, learner)), f"score of {learner} with the related dataset, fold {fold}")
+    return read_json(path / "weight.json")["score"]
+
+
 # The choice of the best classical arm
 
 
@@ -265,11 +288,8 @@ def choose(folder: str, fold: str, learner: str) -> None:
     job = Job(Path(folder))
 
     def work(tmp: Path) -> None:
-        rows = job.fold_rows(fold)
-        parts = job.inner_parts(rows, fold)
-        if space_of(learner) == "rows":
-            parts = parts[:INNER_SPLITS]
-        arms = candidates(job, learner)
+        rows, arms = job.fold_rows(fold), candidates(job, learner)
+        parts = tried_on(job, fold, learner, rows)
         scores = {arm.name: inner_score(job, fold, learner, arm, rows, parts) for arm in arms}
         best = max(arms, key=lambda arm: scores[arm.name])
         counts = rows.counts(len(job.spec.classes))
@@ -283,13 +303,19 @@ def choose(folder: str, fold: str, learner: str) -> None:
     job.store.stage("choose", choose_inputs(job, fold, learner), work)
 
 
-def inner_score(job: Job, fold: str, learner: str, arm: Classical, rows: Samples, parts: list[tuple[Tensor, Tensor]]) -> float:
-    """Balanced accuracy of a classical arm on the pooled inner validation rows."""
+def tried_on(job: Job, fold: str, learner: str, rows: Samples) -> list[tuple[Tensor, Tensor]]:
+    """The inner splits of a fold's training rows on which the arms of a learner are scored; of one that trains by steps the first ones."""
+    return job.inner_parts(rows, fold)[: INNER_SPLITS if space_of(learner) == "rows" else None]
+
+
+def inner_score(job: Job, fold: str, learner: str, arm: Classical, rows: Samples, parts: list[tuple[Tensor, Tensor]], source: bool = False) -> float:
+    """Balanced accuracy of a classical arm on the pooled inner validation rows; with what a related `source` lends where that is said."""
     p, y = [], []
     for i, (train, val) in enumerate(parts):
         run = replace(job.run(f"choose {learner}, fold {fold}: {arm.name}"), seed=stable_seed(job.config.seed, "choose", fold, i))
         plugin: Learner = make("learners", job.learner(learner))
-        plugin.fit(feed(job, learner, arm, rows.take(train), None), run)
+        given = feed(job, learner, arm, rows.take(train), None)
+        plugin.fit(lent(job, fold, learner, given) if source else given, run)
         p.append(plugin.predict(rows.take(val)))
         y.append(rows.y[val])
     return balanced_accuracy(torch.cat(p), torch.cat(y))

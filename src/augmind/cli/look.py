@@ -170,6 +170,8 @@ def why(row: str, *, run_folder: Annotated[Path | None, Parameter(name=["--run"]
     told = Finished(run_folder or owner(row)).why(row)
     state = "kept" if told["kept"] else f"rejected: {told['reason']}"
     out.print(f"{told['row']}  labelled '{told['label']}', {state}")
+    if told["note"]:
+        out.print(f"  {told['note']}")
     for name, s in told["screens"].items():
         score = "not asked" if s["score"] is None or s["score"] != s["score"] else f"{s['score']:.3f}"
         out.print(f"  {name:<12} {score:>10}   cut {s['cut']:.3f}")

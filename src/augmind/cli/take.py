@@ -88,7 +88,8 @@ def export(
     rows
         all, real or synthetic.
     originals
-        Real rows as the very files that were given, of any size, rate and length, instead of as the models saw them.
+        Real rows as the very files that were given, of any size, rate, length and format (--to is about the others), instead of as the models
+        saw them.
     """
     from augmind.api import Finished
 

@@ -137,6 +137,10 @@ class Generator(Plugin):
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Generator":
         """The inverse of `state`: after it, `sample` gives the very same rows."""
 
+    def notes(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> list[str]:
+        """What there is to say of each row of `sample(y, seeds)` beside its label, such as the words that are spoken in it; empty for nothing."""
+        return []
+
     def bill(self, data: Data, rows: int) -> str:
         """What drawing so many rows is likely to cost beside this machine's time, for the plan to say; empty for nothing."""
         return ""

@@ -11,7 +11,7 @@ from typing import Any
 from augmind.core.decoding import CannotRead, File
 from augmind.core.errors import DataError, UsageError, unknown
 
-from .sources import SPLITS, Columns, Entry, Found, Several, Text, printable, tidy
+from .sources import FRAME, SPLITS, Columns, Entry, Found, Several, Text, printable, tidy
 from .table import Table
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
@@ -81,7 +81,7 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     labels = _labels(table, label)
     splits, split_column = splits_of(table, columns, split)
     groups = ["" if g is None else str(g) for g in table.values(group)] if group else [""] * len(labels)
-    words = _named(table, columns.says, "say", ()) if columns.says else None
+    words = _spoken(table, columns.says, contents) if columns.says else None
     says = ["" if w is None else str(w).strip() for w in table.values(words)] if words else [""] * len(labels)
     entries = [Entry(source=f"{table.name}:{n}", status="corrupt", reason=why) for n, why in table.bad.items()]
     whole = [table.texts(c) for c in contents]
@@ -96,11 +96,22 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     how = f"table {table.name}: {told}, label from '{label}'"
     how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
     how += f", group from '{group}'" if group else ""
-    how += f", what is said from '{words}'" if words else ""
+    silent = sum(not said for said in says) if words else 0
+    how += f", what is said from '{words}'{f', which is empty in {silent:,} of {len(says):,} rows' if silent else ''}" if words else ""
     others = [c for c in table.columns if c not in (column, label, group, split_column, words) and names_files(table, c)]
     if len(contents) == 1 and not texts and columns.file is None and others:
         how += f"; '{others[0]}' names files too: --column {column},{others[0]} takes both as one row"
     return Found(entries=entries, how=how)
+
+
+def _spoken(table: Table, wanted: str, contents: Sequence[str]) -> str:
+    """The column of what is said. Raises `DataError` where there is none such, `UsageError` where it is that of the files."""
+    if wanted not in table.columns:
+        known = ", ".join(f"'{c}'" for c in table.columns)
+        raise DataError(f"'{table.name}' has no column '{wanted}'", help=f"its columns are {known}; {FRAME}")
+    if wanted in contents:
+        raise UsageError(f"--say {wanted} names the column of the files themselves", help="name the column of the words that are said in them")
+    return _named(table, wanted, "say", ())
 
 
 def names_files(table: Table, column: str) -> bool:

@@ -31,9 +31,10 @@ from .folders import labelled, look, scan, stray
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries
 from .joint import Whole, holds_several, joined, paired, stored, wholes
 from .listing import TABLES, table_entries
+from .naming import grouped, is_pattern
 from .pictures import pictures, tensor
 from .remarks import remarks, shared_sides
-from .sounds import LEAST_SECONDS, MOST_SECONDS, Clip, clips, holds_sound, spread
+from .sounds import LEAST_SECONDS, MOST_SECONDS, Clip, clips, holds_sound, spread, way_back
 from .sources import LAYOUT, Columns, Entry, Found, printable
 from .sources import Text as Cell
 
@@ -65,6 +66,7 @@ def load(
     label, column, text, group, split, says   columns of a table: of classes, of files, of texts, of subjects or sites, of splits, of what is said;
               two columns of texts ("a,b" or ("a", "b")) make every row a pair; two columns of files ("image,sound") make every row a picture
               with its sound
+    group     or a pattern of the names of files, "*_{}_*", in which {} stands for the group (`naming.grouped`)
     beside    a folder or archive of sounds, where the source has pictures, or of pictures, where it has sounds: files of one name, such as
               cats/1.png and cats/1.wav, make one row. In one folder files of one name do so by themselves
     size      side of a square, or (height, width), in 8..256; None: see `choose_grid`
@@ -99,11 +101,13 @@ def load(
 @contextmanager
 def opened(source: str | Path, columns: Columns, *, beside: str | Path | None = None, download: bool = False) -> Iterator[tuple[str, Found]]:
     """A source's name and its rows, whose contents can be read as long as it is open: an archive is unpacked until then. Raises as `load`."""
+    pattern = columns.group if is_pattern(columns.group) else None
+    columns = replace(columns, group=None) if pattern else columns
     with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
         name, found = _open(source, columns, Path(temp) / "data", download)
         if beside is not None:
             found = joined(found, besides(beside, Path(temp) / "beside"), str(beside))
-        yield name, paired(found)
+        yield name, grouped(paired(found), pattern) if pattern else paired(found)
 
 
 @contextmanager
@@ -354,12 +358,13 @@ def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Answer]
     """Rows and the contents of those that are "ok", in order, as one dataset."""
     classes = sort_labels({r.label for r in rows if r.status == "ok"})
     x, spec, codec = _stored(answers, classes, parts)
-    digests = (hashlib.blake2b(one.numpy().tobytes(), digest_size=16).hexdigest() for one in x)
+    digests = map(content, x)
     rows = [replace(r, digest=next(digests)) if r.status == "ok" else r for r in rows]
     good = [r for r in rows if r.status == "ok"]
     groups = sorted({r.group for r in good})
     findings = remarks(found, rows, spec, asked)
     findings += shared_sides(good, [sides_of(a.text) for a in answers if isinstance(a, Text)], parts)
+    findings += way_back([a if isinstance(a, Clip) else a.clip for a in answers if isinstance(a, Clip | Whole)])
     samples = Samples.real(
         x,
         _codes([r.label for r in good], classes),
@@ -375,6 +380,11 @@ def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Answer]
         fingerprint=digest([(r.source, r.label, r.split, r.digest) for r in rows]),
         findings=tuple(findings),
     )
+
+
+def content(row: Tensor) -> str:
+    """The content hash of a stored row."""
+    return hashlib.blake2b(row.numpy().tobytes(), digest_size=16).hexdigest()
 
 
 def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:

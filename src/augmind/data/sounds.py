@@ -16,8 +16,10 @@ from augmind.core.decoding import CannotRead
 from augmind.core.errors import DataError, UsageError
 from augmind.core.run import Finding
 from augmind.core.types import Spec
+from augmind.modalities.audio.distances import intelligibility, mel_distance, spectral_distance
 from augmind.modalities.audio.mel import Mel
 from augmind.modalities.audio.read import is_sound, needed
+from augmind.modalities.audio.vocoder import installed
 from augmind.modalities.audio.workers import Pool
 
 from .dataset import Row
@@ -38,6 +40,8 @@ STEP = 8
 """Columns come in multiples of this, so that networks can halve them."""
 BLOCK = 64
 """Waves that become rows together."""
+HEARD = 8
+"""Rows of which it is measured how well waves keep them."""
 CLIPPED = 0.001
 """Share of samples that are cut off from which it is worth a finding."""
 ILLS = {
@@ -54,6 +58,8 @@ class Clip:
     facts: dict[str, Any]
     row: UInt8[Tensor, "c h w"]
     rate: int
+    wave: Float[np.ndarray, " t"] | None = None
+    """The wave that the row was made of, of `HEARD` rows."""
 
 
 @dataclass(frozen=True)
@@ -122,19 +128,21 @@ def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = N
     if not facts:
         return answers
     mel = mel or layout(list(facts.values()), chunk)
+    told = [*facts]
+    measured = {told[n * len(told) // HEARD] for n in range(HEARD)}
     if chunk:
-        for (i, told), found in zip(facts.items(), Pool().pieces(files(entries, list(facts)), mel.rate, mel.samples), strict=True):
-            answers[i] = found if isinstance(found, CannotRead) else cut(told, *found, mel)
+        for (i, own), found in zip(facts.items(), Pool().pieces(files(entries, told), mel.rate, mel.samples), strict=True):
+            answers[i] = found if isinstance(found, CannotRead) else cut(own, *found, mel, i in measured)
         return answers
-    waves = zip(facts, Pool().waves(files(entries, list(facts)), mel.rate, mel.samples), strict=True)
+    waves = zip(facts, Pool().waves(files(entries, told), mel.rate, mel.samples), strict=True)
     while block := list(islice(waves, BLOCK)):
         heard = [(i, wave) for i, wave in block if not isinstance(wave, CannotRead)]
         for i, wave in block:
             if isinstance(wave, CannotRead):  # the file changed in between, or its decoder died
                 answers[i] = wave
         rows = mel.encode(torch.from_numpy(np.stack([wave for _, wave in heard]))) if heard else ()
-        for (i, _), row in zip(heard, rows, strict=True):
-            answers[i] = Clip(facts[i], row.clone(), mel.rate)
+        for (i, wave), row in zip(heard, rows, strict=True):
+            answers[i] = Clip(facts[i], row.clone(), mel.rate, wave.copy() if i in measured else None)
     return answers
 
 
@@ -146,12 +154,30 @@ def told_of_pieces(good: Sequence[Row]) -> str:
     return text + (f"; {silent:,} silent pieces are none" if count and silent else "")
 
 
-def cut(facts: dict[str, Any], waves: Float[np.ndarray, "n samples"], at: list[int], mel: Mel) -> Pieces:
-    """The rows of one file, of which these pieces are not silent."""
+def cut(facts: dict[str, Any], waves: Float[np.ndarray, "n samples"], at: list[int], mel: Mel, measured: bool = False) -> Pieces:
+    """The rows of one file, of which these pieces are not silent; the first keeps its wave where that is `measured`."""
     rows = [row for block in torch.from_numpy(waves).split(BLOCK) for row in mel.encode(block)]
     told = [facts | {"piece": f"{n + 1} of {at[-1] + 1}"} for n in at]
     seconds = mel.samples / mel.rate
-    return Pieces(tuple(Clip(own, row.clone(), mel.rate) for own, row in zip(told, rows, strict=True)), tuple(n * seconds for n in at))
+    kept = [waves[0].copy() if measured and not n else None for n in range(len(rows))]
+    made = (Clip(own, row.clone(), mel.rate, wave) for own, row, wave in zip(told, rows, kept, strict=True))
+    return Pieces(tuple(made), tuple(n * seconds for n in at))
+
+
+def way_back(clips: Sequence[Clip]) -> list[Finding]:
+    """AM141 how near the waves that are made of rows come to those that the rows were made of."""
+    if not (some := [c for c in clips if c.wave is not None]):
+        return []
+    rows, true = torch.stack([c.row for c in some]), torch.from_numpy(np.stack([c.wave for c in some if c.wave is not None])).float()
+    mel = Mel(rate=some[0].rate, bands=rows.shape[2], frames=rows.shape[3])
+    vocoder = installed(mel)
+    waves = (vocoder or mel).decode(rows).clamp(-1, 1)
+    found = {"mel_db": float(mel_distance(mel, waves, true).mean()), "log_spectral_db": float(spectral_distance(mel, waves, true).mean())}
+    stoi = intelligibility(waves, true, mel.rate)
+    text = f"waves made of the rows of {len(some)} clips by {'HiFi-GAN' if vocoder else 'Griffin-Lim'} differ from the clips by "
+    text += f"{found['mel_db']:.1f} dB in the bands and {found['log_spectral_db']:.1f} dB in the log spectrum"
+    text += "" if stoi is None else f"; their intelligibility (STOI) is {stoi:.2f} of 1"
+    return [Finding("AM141", "info", text, found | ({} if stoi is None else {"stoi": stoi}))]
 
 
 def files(entries: Sequence[Entry], wanted: Sequence[int]) -> Iterator[Any]:
@@ -162,7 +188,7 @@ def files(entries: Sequence[Entry], wanted: Sequence[int]) -> Iterator[Any]:
 
 
 def heard(good: Sequence[Row], spec: Spec) -> list[Finding]:
-    """AM105 what sounds were brought to, AM137 files that are cut off, end early or mix rates."""
+    """AM105 what sounds were brought to, AM137 files that are cut off, end early or mix rates, AM140 where nothing says who is heard."""
     seconds = spec.shape[2] / 100
     lengths = [r.about["length"] for r in good]
     long = sum(n > seconds + 0.01 for n in lengths) if "piece" not in good[0].about else 0
@@ -181,4 +207,11 @@ def heard(good: Sequence[Row], spec: Spec) -> list[Finding]:
         if some := [r for r in good if r.about.get(key, 0) > least]:
             text = f"{len(some):,} files {many}" if len(some) > 1 else f"one file {one}"
             out.append(Finding("AM137", "warning", f"{text}: {some[0].source}", {"rows": [r.id for r in some]}))
+    if not any(r.group for r in good):
+        text = (
+            "nothing says which clips have a speaker or a recording in common, so each counts as independent of the others: where they have, results "
+        )
+        text += "hold for voices and places that were heard in training, and intervals are too narrow; --group names a column of a table that says it"
+        text += ", or where the names of files do: --group '*_{}_*'"
+        out.append(Finding("AM140", "warning", text, {}))
     return out

@@ -22,6 +22,8 @@ LAYOUT = (
     "expected: one folder a class (cats/001.png, dogs/001.png), of pictures or of sounds, perhaps inside train/, val/ and test/; "
     "or a table with paths or texts, and labels"
 )
+FRAME = "name one of a table; or, to say more than the names of classes, put {} where these go: --say 'the number {}'"
+"""What to do where `--say` names no column."""
 JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 
 
@@ -80,7 +82,9 @@ class Columns:
         """Raises `UsageError` if a column is named for a source that has no columns."""
         for flag, value in self.flags().items():
             if value is not None:
-                raise UsageError(f"{flag} {value} names a column, but {what} has none", help="leave it out, or give a table")
+                raise UsageError(
+                    f"{flag} {value} names a column, but {what} has none", help=FRAME if flag == "--say" else "leave it out, or give a table"
+                )
 
     def flags(self) -> dict[str, str | None]:
         """What was named, by the option of the command line."""

@@ -5,6 +5,7 @@ Nothing is trained but small linear heads, and the sealed rows have been opened 
 is left out with the reason.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,14 @@ SIGHT = 64
 
 def pair(job: Job) -> tuple[str, str]:
     """The arms that are held against each other: the best classical one and that of the verdict; where these are one, real rows alone and it."""
-    if primary(job) not in arms_with_rows(job, lambda fold: best_learner(job, fold)):
+    if primary(job) not in arms_with_rows(job, lambda fold: best_learner(job, fold, primary(job))):
         return ("real", "classical")
     return ("real" if same_policy(job, "classical", primary(job)) else "classical", primary(job))
 
 
 def same_policy(job: Job, *which: str) -> bool:
     """Whether these arms follow one policy."""
-    learner = best_learner(job, FOLD)
+    learner = best_learner(job, FOLD, primary(job))
     first, *others = (policy_of(job, FOLD, learner, arm) for arm in which)
     return all(policy == first for policy in others)
 
@@ -52,11 +53,11 @@ def same_policy(job: Job, *which: str) -> bool:
 def waits_for(job: Job, names: Sequence[str]) -> tuple[str, ...]:
     """Which of these items of the graph the stage may need: models of fold 0, and the draws that are handed over."""
     taught = {f"teach {arm} {learner} {FOLD} 0" for arm in ("real", "classical", primary(job)) for learner in job.plan.learners}
-    return tuple(n for n in names if n in taught or (n.startswith("draw ") and n.endswith(f" {job.final}")))
+    return tuple(n for n in names if n in taught or n.startswith("weigh ") or (n.startswith("draw ") and n.endswith(f" {job.final}")))
 
 
 def explain_inputs(job: Job) -> dict[str, Any]:
-    learner = best_learner(job, FOLD)
+    learner = best_learner(job, FOLD, primary(job))
     taught = {arm: model_path(job, FOLD, learner, arm).name for arm in pair(job)}
     drawn = {g: shard_path(job, job.final, g).name for g in job.generators("rows")}
     sizes = (ROWS, SIDE, REAL, MADE, SHOWN, STEPS, CLASSES, NEAREST)
@@ -83,7 +84,7 @@ def explain(folder: str) -> None:
 
 def looked_at(job: Job, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Maps of the test rows of fold 0 that the two arms judge most differently, under the models of seed 0."""
-    learner = best_learner(job, FOLD)
+    learner = best_learner(job, FOLD, primary(job))
     if why := cannot(job.spec):
         return {"learner": learner, "why": why}
     if same_policy(job, *pair(job)):
@@ -103,7 +104,7 @@ def looked_at(job: Job, tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 def moved_by(job: Job) -> dict[str, Any]:
     """The influence of the synthetic rows that the verdict's arm was taught from in fold 0, on inner validation rows."""
-    policy = policy_of(job, FOLD, best_learner(job, FOLD), pair(job)[1])
+    policy = policy_of(job, FOLD, best_learner(job, FOLD, primary(job)), pair(job)[1])
     seed, made = stable_seed(job.config.seed, "explain"), None
     cuts = {c.name: make("screens", c).cut for c in policy.screens if c.settings}
     for key, path in (shards_of(job, FOLD, policy) if policy.generators else {}).items():
@@ -151,7 +152,7 @@ def with_previews(job: Job, told: Mapping[str, Any]) -> dict[str, Any]:
     hard = told["hardest"] | {"rows": [r | {"html": tests.by_key(r["id"])} for r in told["hardest"]["rows"]]}
     looked, moved = dict(told["attribution"]), dict(told["influence"])
     if "rows" in looked:
-        looked["rows"] = [r | {"html": tests.by_key(r["id"])} for r in looked["rows"]]
+        looked["rows"] = [r | {"html": still(tests.by_key(r["id"]))} for r in looked["rows"]]
     drawn = {}
     for kind in ("helpful", "harmful"):
         if kind in moved:
@@ -162,7 +163,7 @@ def with_previews(job: Job, told: Mapping[str, Any]) -> dict[str, Any]:
         shown = dict(g)
         if "strips" in g:
             x = [strips[f"strip/{g['generator']}/{i}"] for i in range(len(g["strips"]))]
-            shown["strips"] = [s | {"html": [preview(job, row) for row in rows]} for s, rows in zip(g["strips"], x, strict=True)]
+            shown["strips"] = [s | {"html": [still(preview(job, row)) for row in rows]} for s, rows in zip(g["strips"], x, strict=True)]
             shown["closest"] = [c | drawn_preview(job, job.final, c | {"generator": g["generator"]}, real, drawn) for c in g["closest"]]
         generators.append(shown)
     return {**told, "hardest": hard, "attribution": looked, "influence": moved, "generators": generators}
@@ -174,6 +175,11 @@ def preview(job: Job, row: Tensor) -> str:
     if times > 1:
         row = job.spec.to_store(avg_pool2d(job.spec.to_model(row[None]), times, ceil_mode=True))[0]
     return job.codec.preview(row[None])[0]
+
+
+def still(html: str) -> str:
+    """The first part of a preview, for rows that are shown in passing."""
+    return re.sub(r"<br><(\w+)[^>]*></\1>", "", html)
 
 
 class Shown:

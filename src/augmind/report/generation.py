@@ -60,6 +60,7 @@ def synthetic_view(row: dict[str, Any]) -> dict[str, Any]:
         "nearest": preview(row.get("nearest")),
         "generator": clean(row.get("generator") or ""),
         "row": clean(row.get("row") or ""),
+        "note": clean(row.get("note") or ""),
         "scores": scores_of(row),
     }
 
@@ -82,7 +83,9 @@ def gallery_view(record: dict[str, Any]) -> dict[str, Any]:
                 "synthetic": [v for row in entries(c, "synthetic")[:fit] if (v := synthetic_view(row))["own"]],
             }
         )
-    return {"open": classes[:OPEN_CLASSES], "folded": classes[OPEN_CLASSES:CLASSES], "more": max(0, len(classes) - CLASSES), "fit": fit}
+    legend = clean(table(record, "gallery").get("legend") or "")
+    parts = {"open": classes[:OPEN_CLASSES], "folded": classes[OPEN_CLASSES:CLASSES], "more": max(0, len(classes) - CLASSES)}
+    return parts | {"fit": fit, "legend": legend}
 
 
 def rejected_view(record: dict[str, Any]) -> dict[str, Any]:

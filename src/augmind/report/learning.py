@@ -26,7 +26,7 @@ def learning_view(record: dict[str, Any]) -> dict[str, Any]:
         "rows": whole(growth.get("rows")),
         "chart": chart(growth, points) if points else "",
         "told": clean(worth.get("told") or ""),
-        "doubling": plain(doubling.get("mean"), POINTS, sign=True),
+        "doubling": plain(doubling["mean"], POINTS, sign=True) if doubling else "",
         "doubling_interval": interval(doubling.get("low"), doubling.get("high"), POINTS, sign=True),
         "exponent": plain(table(growth, "law").get("exponent"), Scale("", 1.0, 2)),
     }

@@ -91,6 +91,12 @@ class AudioCodec:
         return noises(self.spec, self.mel)
 
     @property
+    def legend(self) -> str:
+        """What the pictures of `preview` show."""
+        size = f"{self.spec.shape[2] / 100:g} seconds from left to right, 0 to {self.spec.rate / 2000:g} kHz from bottom to top"
+        return f"Pictures are spectrograms: {size}, bright where the sound is loud."
+
+    @property
     def pretrained(self) -> bool:
         """Whether its features come from a network that has heard other sounds."""
         return self.backbone_name != COUNTED

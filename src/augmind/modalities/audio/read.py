@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ MAGIC = (b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"\xff\xfb", b"\xff\xf3", b
 """First bytes of sounds, beside those of WAV files."""
 MOST_SECONDS, MOST_CHANNELS, RATES = 600, 32, (1000, 384_000)
 """What is read of a file at most, and the rates that a header may name."""
+KEPT = 48_000
+"""Samples a second of a wave that is held in memory, at most: what is higher than 24 kHz goes while it is read."""
 BLOCK = 65_536
 """Frames that are decoded at once."""
 QUIET = 60.0
@@ -45,7 +48,7 @@ SHORTEST = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Sound:
-    """One channel, -1 to 1, trimmed, with the file's rate, and facts about the file: seconds, rate, channels, format, peak, clipped."""
+    """One channel, -1 to 1, trimmed, at the file's rate or at `KEPT`, and facts about the file: seconds, rate, channels, format, peak, clipped."""
 
     wave: Float[np.ndarray, " t"]
     rate: int
@@ -72,23 +75,26 @@ def read(content: bytes | Path) -> Sound:
     """A file of any format that libsndfile knows. Channels are averaged; silence at both ends goes. Raises `NoSound`."""
     import soundfile
 
+    if not (len(content) if isinstance(content, bytes) else content.stat().st_size):
+        raise NoSound("it is empty: its length is 0 bytes")
     try:
         with soundfile.SoundFile(io.BytesIO(content) if isinstance(content, bytes) else content) as file:
             facts: dict[str, Any] = {"rate": file.samplerate, "channels": file.channels, "format": f"{file.format} {file.subtype}"}
             refused(file.samplerate, file.channels)
-            most = MOST_SECONDS * file.samplerate
-            parts, peak, full = list[np.ndarray](), 0.0, 0.0
+            kept = slower(file.samplerate)
+            found, parts, peak, full = 0, list[np.ndarray](), 0.0, 0.0
             while len(block := file.read(out=np.zeros((BLOCK, file.channels), np.float32))):  # a cut MP3 leaves some of what it is given as it was
                 if not np.isfinite(block).all():
                     raise NoSound("it holds values that are not finite")
-                peak, full = max(peak, float(np.abs(block).max())), full + len(block) * clipped(block)
-                parts.append(block.mean(1))
-                if sum(map(len, parts)) > most:
+                found, peak, full = found + len(block), max(peak, float(np.abs(block).max())), full + len(block) * clipped(block)
+                if found > MOST_SECONDS * file.samplerate:
                     raise NoSound(f"it is longer than {MOST_SECONDS // 60} minutes")
-            found = sum(map(len, parts))
+                parts.append(kept(block.mean(1), False))
+            parts.append(kept(np.zeros(0, np.float32), True))
             facts["truncated"] = found < file.frames or shorter(file.extra_info)
     except (soundfile.LibsndfileError, RuntimeError, ValueError, OverflowError, MemoryError) as error:
-        raise NoSound(f"it cannot be decoded: {first_line(error)}") from error
+        why = first_line(error).rpartition("': ")[2]  # without the path, which libsndfile names
+        raise NoSound(f"it cannot be decoded: {why}") from error
     if not found:
         raise NoSound("it holds no sample")
     if peak > LOUDEST:
@@ -96,10 +102,20 @@ def read(content: bytes | Path) -> Sound:
     if found < SHORTEST * facts["rate"]:
         raise NoSound(f"it is shorter than {1000 * SHORTEST:.0f} milliseconds: {found} sample{'s' * (found > 1)}")
     facts |= {"seconds": round(found / facts["rate"], 4), "peak": round(peak, 5), "clipped": round(full / found, 5)}
-    wave = np.concatenate(parts)
+    wave, rate = np.concatenate(parts), min(facts["rate"], KEPT)
     if np.abs(wave).max() < SILENCE:
         raise NoSound("it is silent" if peak < SILENCE else "its channels cancel each other, so that nothing is left of them together")
-    return Sound(wave=trimmed(wave, facts["rate"]), rate=facts["rate"], facts=facts)
+    return Sound(wave=trimmed(wave, rate), rate=rate, facts=facts)
+
+
+def slower(rate: int) -> Callable[[Float[np.ndarray, " t"], bool], Float[np.ndarray, " u"]]:
+    """What brings the parts of a wave, and then its end, to `KEPT`; parts of one that is no faster stay as they are."""
+    import soxr
+
+    if rate <= KEPT:
+        return lambda part, last: part
+    stream = soxr.ResampleStream(rate, KEPT, 1, dtype="float32")
+    return lambda part, last: stream.resample_chunk(part, last=last)
 
 
 def refused(rate: int, channels: int) -> None:

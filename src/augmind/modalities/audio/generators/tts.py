@@ -99,9 +99,10 @@ class Tts(Generator):
     def ready(self) -> None:
         if self.model:
             present(self.model)
-            if self.rate != 1 and kind_of(self.model) != PACED:
-                text = f"tts: rate={self.rate} is about models that take a pace, and '{self.model}' has one of its own"
-                raise UsageError(text, help="leave out tts.rate, or name a VITS model such as facebook/mms-tts-eng")
+            for name, usual in (("rate", 1.0), ("spread", 1.0)):
+                if (own := getattr(self, name)) != usual and kind_of(self.model) != PACED:
+                    text = f"tts: {name}={own} is about models that take a pace, and '{self.model}' has one of its own"
+                    raise UsageError(text, help=f"leave out tts.{name}, or name a VITS model such as facebook/mms-tts-eng")
             return
         place = needed()
         if self.language != "en":
@@ -119,10 +120,12 @@ class Tts(Generator):
         heard = [[text for text, mute in zip(own, self._mute(own), strict=True) if not mute] for own in texts]
         self.texts_ = [own or [self._words(name)] for name, own in zip(data.spec.classes, heard, strict=True)]
         silent = [name for name, own in zip(data.spec.classes, self.texts_, strict=True) if all(self._mute(own))]
+        told = zip(data.spec.classes, said, self.texts_, strict=True) if any(said) else ()
+        unsaid = [name for name, own, texts in told if name not in self.describe and not set(texts) & set(map(self._framed, own))]
         if len(silent) == data.classes:
             way = "say what is to be spoken: --describe CLASS=WORDS, or choose other generators"
             raise WrongSpec(f"{self._speaker} can speak none of the classes ({', '.join(silent[:5])})", help=way)
-        self.curves_ = Curves(findings=self._told(silent))
+        self.curves_ = Curves(findings=self._told(silent, unsaid))
         return self
 
     @property
@@ -139,9 +142,13 @@ class Tts(Generator):
     def _built(self, spec: Spec, texts: list[list[str]], accents: tuple[str, ...]) -> None:
         self.spec_, self.texts_, self.accents_, self.codec_ = spec, texts, accents, AudioCodec(spec)
 
-    def _told(self, silent: list[str]) -> list[Finding]:
-        """AM223: classes that cannot be spoken, hold letters that a model leaves out, or are spoken as English and not written in its letters."""
+    def _told(self, silent: list[str], unsaid: list[str]) -> list[Finding]:
+        """AM223: classes that cannot be spoken, of which no training row tells what is said, that hold letters which a model leaves out, or that are
+        spoken as English and not written in its letters."""
         found = []
+        if unsaid:
+            told = f"no training row of {len(unsaid)} of the classes tells what is said in it: {', '.join(unsaid[:5])}; their names are spoken"
+            found.append(Finding("AM223", "warning", told, {"classes": unsaid}))
         if silent:
             told = f"{len(silent)} of the classes are silent when they are spoken: {', '.join(silent[:5])}"
             found.append(Finding("AM223", "warning", f"{told}; give their words with --describe CLASS=WORDS", {"classes": silent}))
@@ -190,6 +197,20 @@ class Tts(Generator):
         rng = stream("tts", seed)
         speaker = int(torch.randint(own.speakers, (), generator=rng))
         return Voice(speaker=speaker, speed=self.rate * between(PARTS, self.spread, rng), noise=between(NOISES, self.spread, rng))
+
+    def notes(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> list[str]:
+        """What is said in each row, and in which voice."""
+        return [self._note(k, seed) for k, seed in zip(y.tolist(), seeds.tolist(), strict=True)]
+
+    def _note(self, k: int, seed: int) -> str:
+        if not self.model:
+            said = self._said(k, seed)
+            return f'"{said.text}", {said.voice}, {said.speed} words a minute, pitch {said.pitch}'
+        if kind_of(self.model) != PACED:
+            return f'"{self._text(k, seed)}"'
+        own = voices(self.model)
+        how = self._voice(own, seed)
+        return f'"{self._text(k, seed)}"{f", speaker {how.speaker}" if own.speakers > 1 else ""}, speed {how.speed:.2f}'
 
     def _spoken(self, rows: list[tuple[int, int]]) -> Iterator[tuple[Float[np.ndarray, " t"], int]]:
         """Waves and their rates for these labels and seeds."""
