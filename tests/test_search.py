@@ -113,6 +113,30 @@ def test_a_share_beyond_the_range_of_the_space_stands_at_its_end():
     assert same(arm) == same(policy) != same(dataclasses.replace(policy, share=0.7))
 
 
+def test_weights_and_soft_labels_are_drawn_for_policies_with_synthetic_rows_alone():
+    own, study = space(), optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    drawn = [own.policy(own.suggest(study.ask())) for _ in range(60)]
+    made = [p for p in drawn if p.generators]
+    assert {p.weigh for p in made} == {"", "agreement", "fidelity"} and {p.soft for p in made} == {0.0, 0.5, 1.0}
+    assert all(p.weigh == "" and p.soft == 0 for p in drawn if not p.generators)
+    for policy in made:
+        back = own.policy(own.params(policy))
+        assert (back.weigh, back.soft) == (policy.weigh, policy.soft)
+    assert Policy.from_json({k: v for k, v in made[0].to_json().items() if k not in ("weigh", "soft")}).weigh == ""
+    blind = dataclasses.replace(own, screens=("novelty",))
+    assert blind.weights() == ("",) and blind.policy(blind.suggest(study.ask())).weigh == ""
+    wrong = {**made[0].to_json(), "soft": 1.5}
+    with pytest.raises(UsageError, match=r"soft=1\.5"):
+        buildable(wrong, "here")
+
+
+def test_the_twin_without_draws_is_in_the_space_of_the_probe_alone():
+    assert "isda" in space("probe").options("transfer") and "isda" not in space("cnn").options("transfer")
+    own = space("probe")
+    policy = Policy(learner=own.learner, classical=Classical(name="none"), transfer=Choice(name="isda"), ratio=0.0, share=0.0)
+    assert own.policy(own.params(policy)).transfer == policy.transfer, "it needs no synthetic rows"
+
+
 def test_settings_that_a_learner_ignores_are_no_parameters():
     assert {"loss", "ramp", "weight"} <= space("cnn").fields("transfer").keys()
     assert {"loss", "ramp"}.isdisjoint(space("probe").fields("transfer")) and "weight" in space("probe").fields("transfer")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 STEP_SECONDS = {
     "vae": 0.027,
     "flow": 0.02,
+    "delta": 0.008,
     "ensemble": 0.3,
     "gan": 0.045,
     "vanilla_gan": 0.03,

@@ -50,6 +50,7 @@ PRESETS = {
         steps={
             "vae": 300,
             "flow": 300,
+            "delta": 300,
             "ensemble": 300,
             "gan": 300,
             "vanilla_gan": 300,
@@ -77,6 +78,7 @@ PRESETS = {
         steps={
             "vae": 1000,
             "flow": 1000,
+            "delta": 600,
             "ensemble": 1000,
             "gan": 1500,
             "vanilla_gan": 1500,
@@ -106,6 +108,7 @@ PRESETS = {
         steps={
             "vae": 3000,
             "flow": 3000,
+            "delta": 1500,
             "ensemble": 3000,
             "gan": 4000,
             "vanilla_gan": 4000,

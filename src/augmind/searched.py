@@ -56,6 +56,10 @@ def in_words(policy: Policy) -> str:
         parts.append("from the related dataset on")
     if policy.generators:
         parts.append(f"{policy.share:.0%} of every batch from {', '.join(map(str, policy.generators))}")
+    if policy.weigh:
+        parts.append(f"rows weighed by {policy.weigh}")
+    if policy.soft:
+        parts.append(f"{policy.soft:.0%} of a synthetic row's label by the judges")
     return "; ".join(parts)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from .core.plugin import Generator, Labeller, Screen
 from .core.registry import find, make
@@ -16,6 +17,7 @@ from .core.tensors import load_tensors, save_tensors
 from .core.types import Data, Samples
 from .job import Job
 from .nn.neighbours import nearest, polar
+from .screens.agreement import Agreement
 from .screens.novelty import Novelty
 
 MOST_DRAWN = 12
@@ -184,6 +186,8 @@ def write_shard(
     keep = torch.tensor([r == "" for r in judged.rejected], dtype=torch.bool)
     assert rows.z is not None
     values = {} if space_of(generator) == "features" else {"x": rows.x}
+    if isinstance(agreement := screens.get("agreement"), Agreement):
+        values["judged"] = agreement.taken_for(rows)
     dealt = deal(rows.y.tolist(), keep.tolist(), count)
     save_tensors(tmp / "rows.safetensors", {**values, "y": rows.y, "key": rows.key, "z": rows.z, "keep": keep, "part": torch.tensor(dealt)})
     classes = job.spec.classes
@@ -224,10 +228,12 @@ def no_rows(data: Data, generator: str) -> Samples:
     return Samples.synthetic(generator, none.x, none.y, none.key, z=none.z, group=none.group)
 
 
-def read_shard(path: Path, generator: str, part: int | None = None, cuts: dict[str, float] | None = None) -> Samples | None:
+def read_shard(
+    path: Path, generator: str, part: int | None = None, cuts: dict[str, float] | None = None, weigh: str = "", soft: float = 0.0
+) -> Samples | None:
     """Kept rows of a shard with their features, all or one part; None if the generator was dropped.
 
-    `cuts` are stricter cuts of some screens: rows that score less there are left out as well.
+    `cuts` are stricter cuts of some screens: rows that score less there are left out as well. `weigh` and `soft`: see `Policy`.
     """
     if not (path / "rows.safetensors").exists():
         return None
@@ -235,6 +241,16 @@ def read_shard(path: Path, generator: str, part: int | None = None, cuts: dict[s
     rows = Samples.synthetic(generator, stored.get("x", stored["z"]), stored["y"], stored["key"], z=stored["z"])
     keep = stored["keep"] if part is None else stored["part"] == part
     for screen, cut in (cuts or {}).items():
-        scores = read_table(path / "table.parquet", [f"score_{screen}"])[f"score_{screen}"]
-        keep = keep & ~(torch.tensor(scores, dtype=torch.float64) < cut)
+        keep = keep & ~(scores_of(path, screen) < cut)
+    if weigh or soft:
+        mass = one_hot(rows.y, stored["judged"].shape[1]).float()
+        mass = torch.lerp(mass, stored["judged"], soft)
+        weight = scores_of(path, weigh).nan_to_num(1.0).clamp(min=1e-6).float() if weigh else torch.ones(len(rows))
+        rows = replace(rows, soft=mass * weight[:, None])
     return rows.take(keep)
+
+
+def scores_of(path: Path, screen: str) -> Tensor:
+    """What a screen said of every row of a shard; nan of those that it was not shown."""
+    column = f"score_{screen}"
+    return torch.tensor(read_table(path / "table.parquet", [column])[column], dtype=torch.float64)

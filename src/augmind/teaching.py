@@ -169,13 +169,13 @@ def synthetic(job: Job, fold: str, policy: Policy, seed: int, part: float = 1.0)
     space, out = space_of(policy.learner.name), None
     cuts = {c.name: make("screens", c).cut for c in policy.screens if c.settings}
     for key, path in shards_of(job, fold, policy).items():
-        rows = read_shard(path, key, seed % parts(job, fold, key), cuts)
+        rows = read_shard(path, key, seed % parts(job, fold, key), cuts, policy.weigh, policy.soft)
         if rows is None or not len(rows):
             continue
         rows = rows.take(first_of_each(rows.y, part * policy.ratio / job.plan.ratio))
         rows = as_features(rows) if space == "features" else rows
         out = rows if out is None else out + rows
-    return out
+    return out if out is None or out.soft is None else replace(out, soft=out.soft * (len(out) / out.soft.sum().clamp(min=1e-12)))
 
 
 def first_of_each(y: Tensor, part: float) -> Tensor:

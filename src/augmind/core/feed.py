@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import one_hot, pad
 
 from .plugin import Transform
 from .seeds import stable_seed, stream
@@ -21,6 +21,8 @@ LENT = 0.5
 """The part of every batch that comes from a related dataset where there is one."""
 ROUNDS = 4
 """How many times over a table of features is mixed."""
+LEAST = 0.01
+"""Parts of a soft label below this are left out of a table, where each part is a row of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,22 @@ class Schedule:
         """The synthetic part of the t-th batch."""
         swing = min(middle, 1 - middle) * (1 - 2 * min(1.0, t / max(1, self.steps - 1)))
         return middle + (swing if self.course == "falling" else -swing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Rows stand for Gaussians of the covariance of their class, and are not sampled: an upper bound of what infinitely many draws would cost.
+
+    strength    of the covariance
+    covariance  "shared" by all classes, or "calibrated": each class its own as far as its rows carry it (see `nn.calibrated`)
+    around      "rows": every row that is taught is the centre of one (arXiv:1909.12220). "means": real rows stay what they are, and the mean of
+                each class stands for what a Gaussian around it would draw, as often as the class has rows, all of them `share` of the whole
+    """
+
+    strength: float
+    covariance: Literal["shared", "calibrated"] = "shared"
+    around: Literal["rows", "means"] = "rows"
+    share: float = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +115,7 @@ class Feed:
     views: Samples | None = None
     named: Samples | None = None
     consistency: Consistency | None = None
+    spread: Spread | None = None
     source: Samples | None = None
     begun: dict[str, Tensor] | None = None
 
@@ -121,7 +140,7 @@ class Feed:
             return None
         prior = self.counts.clamp(min=1).float() / self.counts.sum()
         if self.synthetic is not None and len(self.synthetic):
-            drawn = self.synthetic.counts(len(self.counts)).float()
+            drawn = masses(self.synthetic, slice(None), self.outputs).sum(0)
             prior = (1 - self.share) * prior + self.share * drawn / drawn.sum()
         if self.source is not None:
             prior = (1 - LENT) * prior + LENT * self.source.counts(self.outputs) / len(self.source)
@@ -168,20 +187,23 @@ class Feed:
         size -= lent
         before, extra = self._synthetic_part(t, size)
         rows = self._real_positions(t, t * size - before, size - extra, seed)
-        x, y = self.pool.x[rows], self.pool.y[rows]
+        x, y, mass = self.pool.x[rows], self.pool.y[rows], masses(self.pool, rows, self.outputs)
         if extra and self.synthetic is not None:
             more = passing(len(self.synthetic), before, extra, seed, "synthetic")
             x, y = torch.cat([x, self.synthetic.x[more]]), torch.cat([y, self.synthetic.y[more]])
+            mass = torch.cat([mass, masses(self.synthetic, more, self.outputs)])
         if self.source is not None:
             more = passing(len(self.source), t * lent, lent, seed, "source")
             x, y = torch.cat([x, self.source.x[more]]), torch.cat([y, self.source.y[more]])
-        plain, soft = self.spec.to_model(x), one_hot(y, self.outputs).float()
+            mass = torch.cat([mass, masses(self.source, more, self.outputs)])
+        weight = mass.sum(1)
+        plain, soft, w = self.spec.to_model(x), mass / weight[:, None], self.class_weight[y] * weight
         view, soft = self.transform.apply(plain, soft, stable_seed(seed, "transform", t))
         out, soft = self.mixing.apply(view, soft, stable_seed(seed, "mixing", t))
         anchor = self._anchor(plain, rows)
         if anchor is None or torch.equal(anchor, view):
-            return Batch(x=out, y=soft, w=self.class_weight[y])
-        return Batch(x=out, y=soft, w=self.class_weight[y], view=out if torch.equal(out, view) else view, anchor=anchor)
+            return Batch(x=out, y=soft, w=w)
+        return Batch(x=out, y=soft, w=w, view=out if torch.equal(out, view) else view, anchor=anchor)
 
     def _anchor(self, plain: Tensor, rows: Tensor) -> Tensor | None:
         """The partners of a batch, whose first rows are these real ones, in model space."""
@@ -213,7 +235,10 @@ class Feed:
         return self.class_weight[y]
 
     def table(self) -> tuple[Samples, Tensor]:
-        """All rows at once with weights: real rows with their views, and named rows, weigh 1 each, synthetic rows `share` of the whole."""
+        """All rows at once with weights: real rows with their views, and named rows, weigh 1 each, synthetic rows `share` of the whole.
+
+        A row of a soft label stands there once for each class of it.
+        """
         rows, w = self.real, self._even(self.real.y)
         if self.views is not None and len(self.views):
             copies = 1 + len(self.views) // len(self.real)
@@ -221,9 +246,10 @@ class Feed:
         if self.named is not None:
             rows, w = rows + self.named, torch.cat([w, self._even(self.named.y)])
         if self.synthetic is not None and len(self.synthetic):
-            each = self.class_weight[self.synthetic.y]
+            extra, each = parted(self.synthetic)
+            each = each * self.class_weight[extra.y]
             each = each * (w.sum() * self.share / (1 - self.share) / each.sum())
-            rows, w = rows + self.synthetic, torch.cat([w, each])
+            rows, w = rows + extra, torch.cat([w, each])
         return rows, w * (len(w) / w.sum())
 
     def features_table(self, seed: int) -> tuple[Samples, Tensor]:
@@ -242,6 +268,21 @@ class Feed:
             found.append((at, label, x[at], y[at, label] / ROUNDS))
         at, label, x, weight = (torch.cat(parts) for parts in zip(*found, strict=True))
         return replace(rows.take(at), x=x, z=x, y=label), weight
+
+
+def masses(rows: Samples, at: Tensor | slice, classes: int) -> Float[Tensor, "m k"]:
+    """How much of each class these rows count for: one of their own, or what `Samples.soft` says."""
+    if rows.soft is None:
+        return one_hot(rows.y[at], classes).float()
+    return pad(rows.soft[at], (0, classes - rows.soft.shape[1]))
+
+
+def parted(rows: Samples) -> tuple[Samples, Float[Tensor, " m"]]:
+    """Rows of one label each, with weights: those of a soft label once for each class of it."""
+    if rows.soft is None:
+        return rows, torch.ones(len(rows))
+    at, label = (rows.soft > LEAST * rows.soft.sum(1, keepdim=True)).nonzero(as_tuple=True)
+    return replace(rows.take(at), y=label, soft=None), rows.soft[at, label]
 
 
 @lru_cache

@@ -220,6 +220,8 @@ class Learner(Plugin):
     knowledge: ClassVar[Knowledge] = Knowledge.rows
     compares: ClassVar[bool] = True
     """Whether it learns from the pairs of a consistency term."""
+    spreads: ClassVar[bool] = False
+    """Whether it can take rows for Gaussians (`Feed.spread`)."""
     ignores: ClassVar[frozenset[str]] = frozenset()
     """Settings of transfers that make no difference to it."""
 

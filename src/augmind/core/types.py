@@ -84,6 +84,7 @@ class Samples:
     z      (n, d) or None   features of `Codec.embed`, carried along so that no row is embedded twice
     group  (n,) int64 or None   subject, site or sensitive attribute, as a code
     unit   (n,) int64 or None   rows with the same number belong together (near duplicates, one group): no fold parts them
+    soft   (n, k) or None   of synthetic rows, how much of each class a row counts for: a soft label times a weight, of mean 1 over the rows
     """
 
     x: Shaped[Tensor, "n ..."]
@@ -94,6 +95,7 @@ class Samples:
     z: Float[Tensor, "n d"] | None = None
     group: Int[Tensor, " n"] | None = None
     unit: Int[Tensor, " n"] | None = None
+    soft: Float[Tensor, "n k"] | None = None
 
     @classmethod
     def real(cls, x: Tensor, y: Tensor, key: Tensor | None = None, **columns: Any) -> "Samples":
@@ -115,7 +117,7 @@ class Samples:
         if keep.dtype != torch.bool:
             keep = keep.long()
         cut = {f: getattr(self, f)[keep] for f in ("x", "y", "maker", "key")}
-        cut |= {f: v[keep] for f in ("z", "group", "unit") if (v := getattr(self, f)) is not None}
+        cut |= {f: v[keep] for f in ("z", "group", "unit", "soft") if (v := getattr(self, f)) is not None}
         return dataclasses.replace(self, **cut)
 
     def with_features(self, z: Float[Tensor, "n d"]) -> "Samples":
@@ -130,7 +132,7 @@ class Samples:
             return lookup[s.maker]
 
         optional: dict[str, Tensor | None] = {}
-        for column in ("z", "group", "unit"):
+        for column in ("z", "group", "unit", "soft"):
             a, b = getattr(self, column), getattr(other, column)
             optional[column] = None if a is None or b is None else torch.cat([a, b])
         return dataclasses.replace(
@@ -313,7 +315,8 @@ class Policy:
     """All that a search decides; plain JSON.
 
     `ratio` is synthetic rows per real row; `share` is the part of every training batch that is synthetic; `source`: a related dataset is learnt
-    from first, and beside (decision 0011).
+    from first, and beside (decision 0011). `weigh` names the screen whose score is the weight of a synthetic row, "" for none; `soft`: the part of a
+    synthetic row's label that is what the judges of label agreement take it for (decision 0013).
     """
 
     learner: Choice
@@ -324,6 +327,8 @@ class Policy:
     ratio: float = 1.0
     share: float = 0.25
     source: bool = False
+    weigh: str = ""
+    soft: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -349,4 +354,6 @@ class Policy:
             ratio=r["ratio"],
             share=r["share"],
             source=r.get("source", False),
+            weigh=r.get("weigh", ""),
+            soft=r.get("soft", 0.0),
         )

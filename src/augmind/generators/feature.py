@@ -13,7 +13,10 @@ from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, row_noise
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Spec
+from augmind.nn.calibrated import Calibrated
 from augmind.nn.gaussian import ClassGaussian
+
+COVARIANCES: dict[str, type[ClassGaussian | Calibrated]] = {"shared": ClassGaussian, "calibrated": Calibrated}
 
 
 @dataclass(kw_only=True)
@@ -24,6 +27,10 @@ class Feature(Generator):
     arXiv:1909.12220, arXiv:2101.06395). `spread` scales the covariance. At most `rank` directions keep their own variance;
     the others share the rest, so the state stays small and a row costs O(rank) per feature. The classes of a related dataset lend their share of the
     covariance, as if they were classes of the dataset (the borrowed statistics of arXiv:2101.06395).
+
+    `covariance` "calibrated" gives each class a covariance of its own, shrunk towards the shared one the more, the fewer rows it has
+    (`nn.calibrated`). What infinitely many of these rows would teach a linear head is the transfer `isda` with `around` "means": the twin that
+    samples nothing.
     """
 
     axes: ClassVar[tuple[int, ...]] = (1,)
@@ -33,12 +40,13 @@ class Feature(Generator):
 
     spread: float = tune(1.0, 0.1, 2.0)
     rank: int = tune(128, 8, 512, log=True)
+    covariance: str = tune("shared", options=tuple(COVARIANCES))
 
     def fit(self, data: Data, run: Run) -> "Feature":
         self.require(data.spec)
         self.spec_, self.curves_ = data.spec, Curves()
         rows = data.train if data.source is None else data.train + data.source
-        self.gaussian_ = ClassGaussian.fit(data.spec.to_model(rows.x), rows.y, data.classes, self.rank)
+        self.gaussian_ = COVARIANCES[self.covariance].fit(data.spec.to_model(rows.x), rows.y, data.classes, self.rank)
         return self
 
     @torch.no_grad()
@@ -53,5 +61,5 @@ class Feature(Generator):
 
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Feature":
         self.require(spec)
-        self.spec_, self.gaussian_ = spec, ClassGaussian(**state)
+        self.spec_, self.gaussian_ = spec, COVARIANCES[self.covariance](**state)
         return self

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from augmind.core.feed import Feed
@@ -12,10 +12,15 @@ from augmind.core.plugin import Learner, Space
 from augmind.core.run import Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Knowledge, Samples, as_features
+from augmind.nn.calibrated import Calibrated
+from augmind.nn.gaussian import ClassGaussian
 from augmind.nn.heads import Head, choose_penalty, fit_head
+from augmind.nn.isda import Clouds
 
 BORROWED = 1.0
 """Weight of the differences that a related dataset lends."""
+RANK = 128
+"""Directions in which the Gaussians that rows may stand for have variances of their own."""
 
 
 @dataclass(kw_only=True)
@@ -28,12 +33,15 @@ class Probe(Learner):
 
     A related dataset lends how rows of one class vary, as the covariance of linear discriminant analysis would: the same penalty, with the
     differences of its rows from the means of their classes.
+
+    Rows that stand for Gaussians (`Feed.spread`) cost the bound of `nn.isda`; the Gaussians are fitted to the real rows as the head sees them.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
     axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
     space: ClassVar[Space] = "features"
     borrows: ClassVar[bool] = True
+    spreads: ClassVar[bool] = True
     knowledge: ClassVar[Knowledge] = Knowledge.pretrained
     ignores: ClassVar[frozenset[str]] = frozenset({"loss", "ramp"})
 
@@ -41,15 +49,19 @@ class Probe(Learner):
 
     def fit(self, feed: Feed, run: Run) -> "Probe":
         self.require(feed.spec)
+        classes = len(feed.spec.classes)
         real, (rows, w) = as_features(feed.real), feed.features_table(run.seed_for("mixing"))
-        head = Head.over(real.x, len(feed.spec.classes))
+        head, prior = Head.over(real.x, classes), None if feed.log_prior is None else feed.log_prior[:classes]
         self.penalty_ = self.penalty or choose_penalty(
-            head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], feed.log_prior, len(feed.spec.classes), run.seed_for("probe")
+            head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], prior, classes, run.seed_for("probe")
         )
         apart, weight = differences(feed), feed.consistency.weight if feed.consistency else 0.0
         if apart is None and feed.source is not None:
             apart, weight = deviations(as_features(feed.source)), BORROWED
-        self.head_ = fit_head(head, rows.x, rows.y, w, self.penalty_, feed.log_prior, apart, weight).eval()
+        clouds = None
+        if feed.spread is not None:
+            rows, w, clouds = spread(feed, head, rows, w)
+        self.head_ = fit_head(head, rows.x, rows.y, w, self.penalty_, prior, apart, weight, clouds).eval()
         return self
 
     def predict(self, samples: Samples) -> Float[Tensor, "n k"]:
@@ -65,6 +77,29 @@ class Probe(Learner):
         self.head_ = Head(tensors["mean"], tensors["sd"], data.classes).eval()
         self.head_.load_state_dict(tensors)
         return self
+
+
+def spread(feed: Feed, head: Head, rows: Samples, w: Float[Tensor, " n"]) -> tuple[Samples, Float[Tensor, " m"], Clouds]:
+    """Rows with weights and the Gaussians that they stand for, as `Feed.spread` says; the means of classes after them where it asks for these."""
+    told, classes = feed.spread, len(feed.spec.classes)
+    assert told is not None
+    real = as_features(feed.real)
+    known = real if feed.source is None else real + as_features(feed.source)
+    kind = Calibrated.fit if told.covariance == "calibrated" else shared
+    gaussian = kind(head.standardise(known.x), known.y, classes, RANK)
+    if told.around == "rows":
+        return rows, w, Clouds(gaussian=gaussian, strength=torch.full((len(rows),), told.strength))
+    counts = real.counts(classes)
+    present = (counts > 0).nonzero()[:, 0]
+    means = torch.stack([real.x[real.y == k].mean(0) for k in present.tolist()])
+    each = w.sum() * told.share / (1 - told.share) * feed.class_weight[present] * counts[present] / len(real)
+    strength = torch.cat([torch.zeros(len(rows)), torch.full((len(present),), told.strength)])
+    rows, w = rows + Samples.real(means, present, z=means), torch.cat([w, each])
+    return rows, w * (len(w) / w.sum()), Clouds(gaussian=gaussian, strength=strength)
+
+
+def shared(x: Float[Tensor, "n d"], y: Int[Tensor, " n"], classes: int, rank: int) -> Calibrated:
+    return Calibrated.shared(ClassGaussian.fit(x, y, classes, rank))
 
 
 def differences(feed: Feed) -> Float[Tensor, "m d"] | None:

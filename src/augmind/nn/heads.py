@@ -1,7 +1,6 @@
 """Linear classifiers on features: multinomial logistic regression fitted to the optimum, with a cross-validated penalty."""
 
 import numpy as np
-import numpy.typing as npt
 import scipy.optimize
 import torch
 from jaxtyping import Float, Int
@@ -12,9 +11,10 @@ from augmind.core.errors import DataError
 from augmind.core.folds import inner_folds
 from augmind.core.seeds import seeded
 
+from .isda import Clouds, Gains, Values, gains_of
+
 PENALTIES = (3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
 FOLDS = 5
-Values = npt.NDArray[np.float64]
 
 
 class Head(nn.Module):
@@ -63,17 +63,19 @@ def fit_head(
     log_prior: Float[Tensor, " k"] | None = None,
     apart: Float[Tensor, "m d"] | None = None,
     weight: float = 0.0,
+    clouds: Clouds | None = None,
 ) -> Head:
     """Puts the head at the minimum of mean w CE + penalty / 2 ||W||^2 over its weights W and its free bias.
 
     `apart` holds differences of features of rows that shall be judged alike, each between two of the rows `z`: weight * mean
-    ||W apart||^2, the mean square of the differences of their logits, is added. The whole stays convex; see `calmed`.
+    ||W apart||^2, the mean square of the differences of their logits, is added. The whole stays convex; see `calmed`. With `clouds`, of standardised
+    features, rows stand for Gaussians, and CE is the bound of `nn.isda`.
     """
     target, (u, basis) = one_hot(y, head.linear.out_features).float(), reduced(head.standardise(z))
     if apart is not None and len(apart):
         calm = calmed((apart / head.sd) @ basis, 2 * weight / penalty)
         u, basis = u @ calm, basis @ calm
-    fitted = minimum(u, target, w, penalty, log_prior)
+    fitted = minimum(u, target, w, penalty, log_prior, gains=None if clouds is None else gains_of(clouds, y, basis))
     with torch.no_grad():
         head.linear.weight.copy_(fitted[:-1].T @ basis.T)
         head.linear.bias.copy_(fitted[-1])
@@ -115,9 +117,11 @@ def minimum(
     log_prior: Float[Tensor, " k"] | None,
     start: Float[Tensor, "s k"] | None = None,
     steps: int = 200,
+    gains: Gains | None = None,
 ) -> Float[Tensor, "s k"]:
     """Weights and, in the last row, bias at the minimum, by L-BFGS (Liu and Nocedal 1989; SciPy's, which spends far less beside the
-    arithmetic than that of torch where rows are few). Raises `DataError` for features that are not finite."""
+    arithmetic than that of torch where rows are few). `gains` of the weights are added to the logits (see `nn.isda.gains_of`).
+    Raises `DataError` for features that are not finite."""
     rows, wanted, share = u.double().numpy(), target.double().numpy(), (w.double() / len(w)).numpy()[:, None]
     prior = 0.0 if log_prior is None else log_prior.double().numpy()
     shape = (rows.shape[1] + 1, wanted.shape[1])
@@ -126,10 +130,12 @@ def minimum(
         """Loss and gradient."""
         own = flat.reshape(shape)
         logits = rows @ own[:-1] + (own[-1] + prior)
+        gained, back = gains(own[:-1]) if gains else (0.0, None)
+        logits = logits + gained
         logits -= logits.max(1, keepdims=True)
         log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
         error = share * (wanted.sum(1, keepdims=True) * np.exp(log_p) - wanted)
-        slope = np.concatenate([rows.T @ error + penalty * own[:-1], error.sum(0, keepdims=True)])
+        slope = np.concatenate([rows.T @ error + penalty * own[:-1] + (back(error) if back else 0.0), error.sum(0, keepdims=True)])
         return float(penalty / 2 * (own[:-1] ** 2).sum() - (share * wanted * log_p).sum()), slope.ravel()
 
     begun = np.zeros(shape) if start is None else start.double().numpy()

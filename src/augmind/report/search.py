@@ -55,6 +55,10 @@ def spoken(name: str) -> str:
         return "How many synthetic rows"
     if kind == "share":
         return "Their share of a batch"
+    if kind == "weigh":
+        return "Which screen weighs them"
+    if kind == "soft":
+        return "How much of their labels is the judges'"
     return f"{kind.capitalize()}: {field}" if field else kind.capitalize()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from augmind.core.folds import inner_folds
 from augmind.nn.neighbours import nearest, standardise
@@ -90,14 +91,26 @@ class Judges:
         log_p = _log_p(self.judges_, z, y, self.judge_of_[a, b])
         return torch.where(self.spread_[y] > 1, self.calibration_.class_share(log_p, y), 1.0)
 
+    def probabilities(self, z: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
+        """What the judge of each row takes it for; its label where that cannot be judged."""
+        z = standardise(z, self.reference_)
+        a, b = self._sources(z, y).unbind(1)
+        p = _log_all(self.judges_, z, self.judge_of_[a, b]).exp()
+        return torch.where((self.spread_[y] > 1)[:, None], p, one_hot(y, p.shape[1]).to(p))
+
+
+def _log_all(judges: Float[Tensor, "f e k"], z: Float[Tensor, "n d"], judge: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
+    """Log probability of every class under the judge given for each row."""
+    out = z.new_empty(len(z), judges.shape[2])
+    for f, theta in enumerate(judges):
+        rows = judge == f
+        out[rows] = _logistic.log_probabilities(theta, z[rows])
+    return out
+
 
 def _log_p(judges: Float[Tensor, "f e k"], z: Float[Tensor, "n d"], y: Int[Tensor, " n"], judge: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Log probability of each row's label under the judge given for it."""
-    out = z.new_empty(len(z))
-    for f, theta in enumerate(judges):
-        rows = judge == f
-        out[rows] = _logistic.log_probabilities(theta, z[rows])[torch.arange(int(rows.sum())), y[rows]]
-    return out
+    return _log_all(judges, z, judge)[torch.arange(len(z)), y]
 
 
 def _dealt(y: Int[Tensor, " n"], unit: Int[Tensor, " n"], folds: int, seed: int) -> Int[Tensor, " n"]:

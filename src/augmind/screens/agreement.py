@@ -32,6 +32,11 @@ class Agreement(Screen):
         self.judges_ = Judges(self.folds).fit(data.train.z, data.train.y, data.train.units, data.classes, run.seed_for("agreement"))
         return self
 
+    def taken_for(self, synthetic: Samples) -> Float[Tensor, "n k"]:
+        """The class probabilities of each row under the judge of its label: a soft label that no test row and no source of the row had a say in."""
+        assert synthetic.z is not None
+        return self.judges_.probabilities(synthetic.z, synthetic.y)
+
     def score(self, synthetic: Samples, kept: Samples | None = None) -> Float[Tensor, " n"]:
         assert synthetic.z is not None
         return self.judges_.share(synthetic.z, synthetic.y)

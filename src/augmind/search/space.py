@@ -21,6 +21,10 @@ OFF = "off"
 LEAST_SHARE, MOST_SHARE = 0.05, 0.6
 LEAST_AMOUNT = 0.2
 """Least part of the kept synthetic rows that is used."""
+SOFT = (0.0, 0.5, 1.0)
+"""Parts of a synthetic row's label that its judges may give."""
+JUDGE = "agreement"
+"""The screen whose judges do."""
 KINDS = {"transform": "transforms", "mixing": "mixing", "transfer": "transfers"}
 Params = dict[str, Any]
 
@@ -80,6 +84,10 @@ class Space:
         found = {n: ranges(find("screens", n)).get("lost") for n in self.screens}
         return {n: r for n, r in found.items() if r is not None}
 
+    def weights(self) -> tuple[str, ...]:
+        """Screens whose score may weigh synthetic rows, "" for none first."""
+        return ("", *(n for n in self.cuts() if JUDGE in self.screens))
+
     def makers(self) -> dict[str, tuple[str, ...]]:
         """For every generator the settings that it was trained with, by key."""
         out: dict[str, tuple[str, ...]] = {}
@@ -106,6 +114,9 @@ class Space:
             params["amount"] = trial.suggest_float("amount", LEAST_AMOUNT, 1.0)
             for screen in self.cuts():
                 params[f"cut.{screen}"] = trial.suggest_float(f"cut.{screen}", 0.0, 1.0)
+            if len(self.weights()) > 1:
+                params["weigh"] = trial.suggest_categorical("weigh", self.weights())
+                params["soft"] = trial.suggest_categorical("soft", SOFT)
         return params
 
     def policy(self, params: Params) -> Policy:
@@ -125,8 +136,9 @@ class Space:
         if not makers:
             return Policy(learner=self.learner, classical=classical, transfer=transfer, ratio=0.0, share=0.0)
         screens = tuple(self._screen(n, params.get(f"cut.{n}", 0.0)) for n in self.screens)
-        ratio, share = rounded(params["amount"] * self.ratio), rounded(params["share"])
-        return Policy(learner=self.learner, classical=classical, generators=makers, screens=screens, transfer=transfer, ratio=ratio, share=share)
+        told: dict[str, Any] = {"ratio": rounded(params["amount"] * self.ratio), "share": rounded(params["share"])}
+        told |= {"weigh": params.get("weigh", ""), "soft": params.get("soft", 0.0)}
+        return Policy(learner=self.learner, classical=classical, generators=makers, screens=screens, transfer=transfer, **told)
 
     def _choice(self, field: str, params: Params) -> Choice:
         name = params[field]
@@ -174,4 +186,7 @@ class Space:
             settings = {c.name: c.settings for c in policy.screens}
             for screen, allowed in self.cuts().items():
                 out[f"cut.{screen}"] = place_of(allowed, settings.get(screen, {}).get("lost", allowed.low))
+            if len(self.weights()) > 1:
+                out["weigh"] = policy.weigh if policy.weigh in self.weights() else ""
+                out["soft"] = min(SOFT, key=lambda part: abs(part - policy.soft))
         return out
