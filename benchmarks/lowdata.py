@@ -71,6 +71,8 @@ def run_cell(
 def note(found: dict[str, dict[str, float]], record: dict, *, oracle: bool) -> None:
     """Puts the balanced accuracy of a run's arms, in points, beside what was found; of the oracle's run that of the classical arm."""
     for arm in record["arms"]:
+        if arm["learner"] not in found:
+            continue
         value = 100 * arm["metrics"]["balanced_accuracy"]["mean"]
         if not oracle:
             found[arm["learner"]][arm["arm"]] = value

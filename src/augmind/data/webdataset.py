@@ -70,7 +70,7 @@ def row_of(files: Sequence[Path], columns: Columns, name: str) -> Entry:
         raise DataError(f"'{source}' has no column '{columns.label}'", help=f"its columns are {', '.join(map(repr, told)) or 'none'}")
     label = label_text(told[named], None, f"'{named}' of '{source}'") if named else ""
     split = str(told.get(columns.split or "split", "") or "") if columns.split else split_of(name.partition(".")[0])
-    about = {"label": label, "split": split, "group": text_of(told, columns.group), "says": text_of(told, columns.says)}
+    about: dict[str, Any] = {"label": label, "split": split, "group": text_of(told, columns.group), "says": text_of(told, columns.says)}
     if not media:
         return Entry(source=source, **about, status="stray", reason="no file of its key is a picture or a sound")
     both = sorted(media, key=lambda file: kind(file) != "picture")
