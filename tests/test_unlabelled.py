@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet
@@ -11,15 +12,19 @@ from PIL import Image
 from torch import Tensor
 
 import augmind
+from augmind.compare import best_learner, policy_of
 from augmind.core.errors import DataError, UsageError, WrongSpec
 from augmind.core.run import Run
-from augmind.core.types import Samples
+from augmind.core.types import Choice, Classical, Samples
 from augmind.data.load import load
 from augmind.data.pool import pool
 from augmind.generators.pseudo import Pseudo, balanced, spreading
 from augmind.handover import given
 from augmind.job import Job
+from augmind.sourced import with_learners
+from augmind.teaching import candidates, chosen_beside
 from augmind.testing import toy_data
+from augmind.verdict import Verdict
 from runs import TINY, arrays, digit_rows
 
 SMALL = TINY | {"learner": ("probe",), "seeds": 1, "folds": None}
@@ -140,6 +145,27 @@ def test_a_run_labels_them_first_and_says_where_what_it_knows_comes_from(run):
     assert arms["synthetic"] > arms["real"]
     page, sentence = run.report.read_text(), run.record["verdict"]["sentence"]
     assert "pseudo-labelled" in sentence and "synthetic" not in sentence and "pseudo-labelled data" in page
+
+
+def test_the_classical_arm_and_the_learner_that_go_with_them_are_chosen_beside_them(run, monkeypatch):
+    job = Job(run.folder)
+    (learner,) = job.plan.learners
+    arm, scores = chosen_beside(job, "0", learner)
+    assert list(scores) == [c.name for c in candidates(job, learner)] and scores[arm.name] == max(scores.values())
+    other = Classical(name="another", transform=Choice(name="flip_crop"))
+    monkeypatch.setattr("augmind.compare.chosen_beside", lambda job, fold, name: (other, {"another": 1.0}))
+    assert policy_of(job, "0", learner, "synthetic+classical").classical == other
+    assert "another" not in (policy_of(job, "0", learner, name).classical.name for name in ("real", "classical", "synthetic"))
+    two = Job(run.folder)
+    two.__dict__["plan"] = replace(job.plan, learners=("probe", "cnn"))
+    monkeypatch.setattr("augmind.compare.chosen_beside", lambda job, fold, name: (other, {"another": float(name == "cnn")}))
+    monkeypatch.setattr("augmind.compare.inner_scores", lambda job, fold, name: {"none": float(name == "probe")})
+    assert [best_learner(two, "0", name) for name in ("classical", "synthetic+classical")] == ["probe", "cnn"]
+    none = {"gain": 0.0, "interval": (0.0, 0.0), "p": 1.0, "certifiable": 0.0, "level": 0.95, "margin": 0.0, "differences": {}}
+    v = Verdict(use_synthetic=True, arm="synthetic+classical", sentence="Use the rows.", against="", **none)
+    told = with_learners(v, "pseudo-labelled", ("cnn", "probe")).sentence
+    assert with_learners(v, "pseudo-labelled", ("cnn", "cnn")) == v
+    assert told == "Use the rows. It is cnn that learns from the pseudo-labelled rows, and probe that is best without them."
 
 
 def test_seeds_learn_from_all_of_them(digits, run, tmp_path):

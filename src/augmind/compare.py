@@ -20,7 +20,7 @@ from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path
 from .search.winner import classical_trials, found
-from .teaching import chosen, default_policy, lent_by, shards_of, space_of, taught, weighed
+from .teaching import chosen, chosen_beside, default_policy, labellers, lent_by, shards_of, space_of, taught, weighed
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
 SOURCE = "source"
@@ -59,7 +59,9 @@ def kept(job: Job, fold: str, generator: str) -> int:
 
 def best_learner(job: Job, fold: str, arm: str = "classical") -> str:
     """The learner whose best classical arm scored highest on the inner folds of this fold's training rows; for an arm with a related dataset, the one
-    for which it did with what that lends."""
+    for which it did with what that lends, and for one with rows that got a label, beside these."""
+    if "synthetic" in arm and labellers(job):
+        return max(job.plan.learners, key=lambda n: max(chosen_beside(job, fold, n)[1].values()))
     if SOURCE in arm:
         return max(job.plan.learners, key=lambda n: weighed(job, fold, n))
     return max(job.plan.learners, key=lambda n: max(inner_scores(job, fold, n).values()))
@@ -121,7 +123,8 @@ def policy_of(job: Job, fold: str, learner: str, arm: str) -> Policy:
         if job.plan.trials:
             best: Policy = found(job, fold, learner)["classical"]
             return best if arm == "classical" else joined(best, default_policy(job, learner, best.classical, True))
-        classical = chosen(job, fold, learner)[0]
+        beside = "synthetic" in arm and bool(labellers(job))
+        classical = (chosen_beside if beside else chosen)(job, fold, learner)[0]
     return replace(default_policy(job, learner, classical, generators="synthetic" in arm, fold=fold), source=SOURCE in arm)
 
 

@@ -17,6 +17,7 @@ from .config import Config, Plan, recorded
 from .core.errors import DataError, UsageError
 from .core.pool import Item, Workers
 from .core.store import disk_errors, make_folder, read_json, write_json
+from .cost import INNER_SPLITS
 from .data.sources import printable
 from .data.stamp import stamp_of_all
 from .explain import waits_for
@@ -24,7 +25,7 @@ from .job import Job
 from .pipeline import spareable
 from .planning import planned, preflight, ready
 from .robust import tested_corrupted
-from .teaching import needed_views, space_of
+from .teaching import labellers, needed_views, space_of
 from .tracking import Tracking
 
 Watch = Callable[[Item, str], None]
@@ -110,6 +111,7 @@ def preparations(job: Job) -> list[Item]:
     if plan.trials:
         inner = [f"{fold}.{i}" for fold in job.folds for i in range(plan.splits)]
         out += imagined(job, [(fold, g) for fold in inner for g in (*plan.generators, *plan.variants)])
+    out += imagined(job, [(f"{fold}.{i}", g) for fold in job.folds for i in range(INNER_SPLITS) for g in labellers(job)])
     out += imagined(job, [(fold, g) for fold in folds for g in plan.generators])
     out += [
         Item(name=f"views {t}", function="augmind.teaching:views", args={**root, "transform": asdict(t)}, after=("features",))
@@ -147,6 +149,10 @@ def choices(job: Job) -> list[Item]:
             out.append(Item(name=f"choose {learner} {fold}", function="augmind.teaching:choose", args=args, after=("features", *copies)))
             if job.plan.source and space_of(learner) == "rows":
                 out.append(Item(name=f"lend {learner} {fold}", function="augmind.teaching:lend", args=args, after=(f"choose {learner} {fold}",)))
+            if labels := labellers(job):
+                drawn = tuple(f"draw {g} {fold}.{i}" for g in labels for i in range(INNER_SPLITS))
+                after = (f"choose {learner} {fold}", *drawn)
+                out.append(Item(name=f"beside {learner} {fold}", function="augmind.teaching:choose_beside", args=args, after=after))
             if job.plan.source:
                 after = tuple(n for n in (f"choose {learner} {fold}", f"lend {learner} {fold}") if n in {i.name for i in out})
                 out.append(Item(name=f"weigh {learner} {fold}", function="augmind.teaching:weigh", args=args, after=after))
@@ -162,13 +168,13 @@ def comparison(job: Job, before: tuple[str, ...], since: float | None, searched:
     out = [replace(i, after=tuple(a for a in i.after if a != "features")) for i in searched]
     ready = tuple(i.name for i in searched)
     if plan.mode != "cv":
-        opened = tuple(n for n in before if n.startswith("choose "))
+        opened = tuple(n for n in before if n.startswith(("choose ", "beside ")))
         out.append(Item(name="sealed rows", function="augmind.compare:sealed_features", args=root, after=opened))
         ready = (*ready, "sealed rows")
     for fold in job.folds:
         drawn = tuple(n for n in before if n.startswith("draw ") and n.endswith(f" {fold}"))
         for learner in plan.learners:
-            choice = tuple(n for n in before if n == f"choose {learner} {fold}")
+            choice = tuple(n for n in before if n in (f"choose {learner} {fold}", f"beside {learner} {fold}"))
             for arm in arms(job):
                 lent = tuple(n for n in before if n == f"lend {learner} {fold}" and SOURCE in arm)
                 after = (*choice, *lent, *ready, *(drawn if "synthetic" in arm else ()))

@@ -35,6 +35,8 @@ INNER_ARMS = 4
 """What the choice of a classical arm costs a learner that trains by steps: this many candidates on so many inner splits."""
 LENDING = 3.0
 """Steps of a learner on a related dataset for one of its own; they come before those that are equal in all arms."""
+LABELLER = "pseudo"
+"""A generator beside whose rows the classical arm is chosen once more."""
 FEATURE_SECONDS = 0.0045
 """Embedding one row on one thread with the default backbone."""
 
@@ -91,6 +93,7 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] * part_here(n) for n in reading)
     generate += plan.folds * OPENING_SECONDS * len(reading)
     arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0) + (LENDING + INNER_SPLITS) * bool(plan.source)
+    arms += INNER_ARMS * INNER_SPLITS * (LABELLER in plan.generators)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
     probes = plan.folds * (4 * plan.seeds + 8 * plan.inner_folds) * 0.5
     fixed = (embed + probes) / max(1, jobs) + 12

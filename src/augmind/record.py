@@ -28,7 +28,8 @@ from .pipeline import shard_path, shards_by_generator, train_inputs, wanted_inpu
 from .robust import robust_record, tested_corrupted
 from .searched import disagreement, imagines, in_words, of_most, searches, without_use
 from .shards import labels_alone
-from .sourced import with_source
+from .sourced import with_learners, with_source
+from .teaching import labellers
 from .verdict import Predictions, Verdict, differences, fallback, intervals, verdict
 
 CHOSEN = "chosen in each fold"
@@ -242,6 +243,8 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     if job.plan.source:
         single, both = job.plan.seeds == 1 and job.split.mode != "cv", (of_most(job, SOURCE)[0], of_most(job, "classical")[0])
         decided = with_source(decided, single=single, imagined=bool(job.plan.generators), learners=both)
+    if labellers(job):
+        decided = with_learners(decided, made, (of_most(job, primary(job))[0], of_most(job, "classical")[0]))
     if decided.arm == SEARCHED:
         decided = replace(decided, findings=(*decided.findings, *disagreement(*recommended(job, decided)[1:])))
     extra = further_figures(job, found, decided)

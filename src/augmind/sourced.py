@@ -1,4 +1,5 @@
-"""What the verdict says of a related dataset, whose gain without any drawn row is told apart from that of synthetic rows."""
+"""What the verdict says of a related dataset, whose gain without any drawn row is told apart from that of synthetic rows, and of arms that have
+learners of their own."""
 
 from dataclasses import replace
 
@@ -28,3 +29,10 @@ def with_source(v: Verdict, *, single: bool, imagined: bool, learners: tuple[str
     if not imagined:
         return replace(v, use_synthetic=False, arm=arm, sentence=sentence)
     return replace(v, arm=v.arm if v.use_synthetic else arm, sentence=f"{v.sentence} {sentence}")
+
+
+def with_learners(v: Verdict, made: str, learners: tuple[str, str]) -> Verdict:
+    """A verdict that names the learner with the `made` rows and the one without, where these are two."""
+    if learners[0] == learners[1]:
+        return v
+    return replace(v, sentence=f"{v.sentence} It is {learners[0]} that learns from the {made} rows, and {learners[1]} that is best without them.")

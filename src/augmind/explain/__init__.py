@@ -53,7 +53,7 @@ def same_policy(job: Job, *which: str) -> bool:
 def waits_for(job: Job, names: Sequence[str]) -> tuple[str, ...]:
     """Which of these items of the graph the stage may need: models of fold 0, and the draws that are handed over."""
     taught = {f"teach {arm} {learner} {FOLD} 0" for arm in ("real", "classical", primary(job)) for learner in job.plan.learners}
-    return tuple(n for n in names if n in taught or n.startswith("weigh ") or (n.startswith("draw ") and n.endswith(f" {job.final}")))
+    return tuple(n for n in names if n in taught or n.startswith(("weigh ", "beside ")) or (n.startswith("draw ") and n.endswith(f" {job.final}")))
 
 
 def explain_inputs(job: Job) -> dict[str, Any]:
