@@ -21,6 +21,7 @@ from augmind.modalities.audio.generators.tts import Tts
 from augmind.modalities.audio.voices import NOISES, SPEEDS, Voice, Voices
 from augmind.modalities.audio.weights import CHECKS, READS
 from augmind.nn import weights
+from augmind.nn.transformer import opened_whole
 from hearing import folder
 from test_tts import data_of
 from vits import tiny
@@ -126,6 +127,18 @@ def test_what_a_tokenizer_lacks_is_told_with_the_package(tmp_path):
     assert "pip install uroman" in caught.value.help
     with pytest.raises(MachineError, match="needs the package phonemizer"):
         fitted(tmp_path, phonemized, "yes", "no")
+
+
+def test_a_package_that_a_model_needs_is_told_by_its_name(spoken, tmp_path, monkeypatch):
+    def lacking(*_args, **_settings):
+        raise ImportError("\nFastSpeech2ConformerTokenizer requires the g2p-en library but it was not found in your environment.")
+
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lacking)
+    from transformers import AutoModelForTextToWaveform
+
+    with pytest.raises(MachineError, match=r"needs a package that is not installed .* requires the g2p-en library") as caught:
+        opened_whole(str(spoken), AutoModelForTextToWaveform, "speech model")
+    assert caught.value.code == "ENV-004"
 
 
 def test_espeak_is_not_needed_and_a_language_of_its_own_is_refused(spoken, tmp_path):

@@ -4,14 +4,14 @@ from typing import Any
 
 import torch
 
-from augmind.core.errors import UsageError, first_line
+from augmind.core.errors import MachineError, UsageError, first_line
 from augmind.nn.quiet import quiet
 from augmind.nn.weights import needed
 
 
 def opened(name: str, kind: Any, what: str) -> tuple[Any, Any]:
-    """(tokenizer, network) in eval mode and float32; `kind` is an Auto class. Raises `MachineError` for a model that is not here, `UsageError`
-    for one that is none of this kind."""
+    """(tokenizer, network) in eval mode and float32; `kind` is an Auto class. Raises `MachineError` for a model that is not here or needs a package
+    that is not, `UsageError` for one that is none of this kind."""
     tokenizer, net, _ = loaded(name, kind, what)
     return tokenizer, net
 
@@ -36,7 +36,10 @@ def loaded(name: str, kind: Any, what: str) -> tuple[Any, Any, dict[str, Any]]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         net, told = kind.from_pretrained(source, **given)
-    except (ImportError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except ImportError as error:
+        text = f"'{name}' needs a package that is not installed to be opened as a {what}: {first_line(error)}"
+        raise MachineError(text, help=f"install what is named there, or give another {what}", code="ENV-004") from error
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         text = f"'{name}' cannot be opened as a {what}: {first_line(error)}"
         raise UsageError(text, help=f"give a folder or the Hub id of a {what} with safetensors") from error
     return tokenizer, net.eval(), told
