@@ -25,7 +25,7 @@ from .job import Job
 from .pipeline import spareable
 from .planning import planned, preflight, ready
 from .robust import tested_corrupted
-from .teaching import labellers, needed_views, space_of
+from .teaching import labellers, needed_views, space_of, uneven
 from .tracking import Tracking
 
 Watch = Callable[[Item, str], None]
@@ -151,7 +151,7 @@ def choices(job: Job) -> list[Item]:
                 out.append(Item(name=f"lend {learner} {fold}", function="augmind.teaching:lend", args=args, after=(f"choose {learner} {fold}",)))
             if labels := labellers(job):
                 drawn = tuple(f"draw {g} {fold}.{i}" for g in labels for i in range(INNER_SPLITS))
-                after = (f"choose {learner} {fold}", *drawn)
+                after = (*drawn, *((f"choose {learner} {fold}",) if uneven(job.fold_rows(fold), len(job.spec.classes)) else copies))
                 out.append(Item(name=f"beside {learner} {fold}", function="augmind.teaching:choose_beside", args=args, after=after))
             if job.plan.source:
                 after = tuple(n for n in (f"choose {learner} {fold}", f"lend {learner} {fold}") if n in {i.name for i in out})

@@ -292,8 +292,7 @@ def choose(folder: str, fold: str, learner: str) -> None:
         parts = tried_on(job, fold, learner, rows)
         scores = {arm.name: inner_score(job, fold, learner, arm, rows, parts) for arm in arms}
         best = max(arms, key=lambda arm: scores[arm.name])
-        counts = rows.counts(len(job.spec.classes))
-        if counts.max() > 1.5 * counts[counts > 0].min():
+        if uneven(rows, len(job.spec.classes)):
             ways = BALANCES if space_of(learner) == "rows" else [b for b in BALANCES if b != "oversample"]
             balanced = [replace(best, name=f"{best.name}+{b}", balance=b) for b in ways]
             scores |= {arm.name: inner_score(job, fold, learner, arm, rows, parts) for arm in balanced}
@@ -301,6 +300,12 @@ def choose(folder: str, fold: str, learner: str) -> None:
         write_json(tmp / "choice.json", {"fold": fold, "learner": learner, "classical": asdict(best), "scores": scores})
 
     job.store.stage("choose", choose_inputs(job, fold, learner), work)
+
+
+def uneven(rows: Samples, classes: int) -> bool:
+    """Whether the largest class has more than one and a half times as many rows as the smallest that has any."""
+    counts = rows.counts(classes)
+    return bool(counts.max() > 1.5 * counts[counts > 0].min())
 
 
 def tried_on(job: Job, fold: str, learner: str, rows: Samples) -> list[tuple[Tensor, Tensor]]:
@@ -355,7 +360,7 @@ def choose_beside(folder: str, fold: str, learner: str) -> None:
     job = Job(Path(folder))
 
     def work(tmp: Path) -> None:
-        balance = chosen(job, fold, learner)[0].balance
+        balance = chosen(job, fold, learner)[0].balance if uneven(job.fold_rows(fold), len(job.spec.classes)) else "none"
         arms = [replace(arm, balance=balance) for arm in candidates(job, learner)]
         scores = {arm.name: score_beside(job, fold, learner, arm) for arm in arms}
         best = max(arms, key=lambda arm: scores[arm.name])
