@@ -32,14 +32,10 @@ WAYS = {"neither": (False, False), "channels last": (True, False), "bfloat16": (
 def way(layout: bool, half: bool) -> Iterator[None]:
     """Trainings inside keep the layout of channels that networks ask for, or do not, and calculate in bfloat16, or do not."""
     contiguous = torch.Tensor.contiguous
-
-    def plain(x: torch.Tensor, **kwargs: object) -> torch.Tensor:
-        return contiguous(x)
-
     with contextlib.ExitStack() as stack:
         stack.enter_context(patch.object(loop, "has_bfloat16", lambda device: half))
         if not layout:
-            stack.enter_context(patch.object(torch.Tensor, "contiguous", plain))
+            stack.enter_context(patch.object(torch.Tensor, "contiguous", lambda x, **_: contiguous(x)))
         yield
 
 
