@@ -5,8 +5,8 @@ of 100, 16 latents, cross-entropy for grey and squared error for coloured pictur
 Rows are drawn by its samplers: from N(0, 1), or from a mixture of ten Gaussians fitted to the latents.
 
 `diffusers` (DDPM, arXiv:2006.11239): the loop of its tutorial (AdamW, gradients clipped at 1, noise predicted) on a `UNet2DModel` that knows the
-class, with the widths, rate, batch and schedule that its course takes for rows of this size, in bfloat16, and the moving average of its training
-script (`EMAModel`); drawn by DDIM (arXiv:2010.02502).
+class, with its batches of 16, the widths, rate and schedule that the course of the project takes for rows of this size, in bfloat16, and the moving
+average of the training script (`EMAModel`); drawn by ten steps of DDIM (arXiv:2010.02502).
 """
 
 import logging
@@ -32,18 +32,23 @@ class Over(Exception):
 
 @dataclass
 class Clock:
-    """Stops a training after so many seconds of the processor."""
+    """Stops a training after so many seconds of the processor; it starts when what is needed has been imported."""
 
     seconds: float
+    steps: int = 0
+    started: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.until = time.process_time() + self.seconds
-        self.steps = 0
+    def start(self) -> None:
+        self.started = time.process_time()
+
+    @property
+    def spent(self) -> float:
+        return time.process_time() - self.started
 
     def tick(self) -> bool:
         """Counts a step; whether there is time for another."""
         self.steps += 1
-        return time.process_time() < self.until
+        return self.spent < self.seconds
 
 
 @dataclass
@@ -96,6 +101,7 @@ class Pythae(Peer):
                 if not clock.tick():
                     raise Over
 
+        clock.start()
         torch.manual_seed(seed)
         self.rows_ = (data.spec.to_model(data.train.x) + 1) / 2
         loss = "bce" if data.spec.shape[0] == 1 else "mse"
@@ -154,7 +160,7 @@ class Ddpm(Peer):
     labels: ClassVar[bool] = True
 
     rate: float = 1e-3
-    batch: int = 128
+    batch: int = 16
     widths: tuple[int, ...] = (32, 64, 64)
 
     def fit(self, data: Data, clock: Clock, seed: int) -> None:
@@ -162,6 +168,7 @@ class Ddpm(Peer):
         from diffusers.training_utils import EMAModel
         from torch.utils.data import DataLoader, TensorDataset
 
+        clock.start()
         torch.manual_seed(seed)
         self.shape_ = data.spec.shape
         self.net_ = UNet2DModel(
@@ -199,7 +206,7 @@ class Ddpm(Peer):
         adam.step()
 
     @torch.no_grad()
-    def draw(self, y: Tensor, seed: int, points: int = 50) -> Tensor:
+    def draw(self, y: Tensor, seed: int, points: int = 10) -> Tensor:
         from diffusers import DDIMScheduler
 
         solver: Any = DDIMScheduler.from_config(self.noise_.config)
