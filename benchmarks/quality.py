@@ -6,10 +6,10 @@ FOLDER holds `images/cifar10_small.zip` and `images/fashion_mnist_small.zip` (60
 are taken). An arm is NAME:SETTING=VALUE,SETTING=VALUE; arms that differ only in how they draw share a training. Time is that of the processor
 (`time.process_time`), so a busy machine disturbs little. Ours take the steps that two short trials of their own say will fill it, since their rates
 fall over a training whose length they know; peers (`peers.py`) are stopped when it is over. 1,000 drawn rows (`--rows`) are held against 1,000 of the
-test part, which nobody learns from, by the metrics of the package on its features. `labels`: whether rows of a wanted class can be drawn. `nearness`: median
-distance of drawn rows to the nearest row that was learnt from, over that of fresh rows: well below 1, they are copies. Medians over data seeds; the
-first line is what other fresh rows reach. `--kept` measures against rows of the training part that were not learnt from, for choices. Peers are no
-dependencies: where one is missing, the benchmark says what to install and goes on. Finished cells are not repeated.
+test part, which nobody learns from, by the metrics of the package on its features. `labels`: whether rows of a wanted class can be drawn.
+`nearness`: median distance of drawn rows to the nearest row that was learnt from, over that of fresh rows: well below 1, they are copies. Medians
+over data seeds; the first line is what 1,000 other fresh rows reach. `--kept` measures against rows of the training part that were not learnt from,
+for choices. Peers are no dependencies: where one is missing, the benchmark says what to install and goes on. Finished cells are not repeated.
 Expected: a minute and a half a line and seed on one core with 60 seconds.
 """
 
