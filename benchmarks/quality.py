@@ -4,7 +4,7 @@
 
 FOLDER holds `images/cifar10_small.zip` and `images/fashion_mnist_small.zip` (600 and 300 rows of each class to learn from; where `per` is more, all
 are taken). An arm is NAME:SETTING=VALUE,SETTING=VALUE; arms that differ only in how they draw share a training. Time is that of the processor
-(`time.process_time`), so a busy machine disturbs little. Ours take the steps that two short trials of their own say will fill it, since their rates
+(`time.process_time`), so a busy machine disturbs little. Ours take the steps that short trials of their own say will fill it, since their rates
 fall over a training whose length they know; peers (`peers.py`) are stopped when it is over. 1,000 drawn rows (`--rows`) are held against 1,000 of the
 test part, which nobody learns from, by the metrics of the package on its features. `labels`: whether rows of a wanted class can be drawn.
 `nearness`: median distance of drawn rows to the nearest row that was learnt from, over that of fresh rows: well below 1, they are copies. Medians
@@ -68,7 +68,7 @@ class Ours:
     def fit(self, data: Data, seconds: float, seed: int) -> dict[str, float]:
         key = len(data.train)
         if key not in self.rates:
-            few, many = (self._trained(data, n, seed)[1] for n in TRIALS)
+            _, few, many = (self._trained(data, n, seed)[1] for n in (TRIALS[0], *TRIALS))  # the first one imports
             each = max(1e-4, (many - few) / (TRIALS[1] - TRIALS[0]))
             self.rates[key] = each, max(0.0, few - TRIALS[0] * each)
         each, fixed = self.rates[key]
