@@ -69,8 +69,9 @@ class Ours:
         key = len(data.train)
         if key not in self.rates:
             _, few, many = (self._trained(data, n, seed)[1] for n in (TRIALS[0], *TRIALS))  # the first one imports
-            each = max(1e-4, (many - few) / (TRIALS[1] - TRIALS[0]))
-            self.rates[key] = each, max(0.0, few - TRIALS[0] * each)
+            whole = many / TRIALS[1]
+            each = min(whole, max(0.7 * whole, (many - few) / (TRIALS[1] - TRIALS[0])))
+            self.rates[key] = each, many - TRIALS[1] * each
         each, fixed = self.rates[key]
         self.generator, took = self._trained(data, max(50, round((seconds - fixed) / each)), seed)
         return {"steps": self.generator.curves.steps, "training": took}
