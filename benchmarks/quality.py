@@ -9,8 +9,8 @@ fall over a training whose length they know; peers (`peers.py`) are stopped when
 test part, which nobody learns from, by the metrics of the package on its features. `labels`: whether rows of a wanted class can be drawn.
 `nearness`: median distance of drawn rows to the nearest row that was learnt from, over that of fresh rows: well below 1, they are copies. Medians
 over data seeds; the first line is what 1,000 other fresh rows reach. `--kept` measures against rows of the training part that were not learnt from,
-for choices. Peers are no dependencies: where one is missing, the benchmark says what to install and goes on. Finished cells are not repeated.
-Expected: a minute and a half a line and seed on one core with 60 seconds.
+for choices. Peers are no dependencies: where one is missing, the benchmark says what to install and goes on. Finished cells are
+kept in `--out` and not repeated: remove it where a generator has changed. Expected: two minutes a line and seed on one free core with 60 seconds.
 """
 
 import argparse
