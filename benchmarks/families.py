@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,18 @@ def of_each(y: torch.Tensor, order: torch.Tensor, first: int, last: int) -> torc
     return torch.cat([order[y[order] == k][first:last] for k in y.unique()])
 
 
-class Bench:
-    """Rows, features of the held-out ones, and what is measured against them."""
+def grids(x: np.ndarray) -> torch.Tensor:
+    """Pictures (n, h, w) or (n, h, w, c) as stored rows (n, c, h, w)."""
+    rows = torch.from_numpy(x)
+    return rows[:, None] if rows.ndim == 3 else rows.permute(0, 3, 1, 2).contiguous()
 
-    def __init__(self, folder: Path) -> None:
-        found = read(folder / "images" / SETS["fashion"])
-        self.rows: Rows = {k: (torch.from_numpy(x)[:, None], torch.from_numpy(np.unique(y, return_inverse=True)[1])) for k, (x, y) in found.items()}
+
+class Bench:
+    """Rows of a set, features of the held-out ones, and what is measured against them."""
+
+    def __init__(self, folder: Path, name: str = "fashion") -> None:
+        found = read(folder / "images" / SETS[name])
+        self.rows: Rows = {k: (grids(x), torch.from_numpy(np.unique(y, return_inverse=True)[1])) for k, (x, y) in found.items()}
         self.spec = Spec(kind="continuous", shape=tuple(self.rows["train"][0].shape[1:]), classes=tuple(np.unique(found["train"][1])))
         self.codec = ImageCodec(self.spec)
         self.metrics = {name: make("metrics", Choice(name=name)) for name in METRICS}
@@ -63,14 +70,26 @@ class Bench:
         self.held = self.codec.embed(x[held])
         self.floor = self.figures(x[other])
 
+    @cached_property
+    def features(self) -> torch.Tensor:
+        """Those of all rows of the training part."""
+        return self.codec.embed(self.rows["train"][0])
+
     def figures(self, x: torch.Tensor) -> dict[str, float]:
-        z = self.codec.embed(x)
-        return {name: metric.measure(self.held, z) for name, metric in self.metrics.items()}
+        return self.against(self.held, self.codec.embed(x))
+
+    def against(self, real: torch.Tensor, z: torch.Tensor) -> dict[str, float]:
+        """The metrics of drawn features against real ones."""
+        return {name: metric.measure(real, z) for name, metric in self.metrics.items()}
+
+    def order(self, seed: int) -> torch.Tensor:
+        """In which order a data seed takes the rows of the training part."""
+        return torch.from_numpy(np.random.default_rng(1000 + seed).permutation(len(self.rows["train"][1])))
 
     def data(self, per: int, seed: int) -> Data:
         x, y = self.rows["train"]
-        rows = of_each(y, torch.from_numpy(np.random.default_rng(1000 + seed).permutation(len(y))), 0, per)
-        train = Samples.real(x[rows], y[rows], z=self.codec.embed(x[rows]))
+        rows = of_each(y, self.order(seed), 0, per)
+        train = Samples.real(x[rows], y[rows], z=self.features[rows])
         return Data(train=train, val=train.take([]), spec=self.spec, codec=self.codec)
 
     def cell(self, choice: Choice, per: int, seed: int, steps: int) -> dict[str, float]:

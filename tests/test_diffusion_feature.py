@@ -1,6 +1,7 @@
 """Flow, Gaussian prior, U-Net and the two generators on them: closed forms, invariances, known limits."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from augmind.core.run import Run
 from augmind.core.seeds import row_noise, row_seeds, stream
 from augmind.core.types import Data, Knowledge, Samples, Spec
-from augmind.generators.diffusion import Diffusion
+from augmind.generators.diffusion import Diffusion, directions
 from augmind.generators.feature import Feature
 from augmind.nn.flow import SOLVERS, between
 from augmind.nn.gaussian import ClassGaussian, shrinkage
@@ -154,6 +155,11 @@ def test_untrained_diffusion_draws_from_the_gaussian_around_class_means(tmp_path
     x = diffusion.sample(y, seeds)
     expected = diffusion.prior_.draw(y, row_noise(seeds, (5,))) * diffusion.scale_ + diffusion.centre_
     torch.testing.assert_close(x, expected, atol=0.1, rtol=0.05)
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((1, 28, 28), 256), ((3, 64, 64), 256), ((3, 128, 128), 85), ((3, 256, 256), 64)])
+def test_the_basis_of_the_prior_stays_small_for_large_rows(shape, expected):
+    assert directions(math.prod(shape)) == expected
 
 
 def test_diffusion_learns_what_a_gaussian_cannot_say(tmp_path):

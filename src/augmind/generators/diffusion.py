@@ -21,12 +21,19 @@ from augmind.nn.symmetry import CONDITIONS, Symmetry
 from augmind.nn.unet import UNet
 from augmind.nn.watch import watch
 
-RANK = 64
-"""Directions of the Gaussian prior."""
+RANK, LEAST = 256, 64
+"""Directions of the Gaussian prior: what it leaves out is white noise that the network has to learn away. Large rows have fewer, down to `LEAST`."""
+MOST = 2**22
+"""Numbers that the basis of the prior may hold, where `LEAST` directions need no more."""
 EARLY = -0.7
 """Mean of the logit of training times: rows of a small network profit from times nearer to the data."""
 LOOK_POINTS = 6
 """Steps of first order for the rows that are drawn only to watch the training."""
+
+
+def directions(values: int) -> int:
+    """How many directions the prior of rows of so many values may have."""
+    return max(LEAST, min(RANK, MOST // values))
 
 
 @dataclass(kw_only=True)
@@ -58,7 +65,7 @@ class Diffusion(Generator):
         self.require(data.spec)
         y = data.train.y
         x = self._standardise(data.spec.to_model(data.train.x))
-        self.prior_ = ClassGaussian.fit(x.flatten(1), y, data.classes, RANK).to(run.device)
+        self.prior_ = ClassGaussian.fit(x.flatten(1), y, data.classes, directions(x[0].numel())).to(run.device)
         with seeded(run.seed_for(self.name(), "weights")):
             net = self._build(data.spec).to(run.device)
         average = ema(net, self.ema)
