@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 import augmind
+from augmind.beside import chosen_beside
 from augmind.compare import best_learner, policy_of
 from augmind.core.errors import DataError, UsageError, WrongSpec
 from augmind.core.run import Run
@@ -22,7 +23,7 @@ from augmind.generators.pseudo import Pseudo, balanced, spreading
 from augmind.handover import given
 from augmind.job import Job
 from augmind.sourced import with_learners
-from augmind.teaching import candidates, chosen_beside
+from augmind.teaching import candidates
 from augmind.testing import toy_data
 from augmind.verdict import Verdict
 from runs import TINY, arrays, digit_rows
@@ -150,15 +151,16 @@ def test_a_run_labels_them_first_and_says_where_what_it_knows_comes_from(run):
 def test_the_classical_arm_and_the_learner_that_go_with_them_are_chosen_beside_them(run, monkeypatch):
     job = Job(run.folder)
     (learner,) = job.plan.learners
-    arm, scores = chosen_beside(job, "0", learner)
-    assert list(scores) == [c.name for c in candidates(job, learner)] and scores[arm.name] == max(scores.values())
+    (arm, real), (told,) = chosen_beside(job, "0", learner), (run.folder / "stages").glob("beside-*/choice.json")
+    scores = json.loads(told.read_text())["scores"]
+    assert list(scores) == [c.name for c in candidates(job, learner)] and scores[arm.name] == max(scores.values()) and 0 < real <= 1
     other = Classical(name="another", transform=Choice(name="flip_crop"))
-    monkeypatch.setattr("augmind.compare.chosen_beside", lambda job, fold, name: (other, {"another": 1.0}))
+    monkeypatch.setattr("augmind.compare.chosen_beside", lambda job, fold, name: (other, 1.0))
     assert policy_of(job, "0", learner, "synthetic+classical").classical == other
     assert "another" not in (policy_of(job, "0", learner, name).classical.name for name in ("real", "classical", "synthetic"))
     two = Job(run.folder)
     two.__dict__["plan"] = replace(job.plan, learners=("probe", "cnn"))
-    monkeypatch.setattr("augmind.compare.chosen_beside", lambda job, fold, name: (other, {"another": float(name == "cnn")}))
+    monkeypatch.setattr("augmind.compare.chosen_beside", lambda job, fold, name: (other, float(name == "cnn")))
     monkeypatch.setattr("augmind.compare.inner_scores", lambda job, fold, name: {"none": float(name == "probe")})
     assert [best_learner(two, "0", name) for name in ("classical", "synthetic+classical")] == ["probe", "cnn"]
     none = {"gain": 0.0, "interval": (0.0, 0.0), "p": 1.0, "certifiable": 0.0, "level": 0.95, "margin": 0.0, "differences": {}}

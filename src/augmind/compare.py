@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .beside import chosen_beside, labellers
 from .config import Plan
 from .core.errors import AugmindError
 from .core.seeds import stable_seed
@@ -20,7 +21,7 @@ from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path
 from .search.winner import classical_trials, found
-from .teaching import chosen, chosen_beside, default_policy, labellers, lent_by, shards_of, space_of, taught, weighed
+from .teaching import chosen, default_policy, lent_by, shards_of, space_of, taught, weighed
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
 SOURCE = "source"
@@ -61,7 +62,7 @@ def best_learner(job: Job, fold: str, arm: str = "classical") -> str:
     """The learner whose best classical arm scored highest on the inner folds of this fold's training rows; for an arm with a related dataset, the one
     for which it did with what that lends, and for one with rows that got a label, beside these."""
     if "synthetic" in arm and labellers(job):
-        return max(job.plan.learners, key=lambda n: max(chosen_beside(job, fold, n)[1].values()))
+        return max(job.plan.learners, key=lambda n: chosen_beside(job, fold, n)[1])
     if SOURCE in arm:
         return max(job.plan.learners, key=lambda n: weighed(job, fold, n))
     return max(job.plan.learners, key=lambda n: max(inner_scores(job, fold, n).values()))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import __version__
+from .beside import labellers
 from .compare import SEARCHED, SOURCE, arms, policy_of
 from .config import Config, Plan, recorded
 from .core.errors import DataError, UsageError
@@ -25,7 +26,7 @@ from .job import Job
 from .pipeline import spareable
 from .planning import planned, preflight, ready
 from .robust import tested_corrupted
-from .teaching import labellers, needed_views, space_of, uneven
+from .teaching import needed_views, space_of, uneven
 from .tracking import Tracking
 
 Watch = Callable[[Item, str], None]
@@ -152,7 +153,7 @@ def choices(job: Job) -> list[Item]:
             if labels := labellers(job):
                 drawn = tuple(f"draw {g} {fold}.{i}" for g in labels for i in range(INNER_SPLITS))
                 after = (*drawn, *((f"choose {learner} {fold}",) if uneven(job.fold_rows(fold), len(job.spec.classes)) else copies))
-                out.append(Item(name=f"beside {learner} {fold}", function="augmind.teaching:choose_beside", args=args, after=after))
+                out.append(Item(name=f"beside {learner} {fold}", function="augmind.beside:choose_beside", args=args, after=after))
             if job.plan.source:
                 after = tuple(n for n in (f"choose {learner} {fold}", f"lend {learner} {fold}") if n in {i.name for i in out})
                 out.append(Item(name=f"weigh {learner} {fold}", function="augmind.teaching:weigh", args=args, after=after))

@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel
 
 from .appraise import calibration, quality_of
+from .beside import labellers
 from .compare import SEARCHED, SOURCE, arms, arms_with_rows, best_learner, inner_scores, kept, policy_of, predictions, primary
 from .conduct import time_before, versions
 from .core.plugin import Learner
@@ -29,7 +30,6 @@ from .robust import robust_record, tested_corrupted
 from .searched import disagreement, imagines, in_words, of_most, searches, without_use
 from .shards import labels_alone
 from .sourced import with_learners, with_source
-from .teaching import labellers
 from .verdict import Predictions, Verdict, differences, fallback, intervals, verdict
 
 CHOSEN = "chosen in each fold"

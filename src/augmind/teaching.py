@@ -18,8 +18,8 @@ from .core.tensors import load_tensors, save_tensors
 from .core.types import Choice, Classical, Knowledge, Policy, Samples, as_features
 from .cost import INNER_ARMS, INNER_SPLITS, LENDING
 from .job import Job
-from .pipeline import draw_inputs, parts, shard_path, supplied
-from .shards import labels_alone, read_shard
+from .pipeline import parts, shard_path, supplied
+from .shards import read_shard
 
 BALANCES = ("weights", "oversample", "logit_adjustment")
 """Treatments of imbalance; a learner that takes all rows at once sees no difference between the first two."""
@@ -339,49 +339,3 @@ def read_choice(stage: Path) -> tuple[Classical, dict[str, float]]:
     record = read_json(stage / "choice.json")
     c = record["classical"]
     return Classical(**{**c, "transform": Choice(**c["transform"]), "mixing": Choice(**c["mixing"])}), record["scores"]
-
-
-# The same beside real rows that got a label
-
-
-def labellers(job: Job) -> tuple[str, ...]:
-    """Generators whose rows are real ones that got a label. What suits few rows need not suit these beside them, so the classical arm that goes with
-    them is chosen with them; not in a search, which does so itself, nor where a related dataset is beside."""
-    return () if job.plan.trials or job.plan.source else tuple(g for g in job.plan.generators if labels_alone(g))
-
-
-def beside_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:
-    draws = [draw_inputs(job, f"{fold}.{i}", g) for i in range(INNER_SPLITS) for g in labellers(job)]
-    return {"chosen": choice_path(job, fold, learner).name, "draws": draws, "share": job.plan.share, "seed": job.config.seed}
-
-
-def choose_beside(folder: str, fold: str, learner: str) -> None:
-    """Scores the classical arms of `choose` on its first inner splits, beside rows labelled by what is learnt from there; keeps the best."""
-    job = Job(Path(folder))
-
-    def work(tmp: Path) -> None:
-        balance = chosen(job, fold, learner)[0].balance if uneven(job.fold_rows(fold), len(job.spec.classes)) else "none"
-        arms = [replace(arm, balance=balance) for arm in candidates(job, learner)]
-        scores = {arm.name: score_beside(job, fold, learner, arm) for arm in arms}
-        best = max(arms, key=lambda arm: scores[arm.name])
-        write_json(tmp / "choice.json", {"fold": fold, "learner": learner, "classical": asdict(best), "scores": scores})
-
-    job.store.stage("beside", beside_inputs(job, fold, learner), work)
-
-
-def score_beside(job: Job, fold: str, learner: str, arm: Classical) -> float:
-    """Balanced accuracy on the pooled validation rows of these splits."""
-    p, y, rows = [], [], job.fold_rows(fold)
-    policy = replace(default_policy(job, learner, arm, generators=True), generators=tuple(map(job.generator, labellers(job))))
-    for i, (train, val) in enumerate(job.inner_parts(rows, fold)[:INNER_SPLITS]):
-        seed = stable_seed(job.config.seed, "choose", fold, i)
-        run = replace(job.run(f"choose {learner}, fold {fold}: {arm.name} beside {', '.join(labellers(job))}"), seed=seed)
-        p.append(taught(job, f"{fold}.{i}", policy, rows.take(train), 0, run).predict(rows.take(val)))
-        y.append(rows.y[val])
-    return balanced_accuracy(torch.cat(p), torch.cat(y))
-
-
-def chosen_beside(job: Job, fold: str, learner: str) -> tuple[Classical, dict[str, float]]:
-    """The best classical arm of a fold beside such rows, with the inner scores of all."""
-    stage = job.need(job.store.path("beside", beside_inputs(job, fold, learner)), f"choice of the arm beside them for {learner}, fold {fold}")
-    return read_choice(stage)
