@@ -16,7 +16,7 @@ from .cost import INNER_SPLITS
 from .job import Job
 from .pipeline import draw_inputs
 from .shards import labels_alone
-from .teaching import balanced_accuracy, candidates, choice_path, chosen, default_policy, feed, read_choice, synthetic, uneven
+from .teaching import balanced_accuracy, candidates, choose_inputs, chosen, default_policy, feed, read_choice, synthetic, uneven
 
 HELD = 5
 """One in so many rows that got a label is held back where the classical arm that goes with them is chosen."""
@@ -30,7 +30,7 @@ def labellers(job: Job) -> tuple[str, ...]:
 
 def beside_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:
     draws = [draw_inputs(job, f"{fold}.{i}", g) for i in range(INNER_SPLITS) for g in labellers(job)]
-    return {"chosen": choice_path(job, fold, learner).name, "draws": draws, "share": job.plan.share, "seed": job.config.seed}
+    return {"choose": choose_inputs(job, fold, learner), "draws": draws, "share": job.plan.share, "seed": job.config.seed}
 
 
 def choose_beside(folder: str, fold: str, learner: str) -> None:
