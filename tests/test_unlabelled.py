@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 import augmind
-from augmind.beside import chosen_beside
+from augmind.beside import beside_inputs, chosen_beside
 from augmind.compare import best_learner, policy_of
+from augmind.conduct import foreseen
 from augmind.core.errors import DataError, UsageError, WrongSpec
 from augmind.core.run import Run
 from augmind.core.types import Choice, Classical, Samples
@@ -168,6 +169,13 @@ def test_the_classical_arm_and_the_learner_that_go_with_them_are_chosen_beside_t
     told = with_learners(v, "pseudo-labelled", ("cnn", "probe")).sentence
     assert with_learners(v, "pseudo-labelled", ("cnn", "cnn")) == v
     assert told == "Use the rows. It is cnn that learns from the pseudo-labelled rows, and probe that is best without them."
+
+
+def test_the_choice_beside_them_waits_for_no_other_where_classes_are_even(digits, tmp_path):
+    job = Job(augmind.expand(digits[0], tmp_path / "r", unlabelled=str(digits[1]), dry_run=True, **SMALL).folder)
+    (item,) = [i for i in foreseen(job) if i.name == "beside probe 0"]
+    assert "choose probe 0" not in item.after and {"draw pseudo 0.0", "draw pseudo 0.1"} <= set(item.after)
+    assert beside_inputs(job, "0", "probe")["draws"]
 
 
 def test_seeds_learn_from_all_of_them(digits, run, tmp_path):
