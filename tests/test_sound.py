@@ -109,7 +109,7 @@ def test_clipped_samples_are_counted_where_several_stand_in_a_row():
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "cannot be decoded"),
+        (b"", "it is empty"),
         (b"RIFF" + bytes(60), "cannot be decoded"),
         (b"<html>no such page</html>", "cannot be decoded"),
         (file(np.zeros(0, np.float32)), "holds no sample"),
