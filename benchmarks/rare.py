@@ -32,8 +32,8 @@ from augmind.modalities.image.codec import ImageCodec
 from augmind.nn.calibrated import Calibrated
 from augmind.nn.gaussian import ClassGaussian
 
-from .lowdata import interval, read
-from .unlabelled import Rows, fashion
+from .lowdata import interval
+from .unlabelled import Rows, rows_named
 
 TESTED = 200
 """Rows a class that are tested."""
@@ -177,8 +177,7 @@ def main() -> None:
         f"| set | arm | balanced accuracy | rare classes | populated classes | against adjusted | against {CONTROL} |\n|---|---|---|---|---|---|---|"
     )
     for name in args.sets:
-        images = args.data / "images"
-        bench = Bench(fashion(images / "fashion_mnist_idx") if name == "fashion" else read(images / "cifar10_small.zip"), args)
+        bench = Bench(rows_named(name, args.data), args)
         with tempfile.TemporaryDirectory() as folder:
             lines += told(name, [bench.cell(seed, Path(folder)) for seed in range(args.seeds)])
     write_json(args.out / "rare.json", {"seeds": args.seeds, "many": args.many, "few": args.few, "rows": lines})

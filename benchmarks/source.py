@@ -18,8 +18,8 @@ import numpy as np
 import augmind
 from augmind.core.store import atomic_write, write_json
 
-from .lowdata import interval, note, read
-from .unlabelled import Rows, fashion
+from .lowdata import interval, note
+from .unlabelled import Rows, rows_named
 
 TESTED, MORE = 200, 5
 """Rows a class that are tested, and how many times as many rows the oracle has."""
@@ -87,8 +87,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     lines: list[dict[str, object]] = []
     for name in args.sets:
-        images = args.data / "images"
-        rows = fashion(images / "fashion_mnist_idx") if name == "fashion" else read(images / "cifar10_small.zip")
+        rows = rows_named(name, args.data)
         cells = [run_cell(rows, name, seed, args) for seed in range(args.seeds)]
         for learner in args.learners:
             lines += told(name, learner, [c[learner] for c in cells])

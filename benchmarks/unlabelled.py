@@ -39,6 +39,12 @@ def fashion(folder: Path) -> Rows:
     return found
 
 
+def rows_named(name: str, data: Path) -> Rows:
+    """The rows of "fashion" or "cifar" below a folder of data."""
+    images = data / "images"
+    return fashion(images / "fashion_mnist_idx") if name == "fashion" else read(images / "cifar10_small.zip")
+
+
 def cell_data(rows: Rows, name: str, per: int, pool: int, seed: int, out: Path) -> tuple[Path, Path, Path]:
     """An .npz of the labelled and the tested rows, the folder of the pool, and an .npz whose training rows are both with true labels."""
     (x, y), (tx, ty) = rows["train"], rows["test"]
@@ -94,8 +100,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     lines: list[dict[str, object]] = []
     for name in args.sets:
-        images = args.data / "images"
-        rows = fashion(images / "fashion_mnist_idx") if name == "fashion" else read(images / "cifar10_small.zip")
+        rows = rows_named(name, args.data)
         cells = [run_cell(rows, name, seed, args) for seed in range(args.seeds)]
         for learner in args.learners:
             lines += (new := rows_of(name, args.per, learner, cells))

@@ -161,6 +161,8 @@ def test_webdataset_shards_come_back_as_rows(bundle, tmp_path):
                 info.size = len(data)
                 shard.addfile(info, io.BytesIO(data))
     assert augmind.load(classes).spec.classes == ("0", "1")
+    with pytest.raises(DataError, match="which is no split"):
+        augmind.load(out, split="generator")
     with pytest.raises(DataError, match="has no column 'kind'"):
         augmind.load(out, label="kind")
     (out / "loose.tar").write_bytes(b"")

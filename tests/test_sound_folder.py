@@ -54,8 +54,12 @@ def test_groups_come_from_the_names_of_files(tmp_path):
     (loose,) = [f for f in augmind.load(root).findings if f.code == "AM140"]
     assert loose.level == "warning" and "counts as independent" in loose.text
     assert {r.group for r in augmind.load(root, group="{}/*").rows} == {"high", "low", "middle"}
+    files = [f"clips/{f.relative_to(root)},{f.parent.name}" for f in sorted(root.rglob("*.wav"))]
+    (tmp_path / "t.csv").write_text("\n".join(["file,label", *files, "clips/low/gone.wav,low"]))
+    table = augmind.load(tmp_path / "t.csv", group="*_{}_*")
+    assert torch.equal(table.samples.group, data.samples.group) and [r.reason for r in table.bad()] == ["no such file 'clips/low/gone.wav'"]
     (root / "low" / "plain.wav").write_bytes(wav(hum(310)))
-    with pytest.raises(DataError, match=r"plain\.wav' does not fit --group"):
+    with pytest.raises(DataError, match=r"the name 'plain\.wav' does not fit --group"):
         augmind.load(root, group="*_{}_*")
     with pytest.raises(UsageError, match="2 places for the group"):
         augmind.load(root, group="{}_{}")

@@ -27,7 +27,7 @@ def grouped(found: Found, pattern: str) -> Found:
         raise UsageError(f"--group '{pattern}' has {pattern.count(PLACE)} places for the group", help="one {} stands for it, * for anything else")
     fits, named = expression(pattern), list[Entry]()
     for entry in found.entries:
-        if entry.status == "stray":
+        if entry.status != "ok":
             named.append(entry)
             continue
         name = name_of(entry)
@@ -35,7 +35,7 @@ def grouped(found: Found, pattern: str) -> Found:
             text = f"--group '{pattern}' is a pattern of the names of files, and rows of '{entry.source}' are none"
             raise UsageError(text, help="name a column of a table that says it")
         if not (match := fits.fullmatch(name)):
-            text = f"the name '{name}' does not fit --group '{pattern}'"
+            text = f"the name '{'/'.join(name.split('/')[-1 - pattern.count('/') :])}' does not fit --group '{pattern}'"
             raise DataError(text, help="{} stands for the group and * for anything else but /, such as '*_{}_*' for 0_jackson_12.wav")
         named.append(replace(entry, group=match[1]))
     return replace(found, entries=named, how=f"{found.how}, group from the names of files by '{pattern}'")
@@ -52,4 +52,4 @@ def name_of(entry: Entry) -> str | None:
     content = entry.content.contents[0] if isinstance(entry.content, Several) else entry.content
     if isinstance(content, Path):
         return content.as_posix()
-    return entry.source if content is None else None
+    return None

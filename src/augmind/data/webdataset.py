@@ -10,7 +10,7 @@ from augmind.core.errors import DataError
 from .archive import ENDINGS, extract
 from .folders import kind
 from .listing import LABEL_NAMES, label_text
-from .sources import Columns, Entry, Found, Several, hidden, printable, split_of
+from .sources import SPLITS, Columns, Entry, Found, Several, hidden, printable, split_of
 
 TARS = tuple(e for e in ENDINGS if e != ".zip")
 ONE_SHARD = "WebDataset shard: the files of one key are a row, its label in .json or .cls"
@@ -69,8 +69,15 @@ def row_of(files: Sequence[Path], columns: Columns, name: str) -> Entry:
     if columns.label and columns.label not in told:
         raise DataError(f"'{source}' has no column '{columns.label}'", help=f"its columns are {', '.join(map(repr, told)) or 'none'}")
     label = label_text(told[named], None, f"'{named}' of '{source}'") if named else ""
-    split = str(told.get(columns.split or "split", "") or "") if columns.split else split_of(name.partition(".")[0])
-    about: dict[str, Any] = {"label": label, "split": split, "group": text_of(told, columns.group), "says": text_of(told, columns.says)}
+    split = text_of(told, columns.split).lower() if columns.split else split_of(name.partition(".")[0])
+    if split and split not in SPLITS:
+        raise DataError(f"column '{columns.split}' of '{source}' holds '{split}', which is no split", help="splits are train, val and test")
+    about: dict[str, Any] = {
+        "label": label,
+        "split": SPLITS.get(split, ""),
+        "group": text_of(told, columns.group),
+        "says": text_of(told, columns.says),
+    }
     if not media:
         return Entry(source=source, **about, status="stray", reason="no file of its key is a picture or a sound")
     both = sorted(media, key=lambda file: kind(file) != "picture")

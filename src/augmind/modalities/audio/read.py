@@ -75,9 +75,9 @@ def read(content: bytes | Path) -> Sound:
     """A file of any format that libsndfile knows. Channels are averaged; silence at both ends goes. Raises `NoSound`."""
     import soundfile
 
-    if not (len(content) if isinstance(content, bytes) else content.stat().st_size):
-        raise NoSound("it is empty: its length is 0 bytes")
     try:
+        if not (len(content) if isinstance(content, bytes) else content.stat().st_size):
+            raise NoSound("it is empty: its length is 0 bytes")
         with soundfile.SoundFile(io.BytesIO(content) if isinstance(content, bytes) else content) as file:
             facts: dict[str, Any] = {"rate": file.samplerate, "channels": file.channels, "format": f"{file.format} {file.subtype}"}
             refused(file.samplerate, file.channels)
@@ -92,7 +92,7 @@ def read(content: bytes | Path) -> Sound:
                 parts.append(kept(block.mean(1), False))
             parts.append(kept(np.zeros(0, np.float32), True))
             facts["truncated"] = found < file.frames or shorter(file.extra_info)
-    except (soundfile.LibsndfileError, RuntimeError, ValueError, OverflowError, MemoryError) as error:
+    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, OverflowError, MemoryError) as error:
         why = first_line(error).rpartition("': ")[2]  # without the path, which libsndfile names
         raise NoSound(f"it cannot be decoded: {why}") from error
     if not found:
