@@ -99,6 +99,19 @@ def rows_of(name: str, per: int, learner: str, cells: list[dict[str, dict[str, f
     return out
 
 
+def told(name: str, learner: str, cells: list[dict[str, float]], arms: tuple[str, ...]) -> list[dict[str, object]]:
+    """One line for each of these arms: mean over data seeds, difference to the best classical arm, and what part of the way to the oracle that is."""
+    gap = np.array([c["oracle"] - c["classical"] for c in cells]).mean()
+    out: list[dict[str, object]] = []
+    for arm in (arm for arm in arms if all(arm in c for c in cells)):
+        values, against = (np.array([c[which] for c in cells]) for which in (arm, "classical"))
+        (mean, half), (d, d_half) = interval(values), interval(values - against)
+        out.append({"set": name, "learner": learner, "arm": arm, "mean": mean, "half": half, "d": d, "d_half": d_half, "share": d / gap})
+        line = f"| {name} | {learner} | {arm} | {mean:.1f} ± {half:.1f} | {d:+.1f} ± {d_half:.1f} | {d / gap:+.0%} |"
+        print(line, flush=True)
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)

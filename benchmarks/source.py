@@ -18,7 +18,7 @@ import numpy as np
 import augmind
 from augmind.core.store import atomic_write, write_json
 
-from .lowdata import interval, note
+from .lowdata import note, told
 from .unlabelled import Rows, rows_named
 
 TESTED, MORE = 200, 5
@@ -57,19 +57,6 @@ def run_cell(rows: Rows, name: str, seed: int, asked: argparse.Namespace) -> dic
     return learners
 
 
-def told(name: str, learner: str, cells: list[dict[str, float]]) -> list[dict[str, object]]:
-    """One line an arm: mean over data seeds, difference to the best classical arm, and what part of the way to the oracle that is."""
-    gap = np.array([c["oracle"] - c["classical"] for c in cells]).mean()
-    out: list[dict[str, object]] = []
-    for arm in (arm for arm in ARMS if all(arm in c for c in cells)):
-        values, against = (np.array([c[which] for c in cells]) for which in (arm, "classical"))
-        (mean, half), (d, d_half) = interval(values), interval(values - against)
-        out.append({"set": name, "learner": learner, "arm": arm, "mean": mean, "half": half, "d": d, "d_half": d_half, "share": d / gap})
-        line = f"| {name} | {learner} | {arm} | {mean:.1f} ± {half:.1f} | {d:+.1f} ± {d_half:.1f} | {d / gap:+.0%} |"
-        print(line, flush=True)
-    return out
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -90,7 +77,7 @@ def main() -> None:
         rows = rows_named(name, args.data)
         cells = [run_cell(rows, name, seed, args) for seed in range(args.seeds)]
         for learner in args.learners:
-            lines += told(name, learner, [c[learner] for c in cells])
+            lines += told(name, learner, [c[learner] for c in cells], ARMS)
     write_json(args.out / "source.json", {"seeds": args.seeds, "per": args.per, "source": args.source, "rows": lines})
 
 

@@ -24,7 +24,7 @@ from augmind.data.related import related
 from augmind.figures import Predictions
 from augmind.job import Job
 from augmind.record import CHOSEN, build, cells
-from augmind.sourced import with_source
+from augmind.sourced import with_twin
 from augmind.teaching import weighed
 from augmind.testing import ToyCodec, toy_data, toy_samples
 from augmind.verdict import Verdict, verdict
@@ -205,7 +205,7 @@ def judged(right: dict[str, float], seeds: int = 3) -> Verdict:
             cells.append(Predictions(arm=arm, fold=0, seed=seed, ids=np.arange(400), y=y, p=np.eye(2)[np.where(wrong, 1 - y, y)], unit=None))
     primary = list(right)[-1]
     found = verdict(cells, mode="given", classes=("a", "b"), primary=primary)
-    return with_source(found, single=seeds == 1, imagined=primary != "source")
+    return with_twin(found, "source", single=seeds == 1, imagined=primary != "source")
 
 
 ALONE = {"real": 0.6, "classical": 0.65}

@@ -13,20 +13,23 @@ from torch import Tensor
 
 import augmind
 from augmind.beside import beside_inputs, chosen_beside
-from augmind.compare import best_learner, policy_of
+from augmind.compare import arms_with_rows, best_learner, policy_of
 from augmind.conduct import foreseen
 from augmind.core.errors import DataError, UsageError, WrongSpec
 from augmind.core.run import Run
+from augmind.core.store import read_table
 from augmind.core.types import Choice, Classical, Samples
 from augmind.data.load import load
 from augmind.data.pool import pool
+from augmind.figures import Predictions
 from augmind.generators.pseudo import Pseudo, balanced, spreading
 from augmind.handover import given
 from augmind.job import Job
-from augmind.sourced import with_learners
+from augmind.pipeline import seen_by, shard_path
+from augmind.sourced import with_learners, with_twin
 from augmind.teaching import candidates
 from augmind.testing import toy_data
-from augmind.verdict import Verdict
+from augmind.verdict import Verdict, verdict
 from runs import TINY, arrays, digit_rows
 
 SMALL = TINY | {"learner": ("probe",), "seeds": 1, "folds": None}
@@ -176,6 +179,63 @@ def test_the_choice_beside_them_waits_for_no_other_where_classes_are_even(digits
     (item,) = [i for i in foreseen(job) if i.name == "beside probe 0"]
     assert "choose probe 0" not in item.after and {"draw pseudo 0.0", "draw pseudo 0.1"} <= set(item.after)
     assert beside_inputs(job, "0", "probe")["draws"]
+
+
+@pytest.fixture(scope="module")
+def conditioned(digits, tmp_path_factory):
+    return augmind.expand(digits[0], tmp_path_factory.mktemp("run") / "r", unlabelled=str(digits[1]), **SMALL | {"generators": ("pseudo", "feature")})
+
+
+def test_generators_named_beside_it_learn_from_its_rows_and_have_to_beat_them(conditioned):
+    job, record = Job(conditioned.folder), conditioned.record
+    assert [a["arm"] for a in record["arms"]] == ["real", "classical", "pool", "synthetic+pool"] and job.plan.rest[0] == job.plan.ratio / 2
+    assert [a["kind"] for a in record["arms"]] == ["real", "classical", "control", "synthetic"]
+    assert record["verdict"]["primary_arm"] == "synthetic+pool" and "pseudo-labelled rows" in record["verdict"]["sentence"]
+    assert "unlabelled" in record["arms"][2]["knowledge"]
+    made = {arm: [g.name for g in policy_of(job, "0", "probe", arm).generators] for arm in ("classical", "pool", "synthetic+pool")}
+    assert made == {"classical": [], "pool": ["pseudo"], "synthetic+pool": ["pseudo", "feature"]}
+    kept = {g["name"]: g["kept"] for g in record["generators"]}
+    rows, labelled = seen_by(job, "0", "feature").train, seen_by(job, "0", "pseudo").train
+    assert len(rows) == len(labelled) + kept["pseudo"] and torch.equal(rows.key[: len(labelled)], labelled.key)
+    more = rows.units[len(labelled) :]
+    assert len(rows.key.unique()) == len(rows) and len(more.unique()) == len(more) and more.max() < 0 and kept["feature"] > 0
+
+
+def test_what_they_draw_is_held_against_those_rows_too(conditioned, digits):
+    job = Job(conditioned.folder)
+    table = read_table(shard_path(job, "0", "feature") / "table.parquet", ["seed", "nearest_row"])
+    near, seed = next((n, s) for n, s in zip(table["nearest_row"], table["seed"], strict=True) if n < 0)
+    file = conditioned.why(f"feature:{seed}")["nearest_real_row"]
+    assert file == job.source_of(near) == job.pool_sources[-1 - near] and (digits[1] / file).is_file()
+    key = int(job.real.key[0])
+    assert job.source_of(key) == next(row.source for row in job.rows if row.id == key) and job.source_of(10**9) == ""
+
+
+def test_without_rows_of_theirs_the_others_still_count(conditioned, monkeypatch):
+    monkeypatch.setattr("augmind.compare.kept", lambda job, fold, name: 9 * (name == "pseudo"))
+    assert arms_with_rows(Job(conditioned.folder), lambda fold: "probe") == ("real", "classical", "pool")
+
+
+@pytest.mark.parametrize(
+    ("right", "arm", "said"),
+    [
+        ((0.5, 0.9), "pool", "The pseudo-labelled rows help without any drawn row, "),
+        ((0.9, 0.5), "classical", "The pseudo-labelled rows do harm, "),
+        ((0.7, 0.71), "classical", "No gain from the pseudo-labelled rows is proven, "),
+    ],
+)
+def test_what_the_rows_give_is_told_apart_from_what_is_drawn(right, arm, said):
+    shares = {"real": right[0], "classical": right[0], "pool": right[1], "synthetic+pool": right[1]}
+    y, cells = np.arange(600) % 2, []
+    for i, (name, share) in enumerate(shares.items()):
+        for seed in range(3):
+            hit = np.random.default_rng([seed, i]).permutation(600) < share * 600
+            guess = np.where(hit, y, 1 - y)
+            cells.append(Predictions(arm=name, fold=0, seed=seed, ids=np.arange(600), y=y, p=np.eye(2)[guess]))
+    found = verdict(cells, mode="given", classes=("a", "b"), primary="synthetic+pool")
+    assert not found.use_synthetic and found.against == "the pseudo-labelled rows without synthetic ones"
+    told = with_twin(found, "pool", single=False, imagined=True)
+    assert told.arm == arm and said in told.sentence and told.sentence.startswith(found.sentence)
 
 
 def test_seeds_learn_from_all_of_them(digits, run, tmp_path):

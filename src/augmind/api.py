@@ -227,7 +227,7 @@ def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
     job = Job(folder)
     cuts = {name: s["cut"] for name, s in calibration(job).items()}
     scores = {k[len("score_") :]: v for k, v in row.items() if k.startswith("score_")}
-    near = next((r.source for r in job.rows if r.id == row["nearest_row"]), "")
+    near = job.source_of(row["nearest_row"])
     rejected = row["rejected_by"]
     return {
         "row": f"{row['generator']}:{row['seed']}",

@@ -21,19 +21,28 @@ from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path
 from .search.winner import classical_trials, found
+from .shards import labels_alone
 from .teaching import chosen, default_policy, lent_by, shards_of, space_of, taught, weighed
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
 SOURCE = "source"
 SOURCED = ("real", "classical", SOURCE, f"synthetic+{SOURCE}")
 """The arms where there is a related dataset: the best classical one with what that lends, nothing being drawn, and synthetic rows on top."""
+POOL = "pool"
+POOLED = ("real", "classical", POOL, f"synthetic+{POOL}")
+"""The arms where generators learn from rows that got a label: these beside the real ones, nothing being drawn, and drawn rows on top."""
 SEARCHED = "searched"
 """The arm of the policy that a search found."""
 
 
 def primary(job: Job) -> str:
     """The arm that the verdict is about."""
-    return SEARCHED if job.plan.trials else arms(job)[-1] if job.plan.source else "synthetic+classical"
+    return SEARCHED if job.plan.trials else arms(job)[-1] if twin(job.plan) else "synthetic+classical"
+
+
+def twin(plan: Plan) -> str:
+    """The arm that knows what synthetic rows know and draws nothing: with the related dataset, or with rows that got a label; empty for none."""
+    return SOURCE if plan.source else POOL if plan.conditioned else ""
 
 
 def arms(job: Job) -> tuple[str, ...]:
@@ -43,12 +52,18 @@ def arms(job: Job) -> tuple[str, ...]:
 
 def unsearched(plan: Plan) -> tuple[str, ...]:
     """The arms of a plan that no search finds."""
-    return tuple(arm for arm in (SOURCED if plan.source else ARMS) if plan.generators or "synthetic" not in arm)
+    return tuple(arm for arm in {SOURCE: SOURCED, POOL: POOLED, "": ARMS}[twin(plan)] if plan.generators or "synthetic" not in arm)
+
+
+def given_labels(job: Job, arm: str) -> bool:
+    """Whether an arm learns from rows that got a label, the classical arm being chosen beside these."""
+    return ("synthetic" in arm or arm == POOL) and bool(labellers(job))
 
 
 def arms_with_rows(job: Job, learner: Callable[[str], str]) -> tuple[str, ...]:
     """The arms that there is something to say of: without a kept row in any fold for its learner, none with synthetic rows."""
-    if any(kept(job, fold, g) for fold in job.folds for g in job.generators(space_of(learner(fold)))):
+    makers = [g for g in job.plan.generators if not (job.plan.conditioned and labels_alone(g))]
+    if any(kept(job, fold, g) for fold in job.folds for g in job.generators(space_of(learner(fold))) if g in makers):
         return arms(job)
     return tuple(arm for arm in arms(job) if "synthetic" not in arm)
 
@@ -61,7 +76,7 @@ def kept(job: Job, fold: str, generator: str) -> int:
 def best_learner(job: Job, fold: str, arm: str = "classical") -> str:
     """The learner whose best classical arm scored highest on the inner folds of this fold's training rows; for an arm with a related dataset, the one
     for which it did with what that lends, and for one with rows that got a label, beside these."""
-    if "synthetic" in arm and labellers(job):
+    if given_labels(job, arm):
         return max(job.plan.learners, key=lambda n: chosen_beside(job, fold, n)[1])
     if SOURCE in arm:
         return max(job.plan.learners, key=lambda n: weighed(job, fold, n))
@@ -124,9 +139,10 @@ def policy_of(job: Job, fold: str, learner: str, arm: str) -> Policy:
         if job.plan.trials:
             best: Policy = found(job, fold, learner)["classical"]
             return best if arm == "classical" else joined(best, default_policy(job, learner, best.classical, True))
-        beside = "synthetic" in arm and bool(labellers(job))
-        classical = (chosen_beside if beside else chosen)(job, fold, learner)[0]
-    return replace(default_policy(job, learner, classical, generators="synthetic" in arm, fold=fold), source=SOURCE in arm)
+        classical = (chosen_beside if given_labels(job, arm) else chosen)(job, fold, learner)[0]
+    policy = default_policy(job, learner, classical, generators="synthetic" in arm or arm == POOL, fold=fold)
+    only = {"generators": tuple(g for g in policy.generators if labels_alone(g.name))} if arm == POOL else {}
+    return replace(policy, source=SOURCE in arm, **only)
 
 
 def joined(classical: Policy, default: Policy) -> Policy:

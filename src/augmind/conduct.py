@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from . import __version__
 from .beside import labellers
-from .compare import SEARCHED, SOURCE, arms, policy_of
+from .compare import POOL, SEARCHED, SOURCE, arms, policy_of
 from .config import Config, Plan, recorded
 from .core.errors import DataError, UsageError
 from .core.pool import Item, Workers
@@ -23,7 +23,7 @@ from .data.sources import printable
 from .data.stamp import stamp_of_all
 from .explain import waits_for
 from .job import Job
-from .pipeline import spareable
+from .pipeline import conditioned, spareable
 from .planning import planned, preflight, ready
 from .robust import tested_corrupted
 from .teaching import needed_views, space_of, uneven
@@ -133,7 +133,8 @@ def imagined(job: Job, wanted: list[tuple[str, str]]) -> list[Item]:
     out, steps = [], job.plan.steps
     for fold, g in sorted(wanted, key=lambda w: -steps.get(w[1].partition("~")[0], 0)):
         where = {"folder": str(job.folder), "fold": fold, "generator": g}
-        first = tuple(f"draw {one} {fold}" for one in job.plan.first) if spareable(job, g) else ()
+        waits = (spareable(job, g) and job.plan.first) or (conditioned(job, g) and labellers(job)) or ()
+        first = tuple(f"draw {one} {fold}" for one in waits)
         out.append(Item(name=f"train {g} {fold}", function="augmind.pipeline:train", args=where, after=("features", *first)))
         out.append(Item(name=f"draw {g} {fold}", function="augmind.pipeline:draw", args=where, after=(f"train {g} {fold}",)))
     return out
@@ -178,7 +179,7 @@ def comparison(job: Job, before: tuple[str, ...], since: float | None, searched:
             choice = tuple(n for n in before if n in (f"choose {learner} {fold}", f"beside {learner} {fold}"))
             for arm in arms(job):
                 lent = tuple(n for n in before if n == f"lend {learner} {fold}" and SOURCE in arm)
-                after = (*choice, *lent, *ready, *(drawn if "synthetic" in arm else ()))
+                after = (*choice, *lent, *ready, *(drawn if "synthetic" in arm or arm == POOL else ()))
                 for seed in range(plan.seeds):
                     args = {**root, "fold": fold, "learner": learner, "arm": arm, "seed": seed}
                     out.append(Item(name=f"teach {arm} {learner} {fold} {seed}", function="augmind.compare:teach", args=args, after=after))

@@ -16,7 +16,7 @@ from .core.types import SIDES, Spec
 from .cost import estimate
 from .presets import PRESETS, Preset, seconds
 from .tracking import checked
-from .usual import ASKED, GENERATORS, OWN_SCREENS, READY, SCREENS, check_pool, fitting, mixed_in, of_sides, other_settings, usual_generators
+from .usual import ASKED, GENERATORS, OWN_SCREENS, READY, SCREENS, amounts, check_pool, fitting, of_sides, other_settings, usual_generators
 
 BALANCED = ("class", "group")
 
@@ -222,9 +222,11 @@ class Plan:
     first: tuple[str, ...] = ()
     """Generators that are asked for all rows; in a fold where they supply enough of them (`usual.ENOUGH`), no other is trained."""
     rest: tuple[float, float] = (0.0, 0.0)
-    """`ratio` and `share` in the other folds, of all other generators."""
+    """`ratio` and `share` of all other generators: in the other folds, or, where they are conditioned, beside the rows that got a label."""
     source: int = 0
     """Rows of a related dataset that learners borrow from."""
+    conditioned: bool = False
+    """Whether generators learn from rows without labels too, under the labels that these got; nothing drawn by them is in the arm "pool"."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -295,8 +297,7 @@ def make_plan(
     check_pool(generators, pool)
     knowing = tuple(g for g in generators if g in READY)
     first = knowing if config.generators == GENERATORS and not config.search and knowing != generators else ()
-    asked = config.ratio, config.share
-    ratio, share = mixed_in(preset, asked, knows=bool(knowing) and (first or generators) == knowing, pool=pool / max(1, rows))
+    much = amounts(preset, (config.ratio, config.share), generators, first, pool=pool / max(1, rows), plain=not (config.search or source))
     if first:
         others = ", ".join(g for g in generators if g not in first)
         notes.append(f"'{', '.join(first)}' is asked first; {others} are trained where it supplies too few rows that pass the screens")
@@ -312,7 +313,7 @@ def make_plan(
     own = tuple(n for n in OWN_SCREENS if whole and not find("screens", n).refuses(spec))
     usual = tuple(n for n in SCREENS if spec.sides or not find("screens", n).sided)
     following = of_sides(spec, notes) if "apart" in generators else {}
-    following |= {"mix": {"ratio": ratio}} if "group" in config.balance else {}
+    following |= {"mix": {"ratio": much["ratio"]}} if "group" in config.balance else {}
     plan = Plan(
         mode=mode,
         folds=folds,
@@ -329,8 +330,6 @@ def make_plan(
         inner_folds=preset.inner_folds,
         views=max(1, min(preset.views, 4000 // max(1, rows))),
         rounds=preset.rounds,
-        ratio=ratio,
-        share=share,
         estimates={},
         trials=(config.trials or preset.trials) if config.search else 0,
         splits=min(preset.splits, preset.inner_folds) if config.search else 0,
@@ -338,8 +337,8 @@ def make_plan(
         variants=other_settings(generators, config.seed, preset) if config.search else {},
         earlier=earlier,
         first=first,
-        rest=mixed_in(preset, asked, knows=False) if first else (0.0, 0.0),
         source=source,
+        **much,
     )
     cost = estimate(plan, imbalanced=imbalanced, jobs=config.jobs)
     if config.budget:

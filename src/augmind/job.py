@@ -122,6 +122,12 @@ class Job(Opened):
         """Where the rows without labels came from, by key."""
         return tuple(read_json(self.prepared / "pool.json")["sources"]) if self.config.unlabelled else ()
 
+    def source_of(self, key: int) -> str:
+        """Where the row of this key came from, of the dataset or, by `pool_key`, of those without labels; empty for no such row."""
+        if 0 <= (place := int(pool_key(torch.tensor(key)))) < len(self.pool_sources):
+            return self.pool_sources[place]
+        return next((row.source for row in self.rows if row.id == key), "")
+
     @cached_property
     def source(self) -> Samples | None:
         """The rows of the related dataset as `Data` has them, with their features where those are finished; None where there are none."""
@@ -284,6 +290,11 @@ class Job(Opened):
         """Planned generators; with `space`, those whose rows a learner of that space can take."""
         own = {n: find("generators", n).space for n in self.plan.generators}
         return tuple(n for n in own if space in (None, "features") or own[n] == space)
+
+
+def pool_key(key: Tensor) -> Tensor:
+    """Places in the pool as keys of rows, none of which a row of the dataset has; its own inverse."""
+    return -1 - key
 
 
 def write_rows(path: Path, rows: tuple[Row, ...]) -> None:

@@ -2,7 +2,7 @@
 and a few names, leaves one finished stage behind, and may be killed and repeated at any time.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from .core.plugin import Generator, Labeller
 from .core.registry import make
 from .core.store import read_json, write_json
 from .core.tensors import load_tensors, save_tensors
-from .core.types import Data
+from .core.types import Data, Samples
 from .cost import training_seconds
-from .job import Job, write_rows
-from .shards import BLOCK, fill, labels_alone, read_shard, space_of
+from .job import Job, pool_key, write_rows
+from .shards import BLOCK, fill, grouped, labels_alone, read_shard, space_of
 from .usual import ENOUGH, TRIES
 
 WANTED_ROUNDS = 10
@@ -117,9 +117,26 @@ def features(folder: str) -> None:
 
 
 def seen_by(job: Job, fold: str, generator: str) -> Data:
-    """The training rows of a fold as this generator models them."""
-    data = job.data(job.fold_rows(fold))
+    """The training rows of a fold as this generator models them, with those that got a label where it learns from these too."""
+    data = job.data(known(job, fold) if conditioned(job, generator) else job.fold_rows(fold))
     return data.features() if space_of(generator) == "features" else data
+
+
+def conditioned(job: Job, generator: str) -> bool:
+    """Whether a generator learns from rows without labels under the labels that others gave them."""
+    return job.plan.conditioned and not labels_alone(generator)
+
+
+def known(job: Job, fold: str) -> Samples:
+    """The training rows of a fold; where generators learn from these too, then those that got a label and passed the screens, whose keys and units
+    are -1 and below (`pool_key`)."""
+    rows = job.fold_rows(fold)
+    for name in filter(labels_alone, job.plan.generators if job.plan.conditioned else ()):
+        path = job.need(shard_path(job, fold, name), f"rows labelled by {name} for fold {fold}")
+        if (more := read_shard(path, name)) is not None and len(more):
+            key = pool_key(more.key)
+            rows = replace(rows, unit=rows.units) + grouped(replace(more, key=key, unit=key), rows)
+    return rows
 
 
 def train_inputs(job: Job, fold: str, generator: str) -> dict[str, Any]:
@@ -127,6 +144,8 @@ def train_inputs(job: Job, fold: str, generator: str) -> dict[str, Any]:
     needs = job.features_stage.name if space_of(generator) == "features" else ""
     read = {"source": source} if (source := job.plan.sources.get(choice.name)) else {}
     first = {"first": [shard_path(job, fold, g).name for g in job.plan.first]} if spareable(job, generator) else {}
+    if conditioned(job, generator):
+        first = {"labelled": [shard_path(job, fold, g).name for g in job.plan.generators if labels_alone(g)]}
     return {"prepare": job.prepared.name, "features": needs, "fold": fold, "choice": asdict(choice), "seed": job.config.seed} | read | first
 
 
@@ -196,8 +215,8 @@ def trained(job: Job, fold: str, generator: str) -> tuple[Generator | None, dict
 
 def wanted(job: Job, fold: str, generator: str) -> Tensor:
     """Rows to keep of each class (k,): for every seed of the comparison its own part, each the plan's ratio in equal shares or evening out."""
-    later = spareable(job, generator)
-    rows_makers = [g for g in job.plan.generators if space_of(g) == "rows" and spareable(job, g) is later]
+    later = spareable(job, generator) or conditioned(job, generator)
+    rows_makers = [g for g in job.plan.generators if space_of(g) == "rows" and (spareable(job, g) or conditioned(job, g)) is later]
     shares = len(rows_makers) if generator in rows_makers else 1
     classes, rows, ratio = len(job.spec.classes), job.fold_rows(fold), job.plan.rest[0] if later else job.plan.ratio
     if "class" in job.config.balance:

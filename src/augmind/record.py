@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from .appraise import calibration, quality_of
 from .beside import labellers
-from .compare import SEARCHED, SOURCE, arms, arms_with_rows, best_learner, inner_scores, kept, policy_of, predictions, primary
+from .compare import POOL, SEARCHED, SOURCE, arms, arms_with_rows, best_learner, inner_scores, kept, policy_of, predictions, primary, twin
 from .conduct import time_before, versions
 from .core.plugin import Learner
 from .core.registry import find, make
@@ -25,12 +25,12 @@ from .fairness import fairness_record
 from .figures import confusions, table
 from .growth import growth_record
 from .job import Job
-from .pipeline import shard_path, shards_by_generator, train_inputs, wanted_inputs
+from .pipeline import known, shard_path, shards_by_generator, train_inputs, wanted_inputs
 from .robust import robust_record, tested_corrupted
 from .searched import disagreement, imagines, in_words, of_most, searches, without_use
 from .shards import labels_alone
-from .sourced import with_learners, with_source
-from .verdict import Predictions, Verdict, differences, fallback, intervals, verdict
+from .sourced import with_learners, with_twin
+from .verdict import TWINS, Predictions, Verdict, differences, fallback, intervals, verdict
 
 CHOSEN = "chosen in each fold"
 """The learners of the verdict: in every fold, and of arms with a related dataset by themselves, the one with the best inner score."""
@@ -41,6 +41,8 @@ LABELS = {
     "synthetic+classical": "synthetic + classical",
     SOURCE: "classical + related dataset",
     f"synthetic+{SOURCE}": "synthetic + classical + related dataset",
+    POOL: "classical + pseudo-labelled rows",
+    f"synthetic+{POOL}": "synthetic + classical + pseudo-labelled rows",
     SEARCHED: "policy found by search",
 }
 METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "precision", "recall", "roc_auc", "pr_auc", "ece", "log_loss")
@@ -75,7 +77,7 @@ def kind_of(job: Job, arm: str) -> str:
     """How the report marks an arm: "real", "classical", "control" (it knows what synthetic arms know) or "synthetic"."""
     if arm == SEARCHED:
         return "synthetic" if imagines(job) else "classical"
-    return "synthetic" if "synthetic" in arm else "control" if arm == SOURCE else arm
+    return "synthetic" if "synthetic" in arm else "control" if arm in TWINS else arm
 
 
 def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
@@ -98,7 +100,7 @@ def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     known = {Knowledge.rows.name} | ({Knowledge.source.name} if SOURCE in arm else set())
     for name in {best_learner(job, f, arm) for f in job.folds} if learner == CHOSEN else {learner}:
         known |= {k.name for k in knows(job, make("learners", job.learner(name)))}
-        if arm == SEARCHED or "synthetic" in arm:
+        if arm in (SEARCHED, POOL) or "synthetic" in arm:
             known |= {job.knowledge(make("generators", g)).name for f in job.folds for g in policy_of(job, f, name, arm).generators}
     return sorted(known)
 
@@ -185,8 +187,8 @@ def all_findings(
 
 def gallery(job: Job) -> dict[str, Any]:
     """Real beside synthetic rows per class, each with its nearest real row, and rejected rows by reason, as previews."""
-    real = job.fold_rows(job.final)
-    where = {int(k): i for i, k in enumerate(real.key)}
+    real, learnt = job.fold_rows(job.final), known(job, job.final)
+    where = {int(k): i for i, k in enumerate(learnt.key)}
     synthetic: dict[str, list[dict[str, Any]]] = {c: [] for c in job.spec.classes}
     rejected: dict[str, list[dict[str, Any]]] = {}
     drawn: list[tuple[dict[str, Any], torch.Tensor, int | None]] = []
@@ -208,10 +210,10 @@ def gallery(job: Job) -> dict[str, Any]:
                 drawn.append((rejected[why][-1], x[i], where.get(table["nearest_row"][i])))
     own = {name: (real.y == k).nonzero().flatten()[: 2 * PER_CLASS].tolist() for k, name in enumerate(job.spec.classes)}
     seen = sorted({i for rows in own.values() for i in rows} | {near for _, _, near in drawn if near is not None})
-    views = dict(zip(seen, job.codec.preview(real.x[seen]), strict=True))
+    views = dict(zip(seen, job.codec.preview(learnt.x[seen]), strict=True))
     for alone in (True, False):
         if some := [d for d in drawn if (d[2] is None) is alone]:
-            beside = None if alone else real.x[[near for _, _, near in some]]
+            beside = None if alone else learnt.x[[near for _, _, near in some]]
             for (row, _, near), html in zip(some, job.codec.preview(torch.stack([x for _, x, _ in some]), beside), strict=True):
                 row.update(html=html, nearest="" if near is None else views[near])
     classes = [{"class": name, "real": [views[i] for i in rows], "synthetic": synthetic[name]} for name, rows in own.items()]
@@ -240,10 +242,10 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     decided = without_use(job, decided) if job.plan.trials else decided
     if job.plan.generators and not any(kept(job, job.final, g) for g in job.plan.generators):
         decided = with_nothing_to_hand_over(decided)
-    if job.plan.source:
-        single, both = job.plan.seeds == 1 and job.split.mode != "cv", (of_most(job, SOURCE)[0], of_most(job, "classical")[0])
-        decided = with_source(decided, single=single, imagined=bool(job.plan.generators), learners=both)
-    if labellers(job):
+    if control := twin(job.plan):
+        single, both = job.plan.seeds == 1 and job.split.mode != "cv", (of_most(job, control)[0], of_most(job, "classical")[0])
+        decided = with_twin(decided, control, single=single, imagined=bool(job.plan.generators), learners=both)
+    elif labellers(job):
         decided = with_learners(decided, made, (of_most(job, primary(job))[0], of_most(job, "classical")[0]))
     if decided.arm == SEARCHED:
         decided = replace(decided, findings=(*decided.findings, *disagreement(*recommended(job, decided)[1:])))

@@ -21,6 +21,8 @@ POOLED = "pseudo"
 """The one of them that needs rows without labels."""
 POOL_PART, POOL_MOST, POOL_SHARE = 0.5, 100.0, 0.75
 """Of the rows without labels the part that is wanted with one, at most so many for a labelled row, and their part of every batch."""
+DRAWN_PART = 0.5
+"""Rows drawn for one that got a label, where generators learn from these: half of a batch is of these then, and a quarter drawn."""
 SHARE, READY_MIX = 0.25, (4.0, 0.5)
 """The synthetic part of every batch; where all generators are of `READY` the rows per real row (else the preset says) and that part: rows of voices
 that were not heard are worth as much as the real ones (`docs/log.md`, spoken digits)."""
@@ -69,6 +71,18 @@ def mixed_in(preset: Preset, asked: tuple[float | None, float | None], *, knows:
     if knows and pool:
         ratio, share = min(POOL_MOST, POOL_PART * pool), POOL_SHARE
     return asked[0] or ratio, asked[1] or share
+
+
+def amounts(
+    preset: Preset, asked: tuple[float | None, float | None], generators: tuple[str, ...], first: tuple[str, ...], *, pool: float, plain: bool
+) -> dict[str, Any]:
+    """What a plan says of how much is drawn: `ratio`, `share`, `rest` and `conditioned`. `pool` is rows without labels for one with a label;
+    generators that are named beside `POOLED` learn from these, in a `plain` run: without a search or a related dataset."""
+    knowing = tuple(g for g in generators if g in READY)
+    conditioned = plain and POOLED in generators and knowing != generators and not first
+    ratio, share = mixed_in(preset, asked, knows=conditioned or (bool(knowing) and (first or generators) == knowing), pool=pool)
+    rest = (DRAWN_PART * ratio, share) if conditioned else mixed_in(preset, asked, knows=False) if first else (0.0, 0.0)
+    return {"ratio": ratio, "share": share, "rest": rest, "conditioned": conditioned}
 
 
 def of_sides(spec: Spec, notes: list[str]) -> dict[str, dict[str, Any]]:

@@ -23,7 +23,8 @@ __all__ = ["Difference", "Predictions", "Verdict", "difference", "differences", 
 Mode = Literal["given", "holdout", "cv"]
 PRIMARY = "synthetic+classical"
 """The arm that the verdict is about unless another is named; it is fixed before any result is known."""
-RIVALS = {"source": "the related dataset without synthetic rows", "classical": "the best classical arm", "real": "the real rows alone"}
+TWINS = {"source": "the related dataset without synthetic rows", "pool": "the pseudo-labelled rows without synthetic ones"}
+RIVALS = TWINS | {"classical": "the best classical arm", "real": "the real rows alone"}
 BLOCKS = 20
 """Blocks of rows left out in turn by the jackknife."""
 FEW_ROWS, FEW_OF_A_CLASS = 30, 5
@@ -135,9 +136,8 @@ def difference(a: Sequence[Predictions], b: Sequence[Predictions], *, mode: Mode
     if one.cells != two.cells or not (np.array_equal(one.ids, two.ids) and np.array_equal(one.y, two.y)):
         raise AugmindError(f"arms '{a[0].arm}' and '{b[0].arm}' were not judged on the same rows, folds and seeds")
     found = spread(one.right - two.right, one.y, one.folds, level, one.unit)
-    limits = {"low": max(-1.0, found.low), "high": min(1.0, found.high), "certifiable": min(1.0, found.certifiable)}
-    found = dataclasses.replace(found, **limits, detectable=min(1.0, found.detectable))
-    return Difference(**vars(found), rows=len(one.y), seeds=len({s for _, s in one.cells}), p_holm=found.p)
+    limits = {"low": max(-1.0, found.low)} | {name: min(1.0, getattr(found, name)) for name in ("high", "certifiable", "detectable")}
+    return Difference(**vars(found) | limits, rows=len(one.y), seeds=len({s for _, s in one.cells}), p_holm=found.p)
 
 
 def interval(
@@ -261,7 +261,7 @@ def verdict(
         raise UsageError(f"the primary arm is '{primary}', which is what it would be compared with", help="name an arm with synthetic rows")
     by_arm = arms_of(cells)
     rivals = [arm for arm in RIVALS if arm in by_arm and arm != primary]
-    plain = next((arm for arm in rivals if arm != "source"), "")
+    plain = next((arm for arm in rivals if arm not in TWINS), "")
     if not plain:
         raise UsageError("the comparison has no arm without synthetic rows", help=f"add one of: {', '.join(RIVALS)}")
     shown = differences(cells, mode=mode, primary=primary, level=level)

@@ -21,7 +21,7 @@ from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Samples, as_features
 from augmind.figures import Predictions
 from augmind.job import Job
-from augmind.pipeline import shard_path, trained
+from augmind.pipeline import known, shard_path, trained
 from augmind.robust import model_path, restored, some
 from augmind.shards import read_shard
 from augmind.teaching import shards_of
@@ -148,7 +148,7 @@ def explain_record(job: Job, found: Sequence[Predictions]) -> dict[str, Any]:
 def with_previews(job: Job, told: Mapping[str, Any]) -> dict[str, Any]:
     """The same record with a preview (`html`) of every row that it names, as the gallery has them."""
     tests = Shown(job, *(test_rows(job, fold, with_features=False) for fold in job.folds))
-    real = Shown(job, job.real)
+    real = Shown(job, job.real, *(known(job, fold) for fold in job.folds if job.plan.conditioned))
     hard = told["hardest"] | {"rows": [r | {"html": tests.by_key(r["id"])} for r in told["hardest"]["rows"]]}
     looked, moved = dict(told["attribution"]), dict(told["influence"])
     if "rows" in looked:
