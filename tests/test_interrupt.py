@@ -185,3 +185,14 @@ def test_control_c_while_an_archive_is_unpacked_leaves_nothing_in_the_temporary_
     assert until(process, lambda: any(temporary.rglob("*.png")))
     code, err = control_c(process)
     assert code == 130 and "Traceback" not in err and list(temporary.rglob("*")) == []
+
+
+def test_a_system_that_asks_it_to_end_finds_nothing_left(data, tmp_path):
+    """SIGTERM, as `timeout`, `docker stop` and schedulers send it: as Ctrl-C, and no temporary folder stays behind."""
+    out, temp = tmp_path / "r", tmp_path / "temp"
+    temp.mkdir()
+    process = start(data, out, TMPDIR=str(temp))
+    assert until(process, lambda: under_way(out, "prepare")) and list(temp.glob("augmind-*"))
+    process.terminate()
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130 and "continues" in err and not list(temp.glob("augmind-*"))

@@ -26,9 +26,10 @@ from augmind.core.decoding import CannotRead
 from augmind.core.errors import AugmindError, DataError, MachineError, UsageError
 from augmind.core.seeds import stable_seed
 from augmind.data.arrays import array_entries
+from augmind.data.dataset import sort_labels
 from augmind.data.hub import saved_entries
 from augmind.data.listing import table_entries
-from augmind.data.load import load, sort_labels
+from augmind.data.load import load
 from augmind.data.sources import Columns
 from augmind.data.stamp import stamp
 from augmind.modalities.image.decode import Picture, choose_grid, from_array, read

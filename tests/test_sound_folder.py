@@ -18,6 +18,7 @@ from augmind.core.errors import DataError, UsageError
 from augmind.core.store import read_json
 from augmind.data.clean import clean
 from augmind.data.split import split
+from augmind.job import Job
 from augmind.modalities.audio.read import read
 from hearing import folder, hum, wav
 from speaking import pretend
@@ -66,6 +67,30 @@ def test_groups_come_from_the_names_of_files(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros((4, 8, 8), np.uint8), y=np.array([0, 1, 0, 1]))
     with pytest.raises(UsageError, match="pattern of the names of files, and rows of"):
         augmind.load(tmp_path / "a.npz", group="*_{}_*")
+
+
+def test_a_column_that_may_say_who_is_heard_is_named_and_not_taken(tmp_path):
+    folder(tmp_path / "clips", per_class=4)
+    lines = [f"clips/{f.parent.name}/{f.name},{f.parent.name},{i % 2}" for i, f in enumerate(sorted((tmp_path / "clips").rglob("*.wav")))]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,Speaker", *lines]))
+    told, taken = (augmind.load(tmp_path / "t.csv", group=group) for group in (None, "Speaker"))
+    assert "--group Speaker would keep rows of one 'Speaker' on one side" in told.findings[0].text and not any(r.group for r in told.rows)
+    assert "would keep" not in taken.findings[0].text and {r.group for r in taken.rows} == {"0", "1"}
+
+
+@pytest.mark.parametrize("rate", [np.array([8000, 8000]), np.array(8000.5), np.array(3)])
+def test_a_rate_of_arrays_that_cannot_be_is_refused(rate, tmp_path):
+    x, y = np.zeros((4, 40, 48, 1), np.uint8), np.array([0, 1, 0, 1])
+    np.savez(tmp_path / "a.npz", x=x, y=y, rate=rate)
+    with pytest.raises(DataError, match=r"'rate' of 'a.npz' is no rate"):
+        augmind.load(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", x=np.zeros((4, 40, 48, 3), np.uint8), y=y, rate=np.array(8000))
+    with pytest.raises(DataError, match=r"a row of a sound is .bands, columns"):
+        augmind.load(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", x=x + np.arange(4, dtype=np.uint8)[:, None, None, None], y=y, rate=np.array(8000), classes=np.array(["dog", "cat"]))
+    assert augmind.load(tmp_path / "c.npz").spec.classes == ("cat", "dog")
+    with pytest.raises(UsageError, match="these are rows already"):
+        augmind.load(tmp_path / "c.npz", chunk=1.0)
 
 
 def test_what_rows_lose_on_the_way_back_to_waves_is_told(tmp_path):
@@ -267,6 +292,12 @@ def test_sounds_get_the_whole_job(tmp_path, monkeypatch):
     back = {r["source"]: (bigger / r["split"] / r["file_name"]).read_bytes() for r in rows if r["synthetic"] == "False"}
     assert back == given and {Path(r["file_name"]).suffix for r in rows if r["synthetic"] == "True"} == {".flac"}
     assert "the files that were given" in (bigger / "README.md").read_text()
+    arrays = run.export(tmp_path / "arrays", to="npz", rows="real")
+    for place in (arrays, arrays / "dataset.npz"):
+        again, used = augmind.load(place), Job(run.folder).dataset()
+        assert (again.spec.rate, again.spec.classes) == (8000, used.spec.classes)
+        assert {(r.digest, r.label) for r in again.rows} == {(used.row(int(k)).digest, used.row(int(k)).label) for k in used.samples.key}
+    assert run.export(tmp_path / "folder", to="audiofolder").is_dir() and "--to audiofolder" in run.record["next"][0]
     with pytest.raises(UsageError, match="npz holds arrays"):
         run.export(tmp_path / "n", to="npz", originals=True)
     file = next((tmp_path / "clips").rglob("*.wav"))

@@ -239,6 +239,17 @@ def test_sounds_are_made_clearer_and_translated_by_what_was_learnt(tmp_path):
         apply(tmp_path / "out", str(pictures), tmp_path / "none")
 
 
+def test_those_who_are_heard_on_held_out_files_were_not_learnt_from(tmp_path):
+    clips = sounds(tmp_path / "clips", per_class=8)
+    for i, file in enumerate(sorted(clips.rglob("*.wav"))):
+        file.rename(file.with_name(f"{i}_{'abcd'[i % 4]}.wav"))
+    pairs = gathered(Request(data=str(clips), task="denoise", test=0.25, group="*_{}.wav"))
+    who = {side: {pairs.names[i][-1] for i in getattr(pairs, side).tolist()} for side in ("learnt", "held_out")}
+    assert who["learnt"] | who["held_out"] == set("abcd") and not who["learnt"] & who["held_out"] and who["held_out"]
+    with pytest.raises(UsageError, match="names a column, and a folder has none"):
+        gathered(Request(data=str(clips), task="denoise", group="speaker"))
+
+
 def test_files_that_changed_and_a_folder_inside_are_refused(tmp_path):
     rows = folder(tmp_path / "rows", n=20)
     asked = Request(data=str(rows), task="denoise", steps=50, width=8)

@@ -192,8 +192,8 @@ class Finished:
         return written
 
     def export(self, out: str | Path, to: str = "imagefolder", rows: str = "all", *, originals: bool = False) -> Path:
-        """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset, npz, of texts csv or jsonl, of sounds flac; `rows` all, real or
-        synthetic; with `originals` real rows are the files that they came from, as they were given."""
+        """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset, npz, of texts csv or jsonl, of sounds audiofolder or flac; `rows`
+        all, real or synthetic; with `originals` real rows are the files that they came from, as they were given."""
         from .data.export import export
         from .handover import NONE, given, handed_over
 
@@ -278,8 +278,8 @@ def expand(
 def translate(data: str | Path, task: str, out: str | Path, *, run: "Callable[[Path], Run] | None" = None, **options: Any) -> dict[str, Any]:
     """Learns to undo a degradation of unlabelled files, or to turn them into those of the same names in the folder `task`; its figures.
 
-    `options` are the fields of `augmind.translation.Request`: steps, width, adversarial, test, size, seed, batch, lr. The translator, a sheet to look
-    at and the held-out rows lie in `out`. The same call goes on after an interruption; `run` makes the surroundings of the training.
+    `options` are the fields of `augmind.translation.Request`: steps, width, adversarial, test, size, group, seed, batch, lr. The translator, a sheet
+    to look at and the held-out rows lie in `out`. The same call goes on after an interruption; `run` makes the surroundings of the training.
     Raises an `AugmindError` whose message says what to do.
     """
     from .config import validated

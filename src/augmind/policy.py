@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -168,6 +169,10 @@ class PolicyTransform:
 
     def __call__(self, x: Any, y: Any = None) -> Any:
         """Rows, or (rows, labels) where labels are given; see the class. Raises `UsageError` for rows and labels of other kinds."""
+        one = x[0] if isinstance(x, list | tuple) and x else x
+        if self.rate and (isinstance(one, np.ndarray) or (isinstance(one, Tensor) and one.ndim < 3)):
+            text = "this policy is of sounds and takes rows (1, bands, columns), not waves"
+            raise UsageError(text, help="augmind.load(FOLDER).samples.x holds those of files")
         draw, labels = self._draw(), y if self.mixes and not self.mixes_features else None
         if self.texts:
             rows, soft = self._texts(x, labels, draw)

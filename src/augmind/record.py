@@ -308,8 +308,9 @@ def with_nothing_to_hand_over(v: Verdict) -> Verdict:
 def further(job: Job, generators: list[dict[str, Any]]) -> list[str]:
     """What a person may do next."""
     folder, some = quoted(str(job.folder)), any(g["kept"] and not labels_alone(g["name"]) for g in generators if g["name"] in job.generators("rows"))
+    to = "csv" if written(job.codec) else "audiofolder" if job.spec.rate else "imagefolder"
     sample = f"augmind sample {folder} --label {quoted(job.spec.classes[0])} -n 50"
-    return [f"augmind export {folder} --to {'csv' if written(job.codec) else 'imagefolder'} --out DIR", *([sample] if some else [])]
+    return [f"augmind export {folder} --to {to} --out DIR", *([sample] if some else [])]
 
 
 def further_figures(job: Job, found: list[Predictions], decided: Verdict) -> dict[str, Any]:

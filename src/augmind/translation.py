@@ -54,6 +54,7 @@ class Request(BaseModel):
     adversarial: float = Field(0.01, ge=0, le=0.1)
     test: float = Field(HELD_OUT, ge=0.05, le=0.5)
     size: int | None = None
+    group: str | None = None
     seed: int = Field(0, ge=0, lt=2**31)
 
 
@@ -82,18 +83,18 @@ def gathered(asked: Request) -> Pairs:
     own = asked.task in DEGRADATIONS
     if not own and not Path(asked.task).expanduser().exists():
         raise unknown("task, and no folder either,", asked.task, DEGRADATIONS)
-    source = unlabelled(asked.data, size=asked.size)
+    source = unlabelled(asked.data, size=asked.size, group=asked.group)
     if len(source.spec.shape) != 3:
         raise DataError(
             f"rows of '{source.name}' are no grids, and only these are translated", help="give a folder of files such as PNG, JPEG or WAV"
         )
     if own and asked.task in COLOURED and source.spec.shape[0] < 3:
         raise DataError(f"'{asked.task}' needs rows with colour to learn from, and those of '{source.name}' have none", help="give coloured rows")
-    given, wanted = (None, clean(source)) if own else matched(source, asked.task)
+    given, wanted = (None, clean(source)) if own else matched(source, asked.task, asked.group)
     if len(wanted.samples) * min(asked.test, 1 - asked.test) < FEWEST or len(wanted.samples) < LEAST:
         text = f"{len(wanted.samples)} different rows are too few to learn from and to test on"
         raise DataError(text, help=f"give {max(LEAST, round(FEWEST / asked.test))} or more")
-    found = split(wanted, folds=2, test=asked.test, seed=asked.seed)
+    found = split(wanted, folds=2, test=asked.test, seed=asked.seed, group_aware=asked.group is not None)
     place = {int(k): i for i, k in enumerate(wanted.samples.key)}
     learnt, held = (torch.tensor([place[i] for i in ids if i in place]) for ids in (found.folds[0].train, found.folds[0].test))
     names = names_of(wanted)
@@ -121,9 +122,9 @@ def names_of(dataset: Dataset) -> list[str]:
     return [name if often[name := str(s.with_suffix(""))] == 1 else f"{name}-{s.suffix[1:]}" for s in sources]
 
 
-def matched(source: Dataset, folder: str) -> tuple[UInt8[Tensor, "n i h w"], Dataset]:
+def matched(source: Dataset, folder: str, group: str | None = None) -> tuple[UInt8[Tensor, "n i h w"], Dataset]:
     """Rows of one folder for those of the same names in another, which keep what links either side. Raises `DataError` where none match."""
-    target = unlabelled(folder, like=source.spec)
+    target = unlabelled(folder, like=source.spec, group=group)
     mine, theirs = ({name: i for i, name in enumerate(names_of(one))} for one in (source, target))
     both = {mine[name]: i for name, i in theirs.items() if name in mine}
     if not both:

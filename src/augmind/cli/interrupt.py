@@ -1,10 +1,13 @@
-"""Ctrl-C as the command line answers it: never a traceback, always a way out, and a run folder that goes on."""
+"""Ctrl-C, and the wish of a system that the process ends (SIGTERM), as the command line answers them: never a traceback, always a way out, and a
+run folder that goes on."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+
+ASKED = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
@@ -22,21 +25,25 @@ def abrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def gentle() -> Iterator[None]:
-    """The first Ctrl-C unwinds as `KeyboardInterrupt`; from then on another one ends the process at once, which no run minds."""
+    """The first Ctrl-C, or SIGTERM, unwinds as `KeyboardInterrupt`; from then on another one ends the process at once, which no run minds."""
     if not ours():
         yield
         return
+    before = {number: signal.getsignal(number) for number in ASKED}
 
     def first(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for number in ASKED:
+            signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, first)
+    for number in ASKED:
+        signal.signal(number, first)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is first:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            if signal.getsignal(number) is first:
+                signal.signal(number, handler)
 
 
 def ours() -> bool:

@@ -82,7 +82,7 @@ def export(
     folder
         The run folder.
     to
-        imagefolder, parquet, webdataset or npz; for texts also csv or jsonl; for sounds also flac (a folder of FLAC files).
+        imagefolder, parquet, webdataset or npz; for texts also csv or jsonl; for sounds also audiofolder (WAV files) or flac.
     out_folder
         A new folder (default: RUN/export-FORMAT).
     rows

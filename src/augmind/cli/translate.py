@@ -31,6 +31,7 @@ def translate(
     adversarial: float = 0.01,
     test: float = 0.2,
     size: int | None = None,
+    group: str | None = None,
     seed: int = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -43,7 +44,7 @@ def translate(
 
         augmind translate photos/ --task super-resolution --out sharper
         augmind translate photos/ --task colourise --out colours --steps 5000
-        augmind translate clips/ --task denoise --out clearer
+        augmind translate clips/ --task denoise --group '*_{}_*' --out clearer
         augmind translate masks/ --task photos/ --out masks-to-photos
         augmind translate blurred/ --by sharper --out blurred-sharper
 
@@ -67,6 +68,9 @@ def translate(
         Part of the rows that is held out (0.05 to 0.5).
     size
         Side of the rows (default: as in `augmind expand`).
+    group
+        A pattern of the names of files, such as '*_{}_*' for 7_jackson_12.wav: files with the same in the place of {} are all held out or none, so
+        that the figures are about others than those that were learnt from.
     seed
         Of everything random.
     as_json
@@ -85,7 +89,7 @@ def translate(
         return
     from augmind import api
 
-    given = {"steps": steps, "width": width, "adversarial": adversarial, "test": test, "size": size, "seed": seed}
+    given = {"steps": steps, "width": width, "adversarial": adversarial, "test": test, "size": size, "group": group, "seed": seed}
     folder = out_folder or Path(f"{name}-{Path(str(task)).name}")
     with Shown() as shown:
         found = api.translate(data, str(task), folder, run=shown.run, **given)

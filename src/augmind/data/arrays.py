@@ -1,4 +1,5 @@
-"""Pictures as NumPy arrays in an .npz file, as MedMNIST, Keras and many papers share them. Never unpickles."""
+"""Pictures as NumPy arrays in an .npz file, as MedMNIST, Keras and many papers share them, and sounds as `augmind export` writes them. Never
+unpickles."""
 
 import zipfile
 import zlib
@@ -9,15 +10,26 @@ import numpy as np
 
 from augmind.core.errors import DataError, UsageError, unknown
 
+from .folders import look
 from .listing import label_text
-from .sources import Columns, Entry, Found, printable
+from .sources import Columns, Entry, Found, Grid, printable, tidy
 
 PICTURES = ("images", "image", "imgs", "x", "data", "pictures")
 LABELS = ("labels", "label", "y", "targets", "target")
 SPLITS = ("train", "val", "test")
+SLOWEST, FASTEST = 2000, 384_000
+"""Samples a second that sounds may have."""
 MOST = 4 << 30
 """Bytes of unpacked arrays that are read."""
 LAYOUT = "expected arrays: train_images and train_labels (val_, test_), or x and y, or images and labels"
+
+
+def arrays_in(path: Path) -> Path | None:
+    """The .npz file that a path is, or that is all there is to read in a folder, as in one made by `augmind export`."""
+    if path.is_file():
+        return path if path.suffix.lower() == ".npz" and path.stat().st_size else None
+    held = [p for p in path.glob("*.npz") if p.is_file()]
+    return held[0] if len(held) == 1 and not look(path, path).anywhere() else None
 
 
 def array_entries(path: Path, columns: Columns) -> Found:
@@ -43,26 +55,38 @@ def _entries(path: Path, file: Any, columns: Columns) -> Found:
     if columns.says is not None:
         raise UsageError(f"--say {columns.says} is about sounds, and '{path.name}' holds none", help="leave it out")
     parts = {s: p for s in SPLITS if (p := _pair(path, file.files, columns, s))} or {"": _pair(path, file.files, columns, "")}
-    entries: list[Entry] = []
+    entries, rate, classes = list[Entry](), _rate(path, file), _names(file)
     for split, pair in parts.items():
         if pair is None:
             raise DataError(f"'{path.name}' has arrays {', '.join(sorted(file.files)) or '(none)'}", help=LAYOUT)
         x, labels = pair
         where = f"'{labels}' of '{path.name}'"
-        pictures, y = _bytes(file[x], f"'{x}' of '{path.name}'"), _labels(file[labels], where)
+        pictures, y = _bytes(file[x], f"'{x}' of '{path.name}'"), _labels(file[labels], where, classes)
         groups = [str(g) for g in np.ravel(file[_known(path, file.files, columns.group)])] if columns.group else [""] * len(y)
         if not len(pictures) == len(y) == len(groups):
             raise DataError(f"'{x}' has {len(pictures)} rows but {where} has {len(y)}", help="they must be equally long")
         start = f"{printable(path.name)}:{split}:" if split else f"{printable(path.name)}:"
         for i, (picture, label, group) in enumerate(zip(pictures, y, groups, strict=True)):
-            entries.append(_entry(f"{start}{i}", picture, label, split, group))
-    return Found(entries=entries, how="arrays: " + "; ".join(f"pictures '{p[0]}', labels '{p[1]}'" for p in parts.values() if p))
+            entries.append(_entry(f"{start}{i}", picture, label, split, group, rate))
+    what = "sounds" if rate else "pictures"
+    return Found(entries=entries, how="arrays: " + "; ".join(f"{what} '{p[0]}', labels '{p[1]}'" for p in parts.values() if p))
 
 
-def _entry(source: str, picture: np.ndarray, label: str, split: str, group: str) -> Entry:
+def _rate(path: Path, file: Any) -> int:
+    """Samples a second of rows that are spectrograms of sounds, which an array "rate" tells; 0 where there is none."""
+    if "rate" not in file.files:
+        return 0
+    told = file["rate"]
+    if told.ndim or not np.issubdtype(told.dtype, np.integer) or not SLOWEST <= told <= FASTEST:
+        text = f"'rate' of '{path.name}' is no rate of sounds that became rows"
+        raise DataError(text, help=f"it is one whole number from {SLOWEST:,} to {FASTEST:,}; without it rows are pictures")
+    return int(told)
+
+
+def _entry(source: str, picture: np.ndarray, label: str, split: str, group: str, rate: int) -> Entry:
     if picture.dtype != np.uint8:
         return Entry(source=source, label=label, split=split, group=group, status="corrupt", reason="holds values that are not finite numbers")
-    row = Entry(source=source, content=picture, label=label, split=split, group=group)
+    row = Entry(source=source, content=Grid(picture, rate) if rate else picture, label=label, split=split, group=group)
     return row if label else Entry(source=source, split=split, group=group, status="unlabelled", reason="no label")
 
 
@@ -110,12 +134,20 @@ def _bytes(x: np.ndarray, where: str) -> list[np.ndarray]:
     return [np.rint(p * (255.0 / top)).astype(np.uint8) if ok else p.astype(np.float64) for p, ok in zip(x, good, strict=True)]
 
 
-def _labels(y: np.ndarray, where: str) -> list[str]:
-    """One text a row, from (n,), (n, 1) or one-hot (n, k)."""
+def _names(file: Any) -> list[str]:
+    """The names that an array "classes" gives to class numbers; none where there is no such array."""
+    told = file["classes"] if "classes" in file.files else np.array([])
+    return [str(name) for name in told] if told.ndim == 1 and told.dtype.kind in "US" else []
+
+
+def _labels(y: np.ndarray, where: str, classes: list[str]) -> list[str]:
+    """One text a row, from (n,), (n, 1) or one-hot (n, k): the name of its class where `classes` name them."""
     if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         y = y.argmax(axis=1)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
         raise DataError(f"{where} has shape {y.shape}: not one class a row", help="labels are (n,), (n, 1) or one-hot (n, classes)")
+    if classes and np.issubdtype(y.dtype, np.integer) and len(y) and 0 <= y.min() <= y.max() < len(classes):
+        return [tidy(classes[k]) for k in y.tolist()]
     return [label_text(v, None, where) for v in y.tolist()]

@@ -1,6 +1,7 @@
 """What `load` returns and `clean`, `split`, `inspect` and `export` work on: rows as tensors beside a table about every raw row."""
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,14 @@ def alike(rows: Iterable[Row]) -> tuple[tuple[int, ...], ...]:
         if row.kin >= 0 and row.status == "ok":
             found.setdefault(row.kin, []).append(row)
     return tuple(tuple(r.id for r in some) for some in found.values() if len({r.whole for r in some}) > 1)
+
+
+def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in order: by value if all are whole numbers, else by text."""
+    labels = list(labels)
+    if all(re.fullmatch(r"-?\d+", x) for x in labels):
+        return tuple(sorted(labels, key=lambda x: (int(x), x)))
+    return tuple(sorted(labels))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

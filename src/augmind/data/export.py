@@ -134,6 +134,7 @@ def export(bundle: Bundle, out: Path, to: str) -> Path:
     if written(bundle.codec):
         formats = {"csv": csv_table, "jsonl": jsonl, **formats}
     if any(c.suffix == ".wav" for c in bundle.codecs):
+        formats["audiofolder"] = imagefolder
         formats["flac"] = lambda bundle, out: imagefolder(replace(bundle, flac=True), out)
     if to not in formats:
         raise unknown("format", to, formats)
@@ -324,9 +325,11 @@ def npz(bundle: Bundle, out: Path) -> None:
     """`dataset.npz`: SPLIT_x (n, *shape), SPLIT_y, SPLIT_synthetic, SPLIT_generator, SPLIT_seed, SPLIT_score_..., classes; no pickles.
 
     Of pairs also `parts`, the names of the sides, between which a row of bytes of texts has 0x1E; of a picture with a sound every side has an array
-    of its own, SPLIT_image and SPLIT_audio, instead of SPLIT_x.
+    of its own, SPLIT_image and SPLIT_audio, instead of SPLIT_x. Of sounds also `rate`, the samples a second of their waves, by which they are told
+    from pictures when they are read; where there are groups, SPLIT_group.
     """
     arrays: dict[str, np.ndarray] = {"classes": np.array(bundle.spec.classes)} | ({"parts": np.array(p)} if (p := bundle.spec.parts) else {})
+    arrays |= {"rate": np.array(bundle.spec.rate)} if bundle.spec.rate else {}
     for split, tables in bundle.splits.items():
         columns = {k: [v for t in tables for v in t.columns[k]] for k in tables[0].columns}
         whole = torch.cat([t.x for t in tables])
@@ -338,7 +341,7 @@ def npz(bundle: Bundle, out: Path) -> None:
         arrays[f"{split}_synthetic"] = np.array(columns["synthetic"])
         arrays[f"{split}_generator"] = np.array([g or "" for g in columns["generator"]])
         arrays[f"{split}_seed"] = np.array([-1 if s is None else s for s in columns["seed"]])
-        arrays[f"{split}_source"] = np.array([s or "" for s in columns["source"]])
+        arrays |= {f"{split}_{name}": np.array([s or "" for s in columns[name]]) for name in ("source", "group") if name in columns}
         arrays |= {
             f"{split}_{k}": np.array([np.nan if s is None else s for s in v], np.float32) for k, v in columns.items() if k.startswith("score_")
         }

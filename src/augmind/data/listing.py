@@ -27,6 +27,8 @@ TEXT_NAMES = (
 )
 MEDIA = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"})
 """Endings of files that a second column may name."""
+GROUP_NAMES = ("group", "speaker", "speaker_id", "subject", "subject_id", "patient", "patient_id", "participant", "user_id", "recording", "site")
+"""Columns that may say which rows have something in common; they are named to the reader, never taken unasked."""
 SPLIT_NAMES = ("split", "subset", "partition", "set")
 
 
@@ -96,9 +98,12 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     how = f"table {table.name}: {told}, label from '{label}'"
     how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
     how += f", group from '{group}'" if group else ""
+    apart = next((c for c in table.columns if c.lower() in GROUP_NAMES), "") if group is None else ""
+    how += f"; --group {apart} would keep rows of one '{apart}' on one side of every split" if apart else ""
     silent = sum(not said for said in says) if words else 0
     how += f", what is said from '{words}'{f', which is empty in {silent:,} of {len(says):,} rows' if silent else ''}" if words else ""
-    others = [c for c in table.columns if c not in (column, label, group, split_column, words) and names_files(table, c)]
+    made = ("source",) if {"synthetic", "generator"} <= set(table.columns) else ()  # where a row of an exported dataset came from
+    others = [c for c in table.columns if c not in (column, label, group, split_column, words, *made) and names_files(table, c)]
     if len(contents) == 1 and not texts and columns.file is None and others:
         how += f"; '{others[0]}' names files too: --column {column},{others[0]} takes both as one row"
     return Found(entries=entries, how=how)

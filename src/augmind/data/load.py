@@ -2,10 +2,9 @@
 
 import difflib
 import hashlib
-import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +24,8 @@ from augmind.modalities.text.sides import sides_of
 
 from .archive import ENDINGS as ARCHIVES
 from .archive import extract, is_archive
-from .arrays import array_entries
-from .dataset import Dataset, Row
+from .arrays import array_entries, arrays_in
+from .dataset import Dataset, Row, sort_labels
 from .folders import labelled, look, scan, stray
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries, saved_inside
 from .joint import Whole, holds_several, joined, paired, stored, wholes
@@ -112,23 +111,24 @@ def opened(source: str | Path, columns: Columns, *, beside: str | Path | None = 
 
 
 @contextmanager
-def opened_loose(source: str | Path) -> Iterator[tuple[str, Found]]:
-    """`opened` for a folder or archive whose files have no labels."""
+def opened_loose(source: str | Path, pattern: str | None = None) -> Iterator[tuple[str, Found]]:
+    """`opened` for a folder or archive whose files have no labels; a pattern of their names may tell groups."""
+    if pattern is not None and not is_pattern(pattern):
+        raise UsageError(f"--group {pattern} names a column, and a folder has none", help="give a pattern of names, such as '*_{}_*'")
     with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
-        yield _open(source, Columns(), Path(temp) / "data", download=False, read=_loose_files)
+        name, found = _open(source, Columns(), Path(temp) / "data", download=False, read=_loose_files)
+        yield name, grouped(found, pattern) if pattern else found
 
 
 ALL = "all"
 """The class of rows that have none."""
 
 
-def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None = None, max_bad: float = 0.2) -> Dataset:
+def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None = None, max_bad: float = 0.2, group: str | None = None) -> Dataset:
     """The rows of a folder or archive without their labels, whatever folders they lie in, as one class; with `like` in the form of those rows.
-
-    Raises `DataError` for anything else.
-    """
+    `group` is a pattern of their names (`naming.grouped`). Raises `DataError` for anything else."""
     _check_settings(size, max_bad, None)
-    with opened_loose(source) as (name, found):
+    with opened_loose(source, group) as (name, found):
         entries = found.entries
         if not any(e.status == "ok" for e in entries):
             raise DataError(f"'{name}' holds no row that can be read", help="give a folder of files of one kind, such as PNG, JPEG or WAV")
@@ -197,6 +197,8 @@ def _read_path(path: Path, columns: Columns, temp: Path) -> Found:
         return saved_entries(path, columns)
     if tars := shards(path):
         return shard_entries(tars, columns, temp)
+    if held := arrays_in(path):
+        return array_entries(held, columns)
     if path.is_dir():
         return scan(path, columns)
     if path.stat().st_size == 0:
@@ -207,8 +209,6 @@ def _read_path(path: Path, columns: Columns, temp: Path) -> Found:
             return Found(entries=rows_of(folder, columns, printable(path.name)), how=ONE_SHARD)
         inner = saved_inside(folder)
         return saved_entries(inner, columns) if inner else scan(folder, columns, name=path.name)
-    if path.suffix.lower() == ".npz":
-        return array_entries(path, columns)
     if path.suffix.lower() in TABLES:
         return table_entries(path, columns, root=path.parent)
     known = ", ".join([*TABLES, *ARCHIVES, ".npz"])
@@ -385,14 +385,6 @@ def _dataset(name: str, found: Found, rows: list[Row], answers: Sequence[Answer]
 def content(row: Tensor) -> str:
     """The content hash of a stored row."""
     return hashlib.blake2b(row.numpy().tobytes(), digest_size=16).hexdigest()
-
-
-def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    """Labels in order: by value if all are whole numbers, else by text."""
-    labels = list(labels)
-    if all(re.fullmatch(r"-?\d+", x) for x in labels):
-        return tuple(sorted(labels, key=lambda x: (int(x), x)))
-    return tuple(sorted(labels))
 
 
 def _codes(texts: list[str], known: Sequence[str]) -> Tensor:

@@ -24,7 +24,7 @@ from augmind.modalities.audio.workers import Pool
 
 from .dataset import Row
 from .folders import kind
-from .sources import Entry
+from .sources import Entry, Grid
 
 FASTEST, SLOWEST = 16_000, 4000
 """Samples a second that sounds are brought to, at most and at least."""
@@ -88,6 +88,8 @@ def holds_sound(entries: Sequence[Entry]) -> bool:
     Raises `DataError` where some files are sounds and others pictures.
     """
     good = [e for e in entries if e.status == "ok"]
+    if any(isinstance(e.content, Grid) for e in good):
+        return True
     kinds = {kind(e.content): e.source for e in good if isinstance(e.content, Path)}
     if {"picture", "sound"} <= kinds.keys():
         text = f"some files of the dataset are pictures and others sounds: '{kinds['picture']}', '{kinds['sound']}'"
@@ -117,6 +119,8 @@ def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = N
     needed()
     if size is not None:
         raise UsageError("--size is about pictures, and these are sounds", help="leave it out: rate and length come from the files")
+    if any(isinstance(e.content, Grid) for e in entries):
+        return [as_clip(e.content, chunk, mel) if isinstance(e.content, Grid) else None for e in entries]
     wanted = [i for i, e in enumerate(entries) if e.status == "ok"]
     answers: list[Clip | Pieces | CannotRead | None] = [None] * len(entries)
     facts = dict[int, dict[str, Any]]()
@@ -144,6 +148,18 @@ def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = N
         for (i, wave), row in zip(heard, rows, strict=True):
             answers[i] = Clip(facts[i], row.clone(), mel.rate, wave.copy() if i in measured else None)
     return answers
+
+
+def as_clip(grid: Grid, chunk: float | None, mel: Mel | None) -> Clip | CannotRead:
+    """A row that is a spectrogram already. Raises `UsageError` where it is to be cut."""
+    if chunk is not None:
+        raise UsageError(f"--chunk {chunk:g} cuts files, and these are rows already", help="leave it out")
+    if grid.x.ndim != 2:
+        return CannotRead(f"has shape {grid.x.shape}, and a row of a sound is (bands, columns)")
+    if mel and (mel.rate, mel.bands, mel.frames) != (grid.rate, *grid.x.shape):
+        return CannotRead(f"has {grid.x.shape[0]} bands and {grid.x.shape[1]} columns at {grid.rate:,} samples a second, unlike the other rows")
+    facts = {"rate": grid.rate, "length": grid.x.shape[1] / 100}
+    return Clip(facts, torch.from_numpy(grid.x.copy())[None], grid.rate)
 
 
 def told_of_pieces(good: Sequence[Row]) -> str:
@@ -198,7 +214,7 @@ def heard(good: Sequence[Row], spec: Spec) -> list[Finding]:
     text += told_of_pieces(good)
     out = [Finding("AM105", "info", text, {"rate": spec.rate, "seconds": seconds, "cut": long})]
     if len(rates) > 1:
-        told = ", ".join(f"{n:,} of {rate:,}" for rate, n in rates.most_common(4))
+        told = ", ".join(f"{n:,} of {rate:,}" for rate, n in rates.most_common(4)) + (f", and {more} more" if (more := len(rates) - 4) > 0 else "")
         dull = sum(n for rate, n in rates.items() if rate < spec.rate)
         text = f"files of several rates: {told} samples a second"
         text += f"; {dull:,} have less than the rows, whose high tones they lack: a model may tell classes apart by that" if dull else ""

@@ -36,6 +36,14 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """A sound that is a row already: the bytes of its spectrogram (bands, columns), and the samples a second of the wave it was made of."""
+
+    x: np.ndarray
+    rate: int
+
+
+@dataclass(frozen=True)
 class Several:
     """The files of a row that joins several kinds, each a path or a function that fetches its bytes."""
 
@@ -44,10 +52,11 @@ class Several:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One raw row. `content` is a file, a function that fetches its bytes, an array of 8-bit values (height, width, ...), text, or several files."""
+    """One raw row. `content` is a file, a function that fetches its bytes, an array of 8-bit values (height, width, ...), a sound that is a row
+    already, text, or several files."""
 
     source: str
-    content: Path | Callable[[], File] | np.ndarray | Text | Several | None = None
+    content: Path | Callable[[], File] | np.ndarray | Grid | Text | Several | None = None
     label: str = ""
     split: str = ""
     group: str = ""
