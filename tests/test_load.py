@@ -612,6 +612,8 @@ def read(file, grid):
     if file == b"vanish": os._exit(0)
     if file == b"garbage": os.write(3, b"xxxxxxxx"); os._exit(1)
     if file == b"hang": time.sleep(60)
+    while file == b"spin": pass
+    if file == b"slow": time.sleep(3)
     if file == b"memory": bytearray(4 << 30)
     if file == b"print": print("noise on stdout", flush=True)
     return real(file if len(file) > 10 else png, grid)
@@ -626,11 +628,19 @@ workers.serve()
 def test_a_file_that_crashes_or_hangs_its_decoder_is_a_bad_file_and_its_neighbours_are_read(monkeypatch):
     monkeypatch.setattr("augmind.core.decoding.SECONDS", 2.0)
     good = png(noise("neighbour"))
-    files = [good, b"crash", good, b"vanish", b"print", b"hang", good, b"garbage"] + [good] * 70 + [b"crash"]
+    files = [good, b"crash", good, b"vanish", b"print", b"hang", good, b"garbage", b"spin"] + [good] * 70 + [b"crash"]
     answers = list(Pool(workers=2, program=MISBEHAVING).read(files))
     said = [str(a) if isinstance(a, CannotRead) else "ok" for a in answers]
-    want = ["ok", "crashed", "ok", "crashed", "ok", "took", "ok", "crashed"] + ["ok"] * 70 + ["crashed"]
+    want = ["ok", "crashed", "ok", "crashed", "ok", "took", "ok", "crashed", "took"] + ["ok"] * 70 + ["crashed"]
     assert [s.split()[0] for s in said] == want
+
+
+def test_a_decoder_that_gets_little_of_a_busy_machine_is_waited_for(monkeypatch):
+    """Of three seconds of the clock it has worked for one, which is less than it may."""
+    monkeypatch.setattr("augmind.core.decoding.SECONDS", 1.2)
+    monkeypatch.setattr("augmind.core.decoding.spent", lambda pid: time.monotonic() / 3)
+    (answer,) = Pool(workers=1, program=MISBEHAVING).read([b"slow"])
+    assert isinstance(answer, Picture)
 
 
 def test_a_reason_given_instead_of_a_file_comes_out_as_it_went_in():

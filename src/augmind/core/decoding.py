@@ -23,8 +23,9 @@ from typing import IO, Any, NamedTuple
 
 from .errors import MachineError
 
-SECONDS = 20.0
-"""How long one file may take."""
+SECONDS, IDLE = 20.0, 0.05
+"""How long one file may take of a processor, and of the clock where the decoder uses less than this part of the time: a machine that does other work
+beside rejects no file for that."""
 MEMORY = 2 << 30
 """Address space of a worker, where the operating system can limit it."""
 FEW = 64
@@ -107,7 +108,7 @@ class Worker:
 
     def __init__(self, program: str) -> None:
         self.program, self.process, self.since = program, None, None
-        self.late = False
+        self.late, self.spent = False, 0.0
 
     def start(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-I", "-c", self.program, json.dumps([p for p in sys.path if p])]
@@ -127,6 +128,7 @@ class Worker:
             return []
         process = self.process or self.start()
         self.since: float | None = time.monotonic()
+        self.spent = spent(process.pid) or 0.0
         requests = [{"how": how} | ({"path": os.fspath(f)} if isinstance(f, Path) else {}) for f in files]
         try:
             send(process.stdin, requests, [f if isinstance(f, bytes) else b"" for f in files])  # type: ignore[arg-type]
@@ -204,9 +206,21 @@ def _guard(team: list[Worker], done: threading.Event) -> None:
     while not done.wait(min(0.25, SECONDS / 4)):
         for worker in team:
             since, process = worker.since, worker.process
-            if since is not None and process is not None and time.monotonic() - since > SECONDS:
+            if since is None or process is None or (passed := time.monotonic() - since) <= SECONDS:
+                continue
+            busy = passed if (now := spent(process.pid)) is None else now - worker.spent
+            if busy > SECONDS or busy < IDLE * passed:
                 worker.late = True
                 process.kill()
+
+
+def spent(pid: int) -> float | None:
+    """Seconds of processor that a process has used; None where the operating system does not tell it in /proc."""
+    try:
+        columns = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
 
 
 def _blocks(files: Iterator[File]) -> Iterator[list[File]]:
