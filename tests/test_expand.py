@@ -239,6 +239,9 @@ def test_sample_chooses_the_rows_that_are_most_like_what_is_shown(run, data, tmp
         return float(torch.cdist(z, own).amin(1).mean())
 
     assert len(list((tmp_path / "like").rglob("*.png"))) <= 3 and far(tmp_path / "like") < far(tmp_path / "plain")
+    assert run.sample("digit 1", 3, tmp_path / "unlike", unlike=shown) and far(tmp_path / "unlike") > far(tmp_path / "like")
+    with pytest.raises(DataError, match=r"no file 'absent\.png', which --unlike names"):
+        run.sample("digit 1", 3, tmp_path / "none", unlike=["absent.png"])
     with pytest.raises(DataError, match=r"no file 'absent\.png', which --like names"):
         run.sample("digit 1", 3, tmp_path / "none", like=["absent.png"])
     (tmp_path / "words.png").write_text("no picture")

@@ -169,10 +169,12 @@ class Finished:
             f"no synthetic row '{row}' in '{self.folder}'", help="rows are named generator:seed, as in the report and in exported tables"
         )
 
-    def sample(self, label: str, n: int, out: str | Path, generator: str | None = None, *, like: "Sequence[str]" = ()) -> int:
+    def sample(
+        self, label: str, n: int, out: str | Path, generator: str | None = None, *, like: "Sequence[str]" = (), unlike: "Sequence[str]" = ()
+    ) -> int:
         """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes.
 
-        `like` names files, or holds texts, of which the rows nearest to one of them are chosen from many.
+        `like` and `unlike` name files, or hold texts: of many rows those nearest to one of the first, and farthest from the others, are chosen.
         """
         from .draw_more import draw_more
         from .planning import unchanged
@@ -185,7 +187,7 @@ class Finished:
             raise unknown("generator of this run", generator, job.generators("rows"))
         unchanged(job)
         with job.store.lock():
-            written = draw_more(job, label, n, Path(out), generator, like)
+            written = draw_more(job, label, n, Path(out), generator, like, unlike)
         if not written:
             text = f"none of the rows drawn for '{label}' passed the screens"
             raise NothingLeft(text, help="train longer (--preset thorough), or see the report for what rejected them")

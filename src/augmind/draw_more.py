@@ -25,15 +25,16 @@ CHOICE = 8
 """Rows that are drawn for one that is wanted where those most like examples are chosen."""
 
 
-def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = None, like: Sequence[str] = ()) -> int:
+def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = None, like: Sequence[str] = (), unlike: Sequence[str] = ()) -> int:
     """Writes up to `n` screened rows of one class as files into `out`; returns how many.
 
     The generator that kept most of what it drew for the comparison is asked first. The rows differ from all that the run drew
-    before with `sample`, and are the same for the same history. With `like`, files or texts, `CHOICE` times as many are drawn, and those kept
-    that are nearest, in features, to one of these.
+    before with `sample`, and are the same for the same history. With `like` or `unlike`, files or texts, `CHOICE` times as many are drawn, and those
+    kept that are nearest, in features, to one of the first and farthest from all of the others: of both, those whose distances differ most, so
+    that what the first have and the others lack decides.
     """
-    wanted = exemplars(like, job.spec, job.codec) if like else None
-    n, most = (CHOICE * n, n) if like else (n, n)
+    toward, away = (exemplars(some, job.spec, job.codec, f"--{flag}") if some else None for flag, some in (("like", like), ("unlike", unlike)))
+    n, most = (CHOICE * n, n) if like or unlike else (n, n)
     if generator and labels_alone(generator):
         raise UsageError(f"'{generator}' draws no rows, and all that it labelled are handed over", help="give more files without labels to a new run")
     able = (g for g in by_yield(job) if generator in (None, g) and not labels_alone(g))
@@ -48,8 +49,8 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
             if left:
                 tables.append(drawn(job, name, plugin, label, left if turn else -(-left // (len(usable) - i))))
     tables = [t for t in tables if t.names]
-    if tables and wanted is not None:
-        tables = most_like(job, tables, wanted, most)
+    if tables and (like or unlike):
+        tables = most_like(job, tables, toward, away, most)
     if tables:
         to = "csv" if written(job.codec) else "imagefolder"
         record = read_json(job.folder / "report.json")
@@ -57,10 +58,13 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
     return sum(len(t.names) for t in tables)
 
 
-def most_like(job: Job, tables: list[Table], wanted: Tensor, n: int) -> list[Table]:
-    """The `n` rows of all tables whose features are nearest to those of one of the wanted rows."""
-    examples = polar(job.codec.embed(wanted))
-    far = torch.cat([nearest(polar(job.codec.embed(t.x)), examples, 1)[0][:, 0] for t in tables])
+def most_like(job: Job, tables: list[Table], toward: Tensor | None, away: Tensor | None, n: int) -> list[Table]:
+    """The `n` rows of all tables whose features are nearest to those of a row of `toward`, less how near they are to one of `away`."""
+    z = polar(torch.cat([job.codec.embed(t.x) for t in tables]))
+    far = torch.zeros(len(z))
+    for sign, examples in ((1, toward), (-1, away)):
+        if examples is not None:
+            far = far + sign * nearest(z, polar(job.codec.embed(examples)), 1)[0][:, 0]
     best = set(far.argsort(stable=True)[:n].tolist())
     starts = [0, *accumulate(len(t.names) for t in tables)]
     kept = [taken(t, [i for i in range(len(t.names)) if start + i in best]) for t, start in zip(tables, starts, strict=False)]
