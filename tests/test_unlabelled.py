@@ -126,7 +126,7 @@ def test_near_copies_of_test_rows_are_left_out(tmp_path, digits):
 def test_a_pool_of_another_kind_is_told(tmp_path, digits):
     texts = tmp_path / "t.csv"
     texts.write_text("text,label\n" + "".join(f"row {i} of it,{'ab'[i % 2]}\n" for i in range(12)))
-    with pytest.raises(UsageError, match="about pictures or sounds"):
+    with pytest.raises(DataError, match="is no file of texts"):
         pool(digits[1], load(texts, text="text", label="label"))
     saved(tmp_path / "same", digit_rows(4)[0])
     with pytest.raises(DataError, match="every row of --unlabelled"):

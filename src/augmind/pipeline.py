@@ -52,7 +52,8 @@ def prepare(folder: str) -> dict[str, Any]:
             columns = {"x": part.x, "y": part.y, "key": part.key, "unit": linked[mask]}
             save_tensors(tmp / f"{name}.safetensors", columns | ({} if part.group is None else {"group": part.group}))
         write_rows(tmp / "rows.parquet", dataset.rows)
-        more = pool(c.unlabelled, dataset, c.max_bad) if c.unlabelled else None
+        words = c.text[0] if isinstance(c.text, tuple) else c.text
+        more = pool(c.unlabelled, dataset, c.max_bad, words) if c.unlabelled else None
         if more:
             save_tensors(tmp / "pool.safetensors", {"x": more.x})
             write_json(tmp / "pool.json", {"sources": more.sources})

@@ -112,8 +112,8 @@ def expand(
         The column that holds the translation of --text: what helps a translator is proven, by chrF and BLEU, instead of a classifier.
     unlabelled
         A folder or archive of files like those of DATA, without labels: the surest are labelled (the generator pseudo) and tested like synthetic
-        rows; generators that are named beside it learn from them too (--generators pseudo,vae). With --target: a text file of one sentence a
-        line, or a table, in the language of the translations, to be translated back.
+        rows; of texts a file of one a line, or a table. Generators that are named beside it learn from them too (--generators pseudo,vae). With
+        --target: such a file in the language of the translations, to be translated back.
     source
         A related dataset, labelled, of other classes: learners learn it first and beside DATA, and generators that can borrow how its rows vary.
     search

@@ -20,14 +20,17 @@ class Fresh:
     def left_out(self) -> str:
         """The reasons with their numbers, in words."""
         t = self.told
-        return f"{t['unreadable']:,} that cannot be read, {t['copies']:,} copies, {t['near']:,} near duplicates of labelled rows"
+        long = f", {t['long']:,} longer than any labelled row" if t.get("long") else ""
+        return f"{t['unreadable']:,} that cannot be read, {t['copies']:,} copies, {t['near']:,} near duplicates of labelled rows{long}"
 
 
-def checked_kind(option: str, dataset: Dataset) -> None:
-    """Raises `UsageError` for a dataset of texts or of several kinds, which `option` is not about."""
-    if dataset.spec.kind == "tokens" or dataset.spec.sides:
-        what = "several kinds" if dataset.spec.sides else "texts"
-        raise UsageError(f"{option} is about pictures or sounds, and these rows are of {what}", help="leave it out")
+def checked_kind(option: str, dataset: Dataset, *, texts: bool = False) -> None:
+    """Raises `UsageError` for rows of several kinds and pairs, which `option` is not about, and unless it is about `texts` for texts."""
+    spec = dataset.spec
+    about = f"{option} is about pictures{', sounds or single texts' if texts else ' or sounds'}"
+    if spec.sides or spec.parts or (spec.kind == "tokens" and not texts):
+        what = "of several kinds" if spec.sides else "pairs of texts" if spec.parts else "texts"
+        raise UsageError(f"{about}, and these rows are {what}", help="leave it out")
 
 
 def checked_like(option: str, source: str | Path, found: Dataset, dataset: Dataset) -> None:

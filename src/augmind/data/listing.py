@@ -193,6 +193,14 @@ def _content(table: Table, columns: Columns) -> tuple[tuple[str, ...], bool]:
     return (_named(table, columns.file or (typed[0] if len(typed) == 1 else None), "picture or sound", FILE_NAMES),), False
 
 
+def text_column(table: Table, named: str | None) -> str:
+    """The column of single texts: the one that is `named` where the table has it, else one that is called as such columns are, else the only one."""
+    if named in table.columns:
+        return str(named)
+    known = [c for c in table.columns if c.strip().lower() in TEXT_NAMES]
+    return table.columns[0] if len(table.columns) == 1 and not known else _named(table, None, "text", TEXT_NAMES)
+
+
 def _sides(table: Table, text: str | tuple[str, ...]) -> tuple[str, ...]:
     """The columns that `--text` names: "a,b" are two, unless that is the name of one. Raises `UsageError` for more than two, and for one twice."""
     if isinstance(text, str):

@@ -10,8 +10,9 @@ from augmind.core.errors import DataError
 from augmind.core.run import Finding
 
 from .dataset import Dataset
-from .fresh import checked_kind, checked_like, fresh
+from .fresh import Fresh, checked_kind, checked_like, fresh
 from .load import unlabelled
+from .loose import loose_texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,19 +24,25 @@ class Pool:
     findings: tuple[Finding, ...]
 
 
-def pool(source: str | Path, dataset: Dataset, max_bad: float = 0.2) -> Pool:
-    """The rows of a folder or archive, whatever folders they lie in, in the form of `dataset`.
+def pool(source: str | Path, dataset: Dataset, max_bad: float = 0.2, text: str | None = None) -> Pool:
+    """The rows of a folder or archive, whatever folders they lie in, in the form of `dataset`; of texts those of a file, or a table's column `text`.
 
-    Left out are files that cannot be read, copies of each other, and copies and near duplicates of any labelled row. Finding: AM138. Raises
-    `UsageError` for a dataset of texts or of several kinds, `DataError` for a source that is not of its kind or of which nothing is left.
+    Left out are rows that cannot be read, copies of each other, and copies and near duplicates of any labelled row. Finding: AM138. Raises
+    `UsageError` for a dataset of several kinds or of pairs, `DataError` for a source that is not of its kind or of which nothing is left.
     """
-    checked_kind("--unlabelled", dataset)
+    checked_kind("--unlabelled", dataset, texts=True)
+    if dataset.spec.kind == "tokens":
+        loose = loose_texts(source, dataset, text)
+        return Pool(x=dataset.codec.encode(loose.texts), sources=loose.sources, findings=(told(loose.left_out),))
     found = unlabelled(source, like=dataset.spec, max_bad=max_bad)
     checked_like("--unlabelled", source, found, dataset)
     new = fresh(found, dataset)
     if not new.at:
         raise DataError(f"every row of --unlabelled '{source}' is in the dataset too", help="give rows that have no labels")
     good = [row for row in found.rows if row.status == "ok"]
-    text = f"{len(new.at):,} rows without labels; left out: {new.left_out}"
-    told = Finding("AM138", "info", text, {"rows": len(new.at)} | new.told)
-    return Pool(x=found.samples.x[list(new.at)], sources=tuple(good[i].source for i in new.at), findings=(told,))
+    return Pool(x=found.samples.x[list(new.at)], sources=tuple(good[i].source for i in new.at), findings=(told(new),))
+
+
+def told(new: Fresh) -> Finding:
+    """AM138 how many rows are without labels, and what was left out."""
+    return Finding("AM138", "info", f"{len(new.at):,} rows without labels; left out: {new.left_out}", {"rows": len(new.at)} | new.told)

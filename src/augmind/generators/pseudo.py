@@ -2,10 +2,11 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -34,6 +35,8 @@ class Pseudo(Labeller):
     parts alone. `propagate` is the weight of labels that spread over the graph of nearest neighbours (label spreading; Zhou et al., NIPS
     2004; arXiv:1904.04717) beside the head's. Rows need features, the better the more they are worth.
     """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
 
     rounds: int = tune(3, 1, 10)
     keep: float = tune(0.5, 0.05, 1.0)
@@ -83,7 +86,7 @@ class Pseudo(Labeller):
     def stock(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
         return self.y_, self.key_
 
-    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Shaped[Tensor, "n ..."]:
         """The rows of these keys, whose labels are those of `stock`; for other seeds a row of the class, or of any where it has none."""
         y, seeds, order = y.cpu(), seeds.cpu(), self.key_.argsort()
         at = order[torch.searchsorted(self.key_[order], seeds).clamp(max=len(order) - 1)]
