@@ -187,11 +187,16 @@ def test_control_c_while_an_archive_is_unpacked_leaves_nothing_in_the_temporary_
     assert code == 130 and "Traceback" not in err and list(temporary.rglob("*")) == []
 
 
-def test_a_system_that_asks_it_to_end_finds_nothing_left(data, tmp_path):
-    """SIGTERM, as `timeout`, `docker stop` and schedulers send it: as Ctrl-C, and no temporary folder stays behind."""
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_system_that_asks_it_to_end_finds_nothing_left(ignored, data, tmp_path):
+    """SIGTERM, as `timeout`, `docker stop` and schedulers send it, also to a background job, which ignores Ctrl-C: as Ctrl-C, and no temporary folder
+    stays behind."""
+    was = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
     out, temp = tmp_path / "r", tmp_path / "temp"
     temp.mkdir()
     process = start(data, out, TMPDIR=str(temp))
+    if was is not None:
+        signal.signal(signal.SIGINT, was)
     assert until(process, lambda: under_way(out, "prepare")) and list(temp.glob("augmind-*"))
     process.terminate()
     _, err = process.communicate(timeout=SECONDS)

@@ -1006,3 +1006,18 @@ def test_the_stamp_looks_into_the_column_that_is_named(tmp_path):
 def test_the_stamp_of_a_useless_table_is_no_error(text, tmp_path):
     (tmp_path / "t.csv").write_text(text)
     assert stamp(str(tmp_path / "t.csv")) == stamp(str(tmp_path / "t.csv"))
+
+
+def test_a_stray_file_of_arrays_does_not_stand_in_for_a_table(tmp_path):
+    np.savez(tmp_path / "embeddings.npz", emb=np.zeros(3))
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"words of row {i},{'ab'[i % 2]}\n" for i in range(8)))
+    assert load(tmp_path).spec.kind == "tokens"
+
+
+def test_groups_of_arrays_are_those_of_their_split(tmp_path):
+    x, y = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8), np.array([0, 1, 0, 1])
+    np.savez(tmp_path / "a.npz", train_x=x, train_y=y, train_group=[1, 1, 2, 2], test_x=255 - x, test_y=y, test_group=[3, 4, 5, 6])
+    assert [row.group for row in load(tmp_path / "a.npz", group="group").rows] == ["1", "1", "2", "2", "3", "4", "5", "6"]
+    np.savez(tmp_path / "b.npz", x=x, y=y, who=[1, 2])
+    with pytest.raises(DataError, match=r"'x' has 4 rows but 'who' has 2"):
+        load(tmp_path / "b.npz", group="who")

@@ -281,7 +281,7 @@ def test_of_sounds_rows_are_spectrograms_and_only_a_policy_of_sounds_takes_them(
         seen, y = policy(x, Y[:6])
         assert seen.shape == x.shape and seen.dtype == x.dtype and len(y) == 6
         assert arm.transform.name == "none" or not torch.equal(seen, x)
-        for waves in (torch.randn(4000), torch.randn(2, 4000), [np.zeros(4000, np.float32)]):
+        for waves in (torch.randn(4000), torch.rand(2, 1, 4000), torch.rand(2, 1, 1, 4000), [np.zeros(4000, np.float32)]):
             with pytest.raises(UsageError, match=r"takes rows .1, bands, columns., not waves"):
                 policy(waves)
     with pytest.raises(UsageError, match="waves"):

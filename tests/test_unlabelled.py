@@ -201,6 +201,30 @@ def test_generators_named_beside_it_learn_from_its_rows_and_have_to_beat_them(co
     assert len(rows.key.unique()) == len(rows) and len(more.unique()) == len(more) and more.max() < 0 and kept["feature"] > 0
 
 
+def test_groups_and_rows_asked_for_by_number_go_with_them(tmp_path, digits):
+    (x, y), (tx, ty) = digit_rows(6, 3), digit_rows(9, 3, skip=80)
+    data = tmp_path / "grouped.npz"
+    np.savez(data, train_images=x, train_labels=y, train_who=np.arange(18) % 6, test_images=tx, test_labels=ty, test_who=6 + np.arange(27) % 3)
+    asked = SMALL | {"generators": ("pseudo", "feature", "vae"), "group": "who", "want": {"0": 2}}
+    run = augmind.expand(data, tmp_path / "r", unlabelled=str(digits[1]), **asked)
+    own = [row for row in columns(run.folder, "vae") if row["kept"]]
+    assert own and {row["group"] for row in own} <= {str(i) for i in range(6)}
+    tables = [pyarrow.parquet.read_table(f).to_pylist() for f in run.export(tmp_path / "out", "parquet").rglob("train*.parquet")]
+    kept = next(g["kept"] for g in run.record["generators"] if g["name"] == "pseudo")
+    assert sum(row["generator"] == "pseudo" for table in tables for row in table) == kept
+
+
+def columns(folder, generator: str) -> list[dict]:
+    table = read_table(shard_path(Job(folder), "0", generator) / "table.parquet")
+    return [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+
+
+def test_a_network_that_can_learn_from_nothing_that_is_drawn_is_told(tmp_path, digits):
+    asked = SMALL | {"generators": ("pseudo", "feature"), "learner": ("cnn",)}
+    plan = Job(augmind.expand(digits[0], tmp_path / "r", unlabelled=str(digits[1]), dry_run=True, **asked).folder).plan
+    assert any("'cnn' cannot learn from what 'feature' draws" in note for note in plan.notes)
+
+
 def test_what_they_draw_is_held_against_those_rows_too(conditioned, digits):
     job = Job(conditioned.folder)
     table = read_table(shard_path(job, "0", "feature") / "table.parquet", ["seed", "nearest_row"])

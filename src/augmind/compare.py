@@ -62,10 +62,14 @@ def given_labels(job: Job, arm: str) -> bool:
 
 def arms_with_rows(job: Job, learner: Callable[[str], str]) -> tuple[str, ...]:
     """The arms that there is something to say of: without a kept row in any fold for its learner, none with synthetic rows."""
-    makers = [g for g in job.plan.generators if not (job.plan.conditioned and labels_alone(g))]
-    if any(kept(job, fold, g) for fold in job.folds for g in job.generators(space_of(learner(fold))) if g in makers):
+    if any(kept(job, fold, g) for fold in job.folds for g in job.generators(space_of(learner(fold))) if judged(job, g)):
         return arms(job)
     return tuple(arm for arm in arms(job) if "synthetic" not in arm)
+
+
+def judged(job: Job, generator: str) -> bool:
+    """Whether the verdict is about the rows of a generator: not about those of the arm that draws nothing."""
+    return not (job.plan.conditioned and labels_alone(generator))
 
 
 def kept(job: Job, fold: str, generator: str) -> int:

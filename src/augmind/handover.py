@@ -113,7 +113,8 @@ def real_table(job: Job, rows: Samples, files: Given = NONE) -> Table:
 def synthetic_tables(job: Job, generator: str, files: Given = NONE) -> list[Table]:
     """Kept rows of one generator: those of the comparison, but for classes asked for by number the rows drawn for that."""
     found = [shard_table(job, path, generator, files) for _, path in shards_by_generator(job, generator)]
-    kept = [without(found[0], set(job.config.want)), *found[1:]] if found else []
+    counted = set[str]() if labels_alone(generator) else set(job.config.want)
+    kept = [without(found[0], counted), *found[1:]] if found else []
     return [t for t in kept if len(t.names)]
 
 

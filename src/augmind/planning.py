@@ -16,7 +16,7 @@ from .cost import LENDING
 from .donor import chosen_on, donors, seen_before
 from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
-from .shards import MOST_DRAWN
+from .shards import MOST_DRAWN, labels_alone
 from .usual import READY
 
 
@@ -96,10 +96,11 @@ def lost(facts: dict[str, Any]) -> list[str]:
 def unserved(plan: Plan) -> list[str]:
     """A note for learners of rows where every generator draws features."""
     left = [name for name in plan.learners if find("learners", name).space == "rows"]
-    if not left or not plan.generators or any(find("generators", name).space == "rows" for name in plan.generators):
+    makers = [name for name in plan.generators if not (plan.conditioned and labels_alone(name))]
+    if not left or not makers or any(find("generators", name).space == "rows" for name in makers):
         return []
     named = ", ".join(f"'{name}'" for name in left)
-    what = ", ".join(f"'{name}'" for name in plan.generators)
+    what = ", ".join(f"'{name}'" for name in makers)
     return [f"{named} cannot learn from what {what} draws, which is features and no rows: add a generator of rows, or the learner probe"]
 
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -103,6 +102,10 @@ def buildable(record: Any, where: str) -> Policy:
     return policy
 
 
+LEAST_BANDS = 8
+"""Of a row of a sound."""
+
+
 class PolicyTransform:
     """The classical part of a policy: a transform of every row, then a mixing of the rows of a batch.
 
@@ -169,8 +172,7 @@ class PolicyTransform:
 
     def __call__(self, x: Any, y: Any = None) -> Any:
         """Rows, or (rows, labels) where labels are given; see the class. Raises `UsageError` for rows and labels of other kinds."""
-        one = x[0] if isinstance(x, list | tuple) and x else x
-        if self.rate and (isinstance(one, np.ndarray) or (isinstance(one, Tensor) and one.ndim < 3)):
+        if self.rate and not is_grid(x):
             text = "this policy is of sounds and takes rows (1, bands, columns), not waves"
             raise UsageError(text, help="augmind.load(FOLDER).samples.x holds those of files")
         draw, labels = self._draw(), y if self.mixes and not self.mixes_features else None
@@ -277,6 +279,14 @@ class PolicyTransform:
         else:
             raise UsageError("rows of several sizes cannot be mixed", help="bring them to one size first")
         return [to_native(row) if is_native(old) else row for row, old in zip(rows, x, strict=True)], soft
+
+
+def is_grid(x: Any) -> bool:
+    """Whether a batch, a list of rows or one row is of grids (1, bands, columns) rather than waves."""
+    row = x[0] if (isinstance(x, list | tuple) and x) or (isinstance(x, Tensor) and x.ndim == 4 and len(x)) else x
+    if not isinstance(row, Tensor):
+        return isinstance(row, list | tuple)
+    return row.ndim > 3 or (row.ndim == 3 and len(row) == 1 and row.shape[1] >= LEAST_BANDS)
 
 
 def high(x: Tensor) -> float:

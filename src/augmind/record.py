@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from .appraise import calibration, quality_of
 from .beside import labellers
-from .compare import POOL, SEARCHED, SOURCE, arms, arms_with_rows, best_learner, inner_scores, kept, policy_of, predictions, primary, twin
+from .compare import POOL, SEARCHED, SOURCE, arms, arms_with_rows, best_learner, inner_scores, judged, kept, policy_of, predictions, primary, twin
 from .conduct import time_before, versions
 from .core.plugin import Learner
 from .core.registry import find, make
@@ -97,12 +97,12 @@ def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[s
 
 def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     """Where what this arm knows comes from."""
-    known = {Knowledge.rows.name} | ({Knowledge.source.name} if SOURCE in arm else set())
+    found = {Knowledge.rows.name} | ({Knowledge.source.name} if SOURCE in arm else set())
     for name in {best_learner(job, f, arm) for f in job.folds} if learner == CHOSEN else {learner}:
-        known |= {k.name for k in knows(job, make("learners", job.learner(name)))}
+        found |= {k.name for k in knows(job, make("learners", job.learner(name)))}
         if arm in (SEARCHED, POOL) or "synthetic" in arm:
-            known |= {job.knowledge(make("generators", g)).name for f in job.folds for g in policy_of(job, f, name, arm).generators}
-    return sorted(known)
+            found |= {job.knowledge(make("generators", g)).name for f in job.folds for g in policy_of(job, f, name, arm).generators}
+    return sorted(found)
 
 
 def knows(job: Job, learner: Learner) -> frozenset[Knowledge]:
@@ -240,7 +240,7 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
     notes = {"seeds": job.plan.seeds, "made": made}
     decided = verdict(found, mode=job.split.mode, margin=job.config.margin, classes=job.spec.classes, primary=primary(job), notes=notes, made=made)
     decided = without_use(job, decided) if job.plan.trials else decided
-    if job.plan.generators and not any(kept(job, job.final, g) for g in job.plan.generators):
+    if job.plan.generators and not any(kept(job, job.final, g) for g in job.plan.generators if judged(job, g)):
         decided = with_nothing_to_hand_over(decided)
     if control := twin(job.plan):
         single, both = job.plan.seeds == 1 and job.split.mode != "cv", (of_most(job, control)[0], of_most(job, "classical")[0])
@@ -294,7 +294,7 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
 def added(job: Job) -> str:
     """What the rows that the verdict is about are to be called: real ones that got a label are no synthetic ones."""
     used = {c.name for fold in job.folds for c in policy_of(job, fold, best_learner(job, fold, primary(job)), primary(job)).generators}
-    return "pseudo-labelled" if used and all(map(labels_alone, used)) else "synthetic"
+    return "pseudo-labelled" if used and all(map(labels_alone, used)) and not job.plan.conditioned else "synthetic"
 
 
 def with_nothing_to_hand_over(v: Verdict) -> Verdict:
@@ -315,7 +315,7 @@ def further(job: Job, generators: list[dict[str, Any]]) -> list[str]:
 
 def further_figures(job: Job, found: list[Predictions], decided: Verdict) -> dict[str, Any]:
     """Confusion, groups, what the gain is worth in real rows, and robustness, of the learner chosen in each fold."""
-    d = decided.differences.get(f"{primary(job)} vs classical")
+    d = None if twin(job.plan) else decided.differences.get(f"{primary(job)} vs classical")
     return {
         "confusion": confusions(found, job.spec.classes),
         "fairness": fairness_record(job, found, decided.arm),

@@ -202,7 +202,9 @@ def write_shard(
         "nearest_distance": distance.tolist(),
     }
     if rows.group is not None and data.train.group is not None:
-        names = dict(zip(data.train.group.tolist(), job.group_names(data.train.key), strict=True))
+        own = data.train.take(data.train.key >= 0)
+        assert own.group is not None
+        names = dict(zip(own.group.tolist(), job.group_names(own.key), strict=True))
         table["group"] = [names.get(g, "") for g in rows.group.tolist()]
     if notes:
         table["note"] = notes

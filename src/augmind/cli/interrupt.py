@@ -25,18 +25,17 @@ def abrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def gentle() -> Iterator[None]:
-    """The first Ctrl-C, or SIGTERM, unwinds as `KeyboardInterrupt`; from then on another one ends the process at once, which no run minds."""
-    if not ours():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in ASKED}
+    """The first Ctrl-C, or SIGTERM, unwinds as `KeyboardInterrupt`; from then on another one ends the process at once, which no run minds. What the
+    caller ignores, as Ctrl-C in a background job, stays ignored."""
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: handler for number in ASKED if main and (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
 
     def first(_number: int, _frame: FrameType | None) -> None:
-        for number in ASKED:
+        for number in before:
             signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    for number in ASKED:
+    for number in before:
         signal.signal(number, first)
     try:
         yield

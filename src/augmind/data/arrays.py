@@ -10,8 +10,8 @@ import numpy as np
 
 from augmind.core.errors import DataError, UsageError, unknown
 
-from .folders import look
-from .listing import label_text
+from .folders import kind, look
+from .listing import TABLES, label_text
 from .sources import Columns, Entry, Found, Grid, printable, tidy
 
 PICTURES = ("images", "image", "imgs", "x", "data", "pictures")
@@ -19,6 +19,8 @@ LABELS = ("labels", "label", "y", "targets", "target")
 SPLITS = ("train", "val", "test")
 SLOWEST, FASTEST = 2000, 384_000
 """Samples a second that sounds may have."""
+WRITTEN = ("policy.json", "report.json")
+"""What `augmind export` puts beside arrays."""
 MOST = 4 << 30
 """Bytes of unpacked arrays that are read."""
 LAYOUT = "expected arrays: train_images and train_labels (val_, test_), or x and y, or images and labels"
@@ -28,8 +30,10 @@ def arrays_in(path: Path) -> Path | None:
     """The .npz file that a path is, or that is all there is to read in a folder, as in one made by `augmind export`."""
     if path.is_file():
         return path if path.suffix.lower() == ".npz" and path.stat().st_size else None
-    held = [p for p in path.glob("*.npz") if p.is_file()]
-    return held[0] if len(held) == 1 and not look(path, path).anywhere() else None
+    files = [file for folder in look(path, path).walk() for file in folder.files]
+    held = [file for file in files if file.suffix.lower() == ".npz"]
+    others = (file for file in files if kind(file) != "stray" or (file.suffix.lower() in TABLES and file.name not in WRITTEN))
+    return held[0] if len(held) == 1 and not any(others) else None
 
 
 def array_entries(path: Path, columns: Columns) -> Found:
@@ -55,16 +59,19 @@ def _entries(path: Path, file: Any, columns: Columns) -> Found:
     if columns.says is not None:
         raise UsageError(f"--say {columns.says} is about sounds, and '{path.name}' holds none", help="leave it out")
     parts = {s: p for s in SPLITS if (p := _pair(path, file.files, columns, s))} or {"": _pair(path, file.files, columns, "")}
-    entries, rate, classes = list[Entry](), _rate(path, file), _names(file)
+    entries, rate = list[Entry](), _rate(path, file)
+    classes = _names(file, [pair[1] for pair in parts.values() if pair])
     for split, pair in parts.items():
         if pair is None:
             raise DataError(f"'{path.name}' has arrays {', '.join(sorted(file.files)) or '(none)'}", help=LAYOUT)
         x, labels = pair
         where = f"'{labels}' of '{path.name}'"
         pictures, y = _bytes(file[x], f"'{x}' of '{path.name}'"), _labels(file[labels], where, classes)
-        groups = [str(g) for g in np.ravel(file[_known(path, file.files, columns.group)])] if columns.group else [""] * len(y)
-        if not len(pictures) == len(y) == len(groups):
-            raise DataError(f"'{x}' has {len(pictures)} rows but {where} has {len(y)}", help="they must be equally long")
+        named = next((n for n in (f"{split}_{columns.group}", f"{columns.group}_{split}") if split and n in file.files), columns.group)
+        groups = [str(g) for g in np.ravel(file[_known(path, file.files, named)])] if named else [""] * len(y)
+        for other, n in ((where, len(y)), (f"'{named}'", len(groups))):
+            if n != len(pictures):
+                raise DataError(f"'{x}' has {len(pictures)} rows but {other} has {n}", help="they must be equally long")
         start = f"{printable(path.name)}:{split}:" if split else f"{printable(path.name)}:"
         for i, (picture, label, group) in enumerate(zip(pictures, y, groups, strict=True)):
             entries.append(_entry(f"{start}{i}", picture, label, split, group, rate))
@@ -134,10 +141,13 @@ def _bytes(x: np.ndarray, where: str) -> list[np.ndarray]:
     return [np.rint(p * (255.0 / top)).astype(np.uint8) if ok else p.astype(np.float64) for p, ok in zip(x, good, strict=True)]
 
 
-def _names(file: Any) -> list[str]:
-    """The names that an array "classes" gives to class numbers; none where there is no such array."""
+def _names(file: Any, labels: list[str]) -> list[str]:
+    """The names that an array "classes" gives to class numbers; none where there is no such array, or it has not a name for all of these labels."""
     told = file["classes"] if "classes" in file.files else np.array([])
-    return [str(name) for name in told] if told.ndim == 1 and told.dtype.kind in "US" else []
+    if told.ndim != 1 or told.dtype.kind not in "US":
+        return []
+    y = [file[name] for name in labels]
+    return [tidy(str(name)) for name in told] if all(np.issubdtype(v.dtype, np.integer) and np.isin(v, range(len(told))).all() for v in y) else []
 
 
 def _labels(y: np.ndarray, where: str, classes: list[str]) -> list[str]:
@@ -148,6 +158,6 @@ def _labels(y: np.ndarray, where: str, classes: list[str]) -> list[str]:
         y = y[:, 0]
     if y.ndim != 1:
         raise DataError(f"{where} has shape {y.shape}: not one class a row", help="labels are (n,), (n, 1) or one-hot (n, classes)")
-    if classes and np.issubdtype(y.dtype, np.integer) and len(y) and 0 <= y.min() <= y.max() < len(classes):
-        return [tidy(classes[k]) for k in y.tolist()]
+    if classes:
+        return [classes[k] for k in y.tolist()]
     return [label_text(v, None, where) for v in y.tolist()]

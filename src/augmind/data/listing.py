@@ -98,7 +98,8 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     how = f"table {table.name}: {told}, label from '{label}'"
     how += f", split from '{split_column}'" if split_column else f", split '{split}' by its name" if split else ""
     how += f", group from '{group}'" if group else ""
-    apart = next((c for c in table.columns if c.lower() in GROUP_NAMES), "") if group is None else ""
+    free = (c for c in table.columns if c not in (*contents, label, split_column, words) and c.lower() in GROUP_NAMES)
+    apart = next(free, "") if group is None else ""
     how += f"; --group {apart} would keep rows of one '{apart}' on one side of every split" if apart else ""
     silent = sum(not said for said in says) if words else 0
     how += f", what is said from '{words}'{f', which is empty in {silent:,} of {len(says):,} rows' if silent else ''}" if words else ""

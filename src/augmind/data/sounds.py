@@ -120,7 +120,9 @@ def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = N
     if size is not None:
         raise UsageError("--size is about pictures, and these are sounds", help="leave it out: rate and length come from the files")
     if any(isinstance(e.content, Grid) for e in entries):
-        return [as_clip(e.content, chunk, mel) if isinstance(e.content, Grid) else None for e in entries]
+        first = next(e.content for e in entries if isinstance(e.content, Grid))
+        form = (mel.rate, mel.bands, mel.frames) if mel else (first.rate, *first.x.shape)
+        return [as_clip(e.content, chunk, form) if isinstance(e.content, Grid) else None for e in entries]
     wanted = [i for i, e in enumerate(entries) if e.status == "ok"]
     answers: list[Clip | Pieces | CannotRead | None] = [None] * len(entries)
     facts = dict[int, dict[str, Any]]()
@@ -150,13 +152,13 @@ def clips(entries: Sequence[Entry], size: object = None, chunk: float | None = N
     return answers
 
 
-def as_clip(grid: Grid, chunk: float | None, mel: Mel | None) -> Clip | CannotRead:
-    """A row that is a spectrogram already. Raises `UsageError` where it is to be cut."""
+def as_clip(grid: Grid, chunk: float | None, form: tuple[int, ...]) -> Clip | CannotRead:
+    """A row that is a spectrogram already, of the `form` (rate, bands, columns) of the others. Raises `UsageError` where it is to be cut."""
     if chunk is not None:
         raise UsageError(f"--chunk {chunk:g} cuts files, and these are rows already", help="leave it out")
     if grid.x.ndim != 2:
         return CannotRead(f"has shape {grid.x.shape}, and a row of a sound is (bands, columns)")
-    if mel and (mel.rate, mel.bands, mel.frames) != (grid.rate, *grid.x.shape):
+    if form != (grid.rate, *grid.x.shape):
         return CannotRead(f"has {grid.x.shape[0]} bands and {grid.x.shape[1]} columns at {grid.rate:,} samples a second, unlike the other rows")
     facts = {"rate": grid.rate, "length": grid.x.shape[1] / 100}
     return Clip(facts, torch.from_numpy(grid.x.copy())[None], grid.rate)

@@ -148,7 +148,7 @@ def explain_record(job: Job, found: Sequence[Predictions]) -> dict[str, Any]:
 def with_previews(job: Job, told: Mapping[str, Any]) -> dict[str, Any]:
     """The same record with a preview (`html`) of every row that it names, as the gallery has them."""
     tests = Shown(job, *(test_rows(job, fold, with_features=False) for fold in job.folds))
-    real = Shown(job, job.real, *(known(job, fold) for fold in job.folds if job.plan.conditioned))
+    real = Shown(job, job.real, *(known(job, fold) for fold in {*job.folds, job.final} if job.plan.conditioned))
     hard = told["hardest"] | {"rows": [r | {"html": tests.by_key(r["id"])} for r in told["hardest"]["rows"]]}
     looked, moved = dict(told["attribution"]), dict(told["influence"])
     if "rows" in looked:

@@ -52,6 +52,10 @@ def environment() -> Environment:
     return env
 
 
+TWINS = {"source": "Use the related dataset", "pool": "Use pseudo-labelled data"}
+"""What is recommended where an arm that draws nothing is."""
+
+
 def badge(verdict: dict[str, Any]) -> dict[str, str]:
     """The verdict in two words, told by sign, word and colour: yes (green), no (amber: it harms), even (grey)."""
     if not verdict or not isinstance(verdict.get("use_synthetic"), bool):
@@ -59,6 +63,8 @@ def badge(verdict: dict[str, Any]) -> dict[str, str]:
     made = made_of(verdict)
     if verdict["use_synthetic"]:
         return {"tone": "yes", "sign": "✓", "text": f"Use {made} data"}
+    if told := TWINS.get(clean(verdict.get("arm") or "")):
+        return {"tone": "yes", "sign": "✓", "text": told}
     ends = [number(v) for v in items(verdict, "interval")]
     if len(ends) == 2 and ends[1] is not None and ends[1] < 0:
         return {"tone": "no", "sign": "✕", "text": f"{made.capitalize()} data makes it worse"}
