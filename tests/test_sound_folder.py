@@ -89,6 +89,8 @@ def test_a_rate_of_arrays_that_cannot_be_is_refused(rate, tmp_path):
         augmind.load(tmp_path / "b.npz")
     np.savez(tmp_path / "c.npz", x=x + np.arange(4, dtype=np.uint8)[:, None, None, None], y=y, rate=np.array(8000), classes=np.array(["dog", "cat"]))
     assert augmind.load(tmp_path / "c.npz").spec.classes == ("cat", "dog")
+    np.savez(tmp_path / "e.npz", x=x + np.arange(4, dtype=np.uint8)[:, None, None, None], y=y, classes=np.array([{"no": 1}, "cat"], dtype=object))
+    assert augmind.load(tmp_path / "e.npz").spec.classes == ("0", "1")
     np.savez(tmp_path / "d.npz", train_x=x, train_y=y, test_x=x[:, :, :40], test_y=y, rate=np.array(8000))
     assert {row.reason for row in augmind.load(tmp_path / "d.npz", max_bad=0.6).bad()} == {
         "has 40 bands and 40 columns at 8,000 samples a second, unlike the other rows"

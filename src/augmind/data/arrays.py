@@ -1,6 +1,7 @@
 """Pictures as NumPy arrays in an .npz file, as MedMNIST, Keras and many papers share them, and sounds as `augmind export` writes them. Never
 unpickles."""
 
+import contextlib
 import zipfile
 import zlib
 from pathlib import Path
@@ -30,10 +31,12 @@ def arrays_in(path: Path) -> Path | None:
     """The .npz file that a path is, or that is all there is to read in a folder, as in one made by `augmind export`."""
     if path.is_file():
         return path if path.suffix.lower() == ".npz" and path.stat().st_size else None
-    files = [file for folder in look(path, path).walk() for file in folder.files]
-    held = [file for file in files if file.suffix.lower() == ".npz"]
+    held = [file for file in path.glob("*.npz") if file.is_file()]
+    if len(held) != 1:
+        return None
+    files = (file for folder in look(path, path).walk() for file in folder.files)
     others = (file for file in files if kind(file) != "stray" or (file.suffix.lower() in TABLES and file.name not in WRITTEN))
-    return held[0] if len(held) == 1 and not any(others) else None
+    return None if any(others) else held[0]
 
 
 def array_entries(path: Path, columns: Columns) -> Found:
@@ -143,7 +146,9 @@ def _bytes(x: np.ndarray, where: str) -> list[np.ndarray]:
 
 def _names(file: Any, labels: list[str]) -> list[str]:
     """The names that an array "classes" gives to class numbers; none where there is no such array, or it has not a name for all of these labels."""
-    told = file["classes"] if "classes" in file.files else np.array([])
+    told = np.array([])
+    with contextlib.suppress(ValueError):  # Python objects, which are not read
+        told = file["classes"] if "classes" in file.files else told
     if told.ndim != 1 or told.dtype.kind not in "US":
         return []
     y = [file[name] for name in labels]
