@@ -25,7 +25,7 @@ from .errors import MachineError
 
 SECONDS, IDLE = 20.0, 0.05
 """How long one file may take of a processor, and of the clock where the decoder uses less than this part of the time: a machine that does other work
-beside rejects no file for that."""
+beside rejects hardly a file for that."""
 MEMORY = 2 << 30
 """Address space of a worker, where the operating system can limit it."""
 FEW = 64

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from augmind.core.errors import DataError, UsageError, unknown
+from augmind.modalities.audio.read import RATES
 
 from .folders import kind, look
 from .listing import TABLES, label_text
@@ -18,8 +19,8 @@ from .sources import Columns, Entry, Found, Grid, printable, tidy
 PICTURES = ("images", "image", "imgs", "x", "data", "pictures")
 LABELS = ("labels", "label", "y", "targets", "target")
 SPLITS = ("train", "val", "test")
-SLOWEST, FASTEST = 2000, 384_000
-"""Samples a second that sounds may have."""
+SLOWEST, FASTEST = 2000, RATES[1]
+"""Samples a second of sounds that are rows."""
 WRITTEN = ("policy.json", "report.json")
 """What `augmind export` puts beside arrays."""
 MOST = 4 << 30

@@ -202,6 +202,16 @@ def text_column(table: Table, named: str | None) -> str:
     return table.columns[0] if len(table.columns) == 1 and not known else _named(table, None, "text", TEXT_NAMES)
 
 
+def numbered(path: Path, column: Callable[[Table], str]) -> list[tuple[int, Any]]:
+    """The cells of a table's column, or the lines of a text file that are not empty, each with its number."""
+    from .readers import utf8
+
+    if path.suffix.lower() in TABLES:
+        table = open_table(path)
+        return list(zip(table.numbers, table.values(column(table)), strict=True))
+    return [(i, line) for i, line in enumerate(utf8(path).splitlines(), 1) if line.strip()]
+
+
 def _sides(table: Table, text: str | tuple[str, ...]) -> tuple[str, ...]:
     """The columns that `--text` names: "a,b" are two, unless that is the name of one. Raises `UsageError` for more than two, and for one twice."""
     if isinstance(text, str):

@@ -8,9 +8,8 @@ from augmind.modalities.text.read import NoText, read
 
 from .dataset import Dataset
 from .fresh import Fresh
-from .listing import TABLES, open_table, text_column
+from .listing import numbered, text_column
 from .minhash import alike
-from .readers import utf8
 from .sources import printable
 
 
@@ -32,11 +31,7 @@ def loose_texts(source: str | Path, dataset: Dataset, column: str | None) -> Loo
     path = Path(source).expanduser()
     if not path.is_file():
         raise DataError(f"--unlabelled '{printable(str(source))}' is no file of texts", help="give a text file of one text a line, or a table")
-    if path.suffix.lower() in TABLES:
-        table = open_table(path)
-        cells = list(zip(table.numbers, table.values(text_column(table, column)), strict=True))
-    else:
-        cells = [(i, line) for i, line in enumerate(utf8(path).splitlines(), 1) if line.strip()]
+    cells = numbered(path, lambda table: text_column(table, column))
     found, unreadable, long, room = dict[str, str](), 0, 0, dataset.spec.shape[0]
     for number, cell in cells:
         try:

@@ -16,7 +16,7 @@ from augmind.core.store import digest
 from augmind.modalities.text.read import NoText, read
 from augmind.modalities.text.words import plain
 
-from .listing import TABLES, named_column, open_table, splits_of
+from .listing import TABLES, named_column, numbered, open_table, splits_of
 from .neighbours import components
 from .remarks import delicate
 from .sources import Columns, hidden, printable, split_of
@@ -232,15 +232,8 @@ def monolingual(source: str, target: str, tested: set[str], known: set[str]) -> 
     path = Path(source).expanduser()
     if not path.is_file():
         raise DataError(f"there is no file '{source}' for --unlabelled", help="give a text file of one sentence a line, or a table")
-    if path.suffix.lower() in TABLES:
-        table = open_table(path)
-        cells = table.values(named_column(table, target, "target"))
-    else:
-        from .readers import utf8
-
-        cells = utf8(path).splitlines()
     out = dict[str, str]()
-    for cell in cells:
+    for _, cell in numbered(path, lambda table: named_column(table, target, "target")):
         try:
             sentence = read(cell).text
         except NoText:
