@@ -13,9 +13,9 @@ from torch import Tensor
 import augmind
 from augmind.compare import best_learner
 from augmind.core.errors import DataError, UsageError
-from augmind.core.feed import LENT, Feed
+from augmind.core.feed import LENT, Feed, cyclic
 from augmind.core.plugin import Learner
-from augmind.core.registry import make
+from augmind.core.registry import find, make, names
 from augmind.core.run import Run
 from augmind.core.seeds import stream
 from augmind.core.types import Choice, Data, Samples, Spec
@@ -23,6 +23,7 @@ from augmind.data.load import load
 from augmind.data.related import related
 from augmind.figures import Predictions
 from augmind.job import Job
+from augmind.nn.lessons import Lessons
 from augmind.record import CHOSEN, build, cells
 from augmind.sourced import with_twin
 from augmind.teaching import weighed
@@ -92,6 +93,70 @@ def test_what_is_drawn_has_the_means_of_the_dataset_and_varies_as_related_rows_d
     assert 0.8 < float((off - (off @ AXIS)[:, None] * AXIS).square().sum(1).mean() / 9) ** 0.5 < 1.2
     back, one = make("generators", Choice(name="feature")).restore(VARIED, made.state()), (torch.tensor([1]), torch.tensor([5]))
     assert len(made.state()["mean"]) == 4 and torch.equal(back.sample(*one), made.sample(*one))
+
+
+LEARNT = [n for n in names("generators") if find("generators", n).borrows and find("generators", n).space == "rows"]
+
+
+def patterns(**kinds: Any) -> tuple[Data, Samples]:
+    """Two rows of each of six patterns under noise with 600 of six others, and fresh rows of the first six."""
+    rows, fresh = (toy_samples(n, classes=12, seed=seed) for n, seed in ((600, 1), (600, 2)))
+    few, source = rows.take(rows.y < 6).take(range(12)), rows.take(rows.y >= 6)
+    spec = replace(toy_data().spec, classes=tuple("abcdef"), **kinds)
+    return Data(train=few, val=few.take([]), spec=spec, codec=ToyCodec(spec), source=source), fresh.take(fresh.y < 6)
+
+
+def test_lessons_begin_with_the_source_and_keep_it_beside():
+    data, _ = patterns()
+    lessons, alone = Lessons(data=data, steps=40), Lessons(data=replace(data, source=None), steps=40)
+    assert (lessons.total, alone.total, len(lessons.spec.classes), len(alone.spec.classes)) == (80, 40, 12, 6)
+    own = [(lessons.rows.y[lessons.batch(t, 8, "a")] < 6).tolist() for t in range(80)]
+    assert own == [[False] * 8] * 40 + [[True, False] * 4] * 40
+    seen = torch.cat([lessons.batch(t, 8, "a") for t in range(37)])
+    assert len(seen.unique()) == len(seen) and torch.equal(alone.batch(3, 8, "a"), cyclic(12, 3, 8, "a"))
+    assert alone.looks == (0.5, 0.75, 1.0) and lessons.looks == (0.75, 0.875, 1.0)
+    chance = torch.where(lessons.rows.y % 2 == 0, 1.0, 0.0)
+    for t, own in ((39, 0), (40, 4)):
+        picked = lessons.rows.y[lessons.picked(t, 8, chance)]
+        assert (picked % 2 == 0).all() and int((picked < 6).sum()) == own
+
+
+def test_a_new_class_begins_among_those_that_were_learnt():
+    lessons, table = Lessons(data=patterns()[0], steps=40), torch.nn.Embedding(13, 500)
+    with torch.no_grad():
+        table.weight[6:12] += 5
+    before = table.weight.detach().clone()
+    lessons.greet(39, table)
+    assert torch.equal(table.weight, before)
+    lessons.greet(40, table)
+    assert torch.equal(table.weight[6:], before[6:]) and (table.weight[:6].mean(1) - 5).abs().max() < 0.3
+    apart = torch.pdist(table.weight[:6]).mean() / torch.pdist(before[6:12]).mean()
+    assert 0.7 < apart < 1.3
+    own = torch.nn.Embedding(7, 500)
+    lessons.narrowed(own, table.state_dict())
+    assert torch.equal(own.weight, torch.cat([table.weight[:6], before[12:]]))
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_a_generator_learns_the_source_first_and_knows_the_classes_of_the_dataset_alone(name, tmp_path):
+    data, _ = patterns()
+    made = make("generators", Choice(name=name, settings={"steps": 50, "width": 16, "batch": 8})).fit(data, Run(folder=tmp_path))
+    y, seeds = torch.arange(12) % 6, torch.arange(12)
+    bare = make("generators", Choice(name=name, settings={"width": 16}))
+    assert made.curves.steps > 50 and made.curves.planned == 100
+    assert torch.allclose(bare.restore(data.spec, made.state()).sample(y, seeds), made.sample(y, seeds), atol=1e-5)
+    with pytest.raises(IndexError):
+        made.sample(torch.tensor([8]), torch.tensor([0]))
+
+
+def test_what_is_drawn_comes_nearer_to_fresh_rows_after_a_source(tmp_path):
+    data, fresh = patterns()
+    frechet, found, y = make("metrics", Choice(name="frechet")), [], torch.arange(120) % 6
+    for given in (data, replace(data, source=None)):
+        made = make("generators", Choice(name="diffusion", settings={"steps": 60, "width": 16})).fit(given, Run(folder=tmp_path / str(len(found))))
+        x = data.spec.to_store(made.sample(y, torch.arange(120)))
+        found.append(frechet.measure(fresh.x.float().flatten(1), x.float().flatten(1)))
+    assert found[0] < 0.95 * found[1]
 
 
 def test_half_of_a_batch_is_related_and_the_other_half_is_as_it_was():

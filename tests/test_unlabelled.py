@@ -100,6 +100,25 @@ def test_rows_without_labels_get_the_right_ones(propagate, tmp_path):
     assert torch.equal(back.sample(labels, keys), made.sample(labels, keys))
 
 
+@pytest.mark.parametrize(("graph", "right"), [("features", False), ("rows", True), ("both", True)])
+def test_labels_spread_by_how_rows_look_too_where_features_say_nothing(graph, right, tmp_path):
+    """Features are noise; rows of a class are bright where others are dark, at a contrast and a brightness of their own."""
+    rng, y = torch.Generator().manual_seed(0), torch.arange(309) % 3
+    x = toy_data(9).train.x.new_zeros(309, 1, 12, 12).float()
+    for k in range(3):
+        x[y == k, :, 4 * k : 4 * k + 4] = 1
+    scale, shift = torch.rand(2, 309, 1, 1, 1, generator=rng)
+    x = ((20 + 60 * scale) * x + 100 * shift + 6 * torch.randn(x.shape, generator=rng)).clamp(0, 255).to(torch.uint8)
+    z = torch.randn(309, 8, generator=rng)
+    data = toy_data(9)
+    train = Samples.real(x[:9], y[:9], z=z[:9])
+    loose = Samples.real(x[9:], torch.full((300,), -1), z=z[9:])
+    made = Pseudo(propagate=1.0, graph=graph, keep=1.0)
+    made.spec_ = replace(data.spec, shape=(1, 12, 12))
+    found = made.spread(train, loose, 3).argmax(1)
+    assert bool((found == y[9:]).float().mean() > 0.9) is right
+
+
 def test_without_such_rows_it_is_refused(tmp_path):
     with pytest.raises(WrongSpec, match="no labels, and there are none"):
         Pseudo().fit(toy_data(9), Run(folder=tmp_path))

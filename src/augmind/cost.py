@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from .core.registry import find
+
 if TYPE_CHECKING:
     from .config import Plan
 
@@ -79,7 +81,8 @@ def training_seconds(plan: "Plan", generator: str) -> float:
     if generator in ADAPT_SECONDS:
         learns = plan.settings.get(generator, {}).get("adapt", "none") != "none"
         return steps * learns * ADAPT_SECONDS[generator] * part_here(generator)
-    return steps * STEP_SECONDS.get(generator, 0.0) * max(1.0, math.prod(plan.shape) / 784)
+    first = plan.source > 0 and find("generators", generator.partition("~")[0]).borrows
+    return steps * (1 + first) * STEP_SECONDS.get(generator, 0.0) * max(1.0, math.prod(plan.shape) / 784)
 
 
 def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:

@@ -175,8 +175,10 @@ def borrowing(job: Job, config: Config, plan: Plan) -> Plan:
         able = ", ".join(name for name in names("learners") if find("learners", name).borrows and not find("learners", name).refuses(job.spec))
         raise UsageError(f"'{unable[0]}' learns nothing from a related dataset", help=f"name learners that do: --learner {able}")
     trained = [name for name in plan.learners if name in plan.steps]
-    told = f"{', '.join(trained)} learn the related dataset first, for {LENDING:g} times the steps of an arm"
-    return replace(plan, notes=(*plan.notes, *([told] if trained else [])))
+    told = [f"{', '.join(trained)} learn the related dataset first, for {LENDING:g} times the steps of an arm"] if trained else []
+    if drawing := [name for name in plan.generators if name in plan.steps and find("generators", name).borrows]:
+        told.append(f"{', '.join(drawing)} learn it first too, for as many steps as they learn the dataset for")
+    return replace(plan, notes=(*plan.notes, *told))
 
 
 def reached(storage: str) -> None:

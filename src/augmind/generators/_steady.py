@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from augmind.core.feed import cyclic
 from augmind.core.loop import autocast, descend
 from augmind.core.run import Run
 from augmind.core.seeds import seeded
@@ -17,6 +16,7 @@ from augmind.core.types import Data, Spec
 from augmind.nn.adversarial import gradient_penalty, real_variety, variety
 from augmind.nn.diffaugment import POLICIES
 from augmind.nn.ema import ema
+from augmind.nn.lessons import Lessons
 from augmind.nn.watch import watch
 
 from ._painter import Painted, Painter
@@ -33,6 +33,7 @@ class Steady(Painted):
     Parameters that both networks have are the critic's to train.
     """
 
+    borrows: ClassVar[bool] = True
     seldom: ClassVar[int] = 1
     """The penalty of the critic is taken in every so many steps, and weighs as many times as much (arXiv:1912.04958)."""
 
@@ -52,14 +53,15 @@ class Steady(Painted):
 
     def fit(self, data: Data, run: Run) -> "Steady":
         self.require(data.spec)
-        device, x, y = run.device, data.spec.to_model(data.train.x), data.train.y
+        device, lessons = run.device, Lessons(data=data, steps=self.steps)
         with seeded(run.seed_for(self.name(), "weights")):
-            painter = self._build(data.spec).to(device)
-            judge = self._critic(data.spec, painter).to(device)
-        painter.standard.fit(x)
+            painter = self._build(lessons.spec).to(device)
+            judge = self._critic(lessons.spec, painter).to(device)
+        painter.standard.fit(lessons.x())
         average = ema(painter, self.ema)
         self.net_ = cast(Painter, average.module)
-        wanted = real_variety(painter.standard(x.to(device)), y.to(device)).clamp(min=1e-6)
+        x, y = data.spec.to_model(data.train.x), lessons.rows.y
+        wanted = real_variety(painter.standard(x.to(device)), data.train.y.to(device)).clamp(min=1e-6)
         augment = POLICIES[self.augment] if len(data.spec.shape) == 3 else POLICIES["none"]
         of_critic = {id(p) for p in judge.parameters()}
         own = [p for p in painter.parameters() if id(p) not in of_critic]
@@ -95,8 +97,9 @@ class Steady(Painted):
 
         def step(t: int) -> dict[str, Tensor]:
             painter.train()
-            rows = cyclic(len(y), t, self.batch, run.seed, self.name())
-            real, label = painter.standard(x[rows].to(device)), y[rows].to(device)
+            lessons.greet(t, painter, judge)
+            rows = lessons.batch(t, self.batch, run.seed, self.name())
+            real, label = painter.standard(lessons.x(rows).to(device)), y[rows].to(device)
             asked = label[: self.batch // 2].repeat(2)
             fake = drawn(asked)
             weight = 0.0 if t % self.seldom else self.seldom * self.r1
@@ -108,5 +111,8 @@ class Steady(Painted):
             return losses
 
         parts = {"painter": painter, "critic": judge, "average": average, "adam": adam, "critic_adam": critic_adam}
-        self.curves_ = descend(step, parts, steps=self.steps, run=run, name=self.name(), watch=watch(self.sample, data, run))
+        watchman = watch(self.sample, data, run)
+        self.curves_ = descend(step, parts, steps=lessons.total, run=run, name=self.name(), watch=watchman, watch_at=lessons.looks)
+        if lessons.source is not None:
+            lessons.narrowed(self._build(data.spec).to(device), average.module.state_dict())
         return self

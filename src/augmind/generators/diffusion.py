@@ -1,6 +1,7 @@
 """A class-conditional diffusion generator: rectified flow (arXiv:2209.03003) that learns what a Gaussian cannot say."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +17,7 @@ from augmind.core.types import Data, Spec
 from augmind.nn.ema import ema
 from augmind.nn.flow import SOLVERS, Field, between, logit_normal
 from augmind.nn.gaussian import ClassGaussian
+from augmind.nn.lessons import Lessons
 from augmind.nn.mlp import Mlp
 from augmind.nn.symmetry import CONDITIONS, Symmetry
 from augmind.nn.unet import UNet
@@ -50,6 +52,8 @@ class Diffusion(Generator):
     network is told of it, so drawn rows are not shifted. `points` are the solver's steps.
     """
 
+    borrows: ClassVar[bool] = True
+
     steps: int = tune(1000, 50, 50_000, log=True)
     batch: int = tune(64, 8, 512, log=True)
     lr: float = tune(2e-3, 1e-4, 1e-2, log=True)
@@ -63,18 +67,20 @@ class Diffusion(Generator):
 
     def fit(self, data: Data, run: Run) -> "Diffusion":
         self.require(data.spec)
-        y = data.train.y
-        x = self._standardise(data.spec.to_model(data.train.x))
-        self.prior_ = ClassGaussian.fit(x.flatten(1), y, data.classes, directions(x[0].numel())).to(run.device)
+        lessons = Lessons(data=data, steps=self.steps)
+        y, classes = lessons.rows.y, len(lessons.spec.classes)
+        x = self._standardise(lessons.x())
+        self.prior_ = ClassGaussian.fit(x.flatten(1), y, classes, directions(x[0].numel())).to(run.device)
         with seeded(run.seed_for(self.name(), "weights")):
-            net = self._build(data.spec).to(run.device)
+            net = self._build(lessons.spec).to(run.device)
         average = ema(net, self.ema)
         adam = AdamW(net.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
         self.net_ = average.module
-        rarity = data.train.counts(data.classes)[y].float().rsqrt()
+        rarity = lessons.rows.counts(classes)[y].float().rsqrt()
 
-        def step(_: int) -> dict[str, Tensor]:
-            rows = torch.multinomial(rarity, self.batch, replacement=True)
+        def step(t: int) -> dict[str, Tensor]:
+            lessons.greet(t, net)
+            rows = lessons.picked(t, self.batch, rarity)
             loss = self._loss(net, x[rows], y[rows])
             adam.zero_grad()
             loss.backward()
@@ -89,12 +95,17 @@ class Diffusion(Generator):
         self.curves_ = descend(
             step,
             {"net": net, "average": average, "adam": adam},
-            steps=self.steps,
+            steps=lessons.total,
             run=run,
             name=self.name(),
-            rate=lambda t: cosine(t, self.steps),
+            rate=lambda t: cosine(lessons.at(t), self.steps),
             watch=watch(look, data, run),
+            watch_at=lessons.looks,
         )
+        if lessons.source is not None:
+            self.net_ = lessons.narrowed(self._build(data.spec).to(run.device), self.net_.state_dict())
+            mean = self.prior_.mean
+            self.prior_ = replace(self.prior_, mean=torch.cat([mean[: data.classes], mean[-1:]]))
         return self
 
     def _standardise(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:

@@ -17,10 +17,12 @@ from augmind.core.run import Finding, Run
 from augmind.core.tune import tune
 from augmind.core.types import Data, Samples, Spec
 from augmind.nn.heads import Head, choose_penalty, fit_head
+from augmind.nn.likeness import grid, standard
 from augmind.nn.neighbours import nearest, standardise
 
 PARTS = 5
 """Parts of the rows without labels: those of a part are labelled by what was learnt from the others."""
+CELLS = 16
 NEAR, HOPS, STAY = 10, 20, 0.9
 """Neighbours of a row in the graph, rounds of spreading, and how much of a row's label comes from its neighbours (alpha of the paper)."""
 
@@ -32,8 +34,9 @@ class Pseudo(Labeller):
     Self-training (pseudo-labels; Lee, ICML workshop 2013): a linear head on features learns from the labelled rows, labels the others, and
     learns from both, `rounds` times. Of every class as many of the surest are taken, at most the part `keep` of an even share of them
     (class-balanced; arXiv:1810.07911), and no row's own label takes part in the next one of it: the head that labels a part learnt from the other
-    parts alone. `propagate` is the weight of labels that spread over the graph of nearest neighbours (label spreading; Zhou et al., NIPS
-    2004; arXiv:1904.04717) beside the head's. Rows need features, the better the more they are worth.
+    parts alone. `propagate` is the weight of labels that spread over graphs of nearest neighbours (label spreading; Zhou et al., NIPS
+    2004; arXiv:1904.04717) beside the head's. `graph` says who is near: by features, by the values of the rows themselves (grids as they look at
+    16 x 16 cells), or the mean of what spreads over either. Rows need features, the better the more they are worth.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"continuous", "tokens"})
@@ -41,6 +44,7 @@ class Pseudo(Labeller):
     rounds: int = tune(3, 1, 10)
     keep: float = tune(0.5, 0.05, 1.0)
     propagate: float = tune(0.5, 0.0, 1.0)
+    graph: str = tune("both", options=("features", "rows", "both"))
 
     def fit(self, data: Data, run: Run) -> "Pseudo":
         self.require(data.spec)
@@ -63,7 +67,7 @@ class Pseudo(Labeller):
         weights = len(train) / (classes * torch.bincount(train.y, minlength=classes).clamp(min=1).float())
         penalty = choose_penalty(head.standardise(train.z), train.y, train.units, weights[train.y], None, classes, run.seed_for("pseudo", "penalty"))
         part = torch.randperm(len(pool), generator=run.rng("pseudo", "parts")) % PARTS
-        spread = spreading(train.z, train.y, pool.z, classes) if self.propagate else torch.zeros(len(pool), classes)
+        spread = self.spread(train, pool, classes)
         p = self.mixed(fit_head(head, train.z, train.y, weights[train.y], penalty), pool.z, spread)
         for done in range(self.rounds):
             new = torch.empty_like(p)
@@ -77,6 +81,16 @@ class Pseudo(Labeller):
             p = new
             run.progress(done + 1, self.rounds)
         return p
+
+    def spread(self, train: Samples, pool: Samples, classes: int) -> Float[Tensor, "n k"]:
+        """Probabilities of labels that spread over the asked graphs, their mean; rows of tokens have that of features alone."""
+        assert train.z is not None and pool.z is not None
+        if not self.propagate:
+            return torch.zeros(len(pool), classes)
+        own = self.graph != "features" and self.spec_.kind == "continuous"
+        views = [(train.z, pool.z)] if self.graph != "rows" or not own else []
+        views += [(outlines(train.x), outlines(pool.x))] if own else []
+        return torch.stack([spreading(known, train.y, others, classes) for known, others in views]).mean(0)
 
     def mixed(self, head: Head, z: Float[Tensor, "n d"], spread: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """What the head says and what neighbours say, as the weighted mean of probabilities."""
@@ -111,6 +125,11 @@ def balanced(p: Float[Tensor, "n k"], each: int) -> tuple[Int[Tensor, " m"], Int
     at = [own[sure[own].argsort(descending=True, stable=True)[:each]] for k in range(p.shape[1]) for own in [(label == k).nonzero()[:, 0]]]
     rows = torch.cat(at)
     return rows, label[rows]
+
+
+def outlines(x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
+    """Rows as vectors: grids at `CELLS` x `CELLS` at most, each of mean 0 and length 1, so that brightness and contrast do not count."""
+    return standard(grid(x, CELLS)[None])[0] if x.ndim == 4 else x.float()
 
 
 def spreading(z: Float[Tensor, "n d"], y: Int[Tensor, " n"], others: Float[Tensor, "m d"], classes: int) -> Float[Tensor, "m k"]:
