@@ -8,7 +8,7 @@ run.export("bigger/", to="imagefolder")
 
 import re
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from inspect import signature
 from pathlib import Path
@@ -170,11 +170,20 @@ class Finished:
         )
 
     def sample(
-        self, label: str, n: int, out: str | Path, generator: str | None = None, *, like: "Sequence[str]" = (), unlike: "Sequence[str]" = ()
+        self,
+        label: str,
+        n: int,
+        out: str | Path,
+        generator: str | None = None,
+        *,
+        like: "Sequence[str]" = (),
+        unlike: "Sequence[str]" = (),
+        where: "Mapping[str, str] | None" = None,
     ) -> int:
         """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes.
 
         `like` and `unlike` name files, or hold texts: of many rows those nearest to one of the first, and farthest from the others, are chosen.
+        `where` does so with the real rows whose columns hold these values, {"material": "silver"}, and those where they hold others.
         """
         from .draw_more import draw_more
         from .planning import unchanged
@@ -187,7 +196,7 @@ class Finished:
             raise unknown("generator of this run", generator, job.generators("rows"))
         unchanged(job)
         with job.store.lock():
-            written = draw_more(job, label, n, Path(out), generator, like, unlike)
+            written = draw_more(job, label, n, Path(out), generator, like=like, unlike=unlike, where=where)
         if not written:
             text = f"none of the rows drawn for '{label}' passed the screens"
             raise NothingLeft(text, help="train longer (--preset thorough), or see the report for what rejected them")

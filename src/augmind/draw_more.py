@@ -1,13 +1,13 @@
 """More rows at any time: draws on from where earlier draws of the same run ended, through the same screens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .core.errors import UsageError
+from .core.errors import UsageError, unknown
 from .core.plugin import Generator
 from .core.store import read_json
 from .data.exemplars import exemplars
@@ -25,16 +25,29 @@ CHOICE = 8
 """Rows that are drawn for one that is wanted where those most like examples are chosen."""
 
 
-def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = None, like: Sequence[str] = (), unlike: Sequence[str] = ()) -> int:
+def draw_more(
+    job: Job,
+    label: str,
+    n: int,
+    out: Path,
+    generator: str | None = None,
+    *,
+    like: Sequence[str] = (),
+    unlike: Sequence[str] = (),
+    where: Mapping[str, str] | None = None,
+) -> int:
     """Writes up to `n` screened rows of one class as files into `out`; returns how many.
 
     The generator that kept most of what it drew for the comparison is asked first. The rows differ from all that the run drew
     before with `sample`, and are the same for the same history. With `like` or `unlike`, files or texts, `CHOICE` times as many are drawn, and those
     kept that are nearest, in features, to one of the first and farthest from all of the others: of both, those whose distances differ most, so
-    that what the first have and the others lack decides.
+    that what the first have and the others lack decides. `where` takes real rows for the first whose columns hold these values, and for the others
+    those in which one holds another value.
     """
-    toward, away = (exemplars(some, job.spec, job.codec, f"--{flag}") if some else None for flag, some in (("like", like), ("unlike", unlike)))
-    n, most = (CHOICE * n, n) if like or unlike else (n, n)
+    having, lacking = examples_of(job, label, where) if where else (None, None)
+    toward = examples(job, having, "like", like)
+    away = examples(job, lacking, "unlike", unlike)
+    n, most = (CHOICE * n, n) if like or unlike or where else (n, n)
     if generator and labels_alone(generator):
         raise UsageError(f"'{generator}' draws no rows, and all that it labelled are handed over", help="give more files without labels to a new run")
     able = (g for g in by_yield(job) if generator in (None, g) and not labels_alone(g))
@@ -49,7 +62,7 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
             if left:
                 tables.append(drawn(job, name, plugin, label, left if turn else -(-left // (len(usable) - i))))
     tables = [t for t in tables if t.names]
-    if tables and (like or unlike):
+    if tables and most < n:
         tables = most_like(job, tables, toward, away, most)
     if tables:
         to = "csv" if written(job.codec) else "imagefolder"
@@ -58,13 +71,53 @@ def draw_more(job: Job, label: str, n: int, out: Path, generator: str | None = N
     return sum(len(t.names) for t in tables)
 
 
+def examples(job: Job, rows: Tensor | None, flag: str, given: Sequence[str]) -> Tensor | None:
+    """Features of these real rows and of the files, or texts, that an option names; None where there are neither."""
+    named = [job.codec.embed(exemplars(given, job.spec, job.codec, f"--{flag}"))] if given else []
+    parts = [*([] if rows is None else [rows]), *named]
+    return torch.cat(parts) if parts else None
+
+
+def examples_of(job: Job, label: str, where: Mapping[str, str]) -> tuple[Tensor, Tensor]:
+    """Features of the real rows whose columns hold these values, and of those in which a column holds another one: rows of the class where it has
+    both, else of all classes, so that an attribute may come from another class.
+
+    Raises `UsageError` for a column or a value that no row has, and where all rows have it.
+    """
+    traits = {row.id: row.traits for row in job.rows}
+    told = [traits.get(key, {}) for key in job.real.key.tolist()]
+    for column, value in where.items():
+        columns = sorted({name for row in told for name in row})
+        if column not in columns:
+            text = f"no column '{column}' is known of the rows of '{job.folder}'"
+            way = (
+                f"give one of {', '.join(columns)}"
+                if columns
+                else "its dataset is no table with columns of a few values each; show examples with --like"
+            )
+            raise UsageError(text, help=way)
+        if value not in (kinds := sorted({row[column] for row in told if column in row})):
+            raise unknown(f"value of '{column}'", value, kinds)
+    has = torch.tensor([all(row.get(c) == v for c, v in where.items()) for row in told])
+    lacks = torch.tensor([any(c in row and row[c] != v for c, v in where.items()) for row in told])
+    own, z = job.real.y == job.spec.classes.index(label), job.real.z
+    assert z is not None
+    has, lacks = (has & own, lacks & own) if (has & own).any() and (lacks & own).any() else (has, lacks)
+    if not has.any() or not lacks.any():
+        wish = " and ".join(f"{c}={v}" for c, v in where.items())
+        raise UsageError(
+            f"{'all' if has.any() else 'no'} rows have {wish}, so it cannot be told from what others have", help="leave a part of it out"
+        )
+    return z[has], z[lacks]
+
+
 def most_like(job: Job, tables: list[Table], toward: Tensor | None, away: Tensor | None, n: int) -> list[Table]:
-    """The `n` rows of all tables whose features are nearest to those of a row of `toward`, less how near they are to one of `away`."""
+    """The `n` rows of all tables whose features are nearest to a row of `toward` (features), less how near they are to one of `away`."""
     z = polar(torch.cat([job.codec.embed(t.x) for t in tables]))
     far = torch.zeros(len(z))
-    for sign, examples in ((1, toward), (-1, away)):
-        if examples is not None:
-            far = far + sign * nearest(z, polar(job.codec.embed(examples)), 1)[0][:, 0]
+    for sign, shown in ((1, toward), (-1, away)):
+        if shown is not None:
+            far = far + sign * nearest(z, polar(shown), 1)[0][:, 0]
     best = set(far.argsort(stable=True)[:n].tolist())
     starts = [0, *accumulate(len(t.names) for t in tables)]
     kept = [taken(t, [i for i in range(len(t.names)) if start + i in best]) for t, start in zip(tables, starts, strict=False)]

@@ -297,13 +297,17 @@ def pool_key(key: Tensor) -> Tensor:
     return -1 - key
 
 
+TOLD = ("about", "traits")
+"""Fields of a row that are written as JSON."""
+
+
 def write_rows(path: Path, rows: tuple[Row, ...]) -> None:
     columns: dict[str, Any] = {f.name: [getattr(r, f.name) for r in rows] for f in dataclasses.fields(Row)}
-    columns["about"] = [json.dumps(a, default=str) for a in columns["about"]]
+    columns |= {name: [json.dumps(a, default=str) for a in columns[name]] for name in TOLD}
     write_table(path, columns)
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
     columns = read_table(path)
-    columns["about"] = [json.loads(a) for a in columns["about"]]
+    columns |= {name: [json.loads(a) for a in columns[name]] for name in TOLD if name in columns}
     return tuple(Row(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True))

@@ -20,6 +20,7 @@ def sample(
     generator: str | None = None,
     like: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     unlike: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    where: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
 ) -> None:
     """Draw more synthetic rows of one class from a finished run, screened like the others.
 
@@ -29,6 +30,7 @@ def sample(
         augmind sample runs/photos --label spoons -n 50 --generator diffusion --out spoons/
         augmind sample runs/photos --label spoons -n 20 --like ladle.png teaspoon.png
         augmind sample runs/photos --label spoons -n 20 --like silver-1.png silver-2.png --unlike wood-1.png wood-2.png
+        augmind sample runs/photos --label spoons -n 20 --where material=silver
 
     Parameters
     ----------
@@ -46,16 +48,26 @@ def sample(
         Files (of texts the texts themselves) that the rows shall be like: eight times as many are drawn, and the nearest in features are kept.
     unlike
         Files (or texts) that they shall not be like. With --like it steers along what the one have and the other lack: an attribute by examples.
+    where
+        COLUMN=VALUE, as a table that was given says of its rows: chosen as with --like and --unlike, by the rows that have it and those that do not.
     """
     from augmind.api import Finished
 
     if n < 1:
         raise UsageError(f"-n {n} is not a number of rows", help="give a number of 1 or more")
     target = out_folder or next(p for i in range(1, 10**6) if not (p := folder / "samples" / f"{safe(label)}-{i}").exists())
-    got = Finished(folder).sample(label, n, target, generator, like=like or (), unlike=unlike or ())
+    got = Finished(folder).sample(label, n, target, generator, like=like or (), unlike=unlike or (), where=wishes(where))
     if got < n:
         err.print(f"only {got} of {n} rows passed the screens; asking again draws others")
     out.print(f"{got} rows in {target}", soft_wrap=True)
+
+
+def wishes(given: list[str] | None) -> dict[str, str]:
+    """Of "COLUMN=VALUE" the values by column. Raises `UsageError` for what is none."""
+    for wish in given or ():
+        if not all(wish.partition("=")):
+            raise UsageError(f"--where {wish} is not a wish", help="write COLUMN=VALUE, such as material=silver")
+    return {wish.partition("=")[0]: wish.partition("=")[2] for wish in given or ()}
 
 
 def safe(label: str) -> str:

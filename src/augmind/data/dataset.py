@@ -30,6 +30,8 @@ class Row:
     group: str = ""
     says: str = ""
     """What is said in it, where a column tells that."""
+    traits: dict[str, str] = field(default_factory=dict)
+    """What columns beside those of contents, label and split say of it: {"material": "silver"}."""
     digest: str = ""
     """Content hash of the decoded, standardised row."""
     kin: int = -1

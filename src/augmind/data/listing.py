@@ -29,6 +29,8 @@ MEDIA = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".
 """Endings of files that a second column may name."""
 GROUP_NAMES = ("group", "speaker", "speaker_id", "subject", "subject_id", "patient", "patient_id", "participant", "user_id", "recording", "site")
 """Columns that may say which rows have something in common; they are named to the reader, never taken unasked."""
+TRAITS, KINDS, WORDS = 24, 50, 60
+"""Columns that are kept as traits of a row, how many values one may have, and how many letters a value."""
 SPLIT_NAMES = ("split", "subset", "partition", "set")
 
 
@@ -85,11 +87,12 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     groups = ["" if g is None else str(g) for g in table.values(group)] if group else [""] * len(labels)
     words = _spoken(table, columns.says, contents) if columns.says else None
     says = ["" if w is None else str(w).strip() for w in table.values(words)] if words else [""] * len(labels)
+    traits = traits_of(table, (*contents, label, split_column, words))
     entries = [Entry(source=f"{table.name}:{n}", status="corrupt", reason=why) for n, why in table.bad.items()]
     whole = [table.texts(c) for c in contents]
     cells = list(zip(*(table.values(c) for c in contents), strict=True)) if texts else []
     for i, number in enumerate(table.numbers):
-        row = Entry(source=f"{table.name}:{number}", label=labels[i], split=splits[i], group=groups[i], says=says[i])
+        row = Entry(source=f"{table.name}:{number}", label=labels[i], split=splits[i], group=groups[i], says=says[i], traits=traits[i])
         fetch = [partial(_fetch, table, c, i, home, root) for c in contents]
         entries.append(_with(row, Text(cells[i], contents) if texts else _file(fetch, whole)))
     entries.sort(key=lambda e: int(e.source.rpartition(":")[2]))
@@ -108,6 +111,19 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     if len(contents) == 1 and not texts and columns.file is None and others:
         how += f"; '{others[0]}' names files too: --column {column},{others[0]} takes both as one row"
     return Found(entries=entries, how=how)
+
+
+def traits_of(table: Table, used: Sequence[str | None]) -> list[dict[str, str]]:
+    """What further columns say of each row, row by row: columns of `KINDS` values at most, of which one stands for several rows."""
+    out: list[dict[str, str]] = [{} for _ in table.numbers]
+    for column in [c for c in table.columns if c not in used and table.texts(c)][:TRAITS]:
+        cells = ["" if v is None else str(v).strip() for v in table.values(column)]
+        kinds = set(cells) - {""}
+        if 2 <= len(kinds) <= min(KINDS, len(cells) // 2) and max(map(len, kinds)) <= WORDS:
+            for row, cell in zip(out, cells, strict=True):
+                if cell:
+                    row[column] = cell
+    return out
 
 
 def _spoken(table: Table, wanted: str, contents: Sequence[str]) -> str:

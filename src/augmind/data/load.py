@@ -300,7 +300,7 @@ def texts_of(entries: list[Entry]) -> list[Text | CannotRead | None]:
 
 
 def _row(id: int, entry: Entry, answer: Answer | CannotRead | None) -> Row:
-    shared = {f: getattr(entry, f) for f in ("source", "label", "split", "group", "says", "status", "reason")}
+    shared = {f: getattr(entry, f) for f in ("source", "label", "split", "group", "says", "traits", "status", "reason")}
     row = Row(id=id, **shared)
     if isinstance(answer, CannotRead):
         return replace(row, status="corrupt", reason=str(answer))

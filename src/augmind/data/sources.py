@@ -61,6 +61,8 @@ class Entry:
     split: str = ""
     group: str = ""
     says: str = ""
+    traits: dict[str, str] = field(default_factory=dict)
+    """What further columns say of it (see `listing.traits_of`)."""
     status: str = "ok"
     reason: str = ""
     whole: str = ""

@@ -1,0 +1,66 @@
+"""What further columns of a table say of its rows: kept with them, and a way to say what shall be drawn."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import augmind
+from augmind.cli.take import wishes
+from augmind.core.errors import UsageError
+from augmind.data.load import load
+from augmind.job import Job
+from runs import TINY, digit_rows
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Twelve rows of two digits; every other one is drawn dark on light, which the column `ink` says."""
+    root = tmp_path_factory.mktemp("inks")
+    (x, y), lines = digit_rows(24, 2), ["file,label,split,ink,weight,note,lot"]
+    for i, row in enumerate(x):
+        dark = i % 2 == 0
+        Image.fromarray(255 - row if dark else row).save(root / f"{i:02d}.png")
+        ink = "" if i == 7 else "dark" if dark else "light"
+        lines.append(f"{i:02d}.png,digit {y[i]},{'test' if i % 4 > 1 else 'train'},{ink},{i * 1.5},a note of {i},one")
+    (root / "rows.csv").write_text("\n".join(lines) + "\n")
+    return root / "rows.csv"
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory):
+    asked = TINY | {"learner": ("probe",), "generators": ("vae",), "seeds": 1, "folds": None, "ratio": 1.0}
+    return augmind.expand(table, tmp_path_factory.mktemp("run") / "r", **asked)
+
+
+def test_columns_of_a_few_values_are_kept_with_the_rows(table, run):
+    rows = load(table).rows
+    assert [r.traits for r in rows[:2]] == [{"ink": "dark"}, {"ink": "light"}] and rows[7].traits == {}
+    assert [r.traits for r in Job(run.folder).rows] == [r.traits for r in rows]
+
+
+def test_rows_are_drawn_as_a_column_wishes(run, tmp_path):
+    def brightness(folder):
+        files = list(folder.rglob("*.png"))
+        assert files
+        return np.mean([np.asarray(Image.open(f)).mean() for f in files])
+
+    dark = run.sample("digit 1", 4, tmp_path / "dark", where={"ink": "dark"})
+    light = run.sample("digit 1", 4, tmp_path / "light", where={"ink": "light"})
+    assert dark and light and brightness(tmp_path / "dark") > brightness(tmp_path / "light") + 20
+
+
+@pytest.mark.parametrize(
+    ("where", "said", "way"),
+    [({"glaze": "dark"}, "no column 'glaze'", "ink"), ({"ink": "red"}, "value of 'ink'", "dark")],
+)
+def test_a_wish_that_no_row_fits_is_told(run, tmp_path, where, said, way):
+    with pytest.raises(UsageError, match=said) as told:
+        run.sample("digit 1", 4, tmp_path / "none", where=where)
+    assert way in told.value.help and not (tmp_path / "none").exists()
+
+
+def test_a_wish_is_written_as_a_pair():
+    assert wishes(["ink=dark", "lot=a=b"]) == {"ink": "dark", "lot": "a=b"} and wishes(None) == {}
+    for wish in ("ink", "=dark", "ink="):
+        with pytest.raises(UsageError, match=f"--where {wish} is not a wish"):
+            wishes([wish])
