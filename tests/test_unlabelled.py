@@ -17,9 +17,9 @@ from augmind.compare import arms_with_rows, best_learner, policy_of
 from augmind.conduct import foreseen
 from augmind.core.errors import DataError, UsageError, WrongSpec
 from augmind.core.run import Run
-from augmind.core.store import read_table
+from augmind.core.store import read_json, read_table
 from augmind.core.types import Choice, Classical, Samples
-from augmind.data.load import load
+from augmind.data.load import load, unlabelled
 from augmind.data.pool import pool
 from augmind.figures import Predictions
 from augmind.generators.pseudo import Pseudo, balanced, spreading
@@ -140,6 +140,31 @@ def test_near_copies_of_test_rows_are_left_out(tmp_path, digits):
     saved(tmp_path / "loose", np.concatenate([moved, digit_rows(3, skip=40)[0]]))
     (told,) = pool(tmp_path / "loose", load(digits[0])).findings
     assert told.about["near"] + told.about["copies"] >= 9
+
+
+def test_rows_of_the_dataset_itself_that_have_no_label_are_a_pool(tmp_path):
+    """A table and its folder serve alike; until they do, the plan says what these rows are good for."""
+    x, y = digit_rows(30, 2)
+    saved(tmp_path / "data", x)
+    lines = [f"{i:03d}.png,{'' if 10 <= i < 34 else f'digit {y[i]}'}" for i in range(60)]
+    (tmp_path / "data" / "rows.csv").write_text("\n".join(["file,label", *lines]) + "\n")
+    (tmp_path / "outside.png").write_bytes((tmp_path / "data" / "000.png").read_bytes())
+    for place in ("data", "data/rows.csv"):
+        found = pool(tmp_path / place, load(tmp_path / place))
+        assert 20 <= len(found.x) <= 24 and all("010.png" <= source < "034.png" for source in found.sources)
+    plan = augmind.expand(tmp_path / "data", tmp_path / "r", until="plan", **SMALL)
+    (note,) = [n for n in read_json(plan.folder / "plan.json")["notes"] if "--unlabelled" in n]
+    assert note.startswith("24 of them have no label") and str(tmp_path / "data") in note
+    asked = augmind.expand(tmp_path / "data", tmp_path / "s", until="plan", unlabelled=str(tmp_path / "data"), **SMALL)
+    assert not [n for n in read_json(asked.folder / "plan.json")["notes"] if "--unlabelled" in n]
+
+
+def test_a_table_names_no_file_outside_its_folder(tmp_path):
+    saved(tmp_path, digit_rows(2, 2)[0])
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "rows.csv").write_text("file\n../000.png\n")
+    with pytest.raises(DataError, match="holds no row that can be read"):
+        unlabelled(tmp_path / "in" / "rows.csv")
 
 
 def test_a_pool_of_another_kind_is_told(tmp_path, digits):

@@ -1,5 +1,6 @@
 """What is asked for, held against the data and this machine: refused in one sentence, or a plan."""
 
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,9 @@ from .job import Job
 from .nn.weights import changed, content, located, needed_backbone
 from .shards import MOST_DRAWN, labels_alone
 from .usual import READY
+
+LOOSE = 20
+"""Rows of a dataset without a label from which on a plan says what they are good for."""
 
 
 def ready(config: Config) -> None:
@@ -80,17 +84,21 @@ def planned(job: Job, config: Config, facts: dict[str, Any]) -> Plan:
     rows = round(plan.ratio * plan.rows * plan.seeds * plan.folds / max(1, sum(g.space == "rows" for g in generators)))
     drawn = [bill for p in made.values() if isinstance(p, Generator | Screen) and (bill := p.bill(job.data(job.real), rows))]
     bills = tuple(f"{bill}; up to {MOST_DRAWN} times as much where the screens reject most rows" for bill in drawn)
-    plan = replace(plan, sources=sources(made, job.codec), notes=(*lost(facts), *plan.notes, *notes, *bills, *unserved(plan)))
+    plan = replace(plan, sources=sources(made, job.codec), notes=(*lost(facts, config), *plan.notes, *notes, *bills, *unserved(plan)))
     write_json(job.folder / "plan.json", plan.to_json())
     return plan
 
 
-def lost(facts: dict[str, Any]) -> list[str]:
-    """A note for rows that were set aside."""
+def lost(facts: dict[str, Any], config: Config) -> list[str]:
+    """A note for rows that were set aside, and one for what those without a label are good for."""
     if not (n := facts["aside"]):
         return []
     told = f"{n:,} rows were set aside, the first" if n > 1 else "one row was set aside"
-    return [f"{told}: {facts['first_aside']} (augmind inspect lists them)"]
+    notes = [f"{told}: {facts['first_aside']} (augmind inspect lists them)"]
+    if facts["loose"] >= LOOSE and not config.unlabelled and not facts["parts"]:
+        way = f"--unlabelled {shlex.quote(config.data)}"
+        notes.append(f"{facts['loose']:,} of them have no label: {way} would label those that can be told, and learn from them too")
+    return notes
 
 
 def unserved(plan: Plan) -> list[str]:

@@ -29,7 +29,7 @@ from .dataset import Dataset, Row, sort_labels
 from .folders import labelled, look, scan, stray
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries, saved_inside
 from .joint import Whole, holds_several, joined, paired, stored, wholes
-from .listing import TABLES, table_entries
+from .listing import TABLES, named_files, table_entries
 from .naming import grouped, is_pattern
 from .pictures import pictures, tensor
 from .remarks import remarks, shared_sides
@@ -149,9 +149,13 @@ def _check_settings(size: int | tuple[int, int] | None, max_bad: float, chunk: f
 
 
 def _loose_files(path: Path, temp: Path) -> Found:
-    """Every file below a folder, or of an archive, as a row of one class."""
+    """Every file below a folder, of an archive or that a table names, as a row of one class."""
+    if path.suffix.lower() in TABLES and path.is_file() and (named := [file.resolve() for file in named_files(path, None)]):
+        inside = [labelled(file, ALL, "", path.parent) for file in dict.fromkeys(named) if file.is_file() and file.is_relative_to(path.parent)]
+        return Found(entries=inside, how=f"table {printable(path.name)}: all rows are of one class")
     if not path.is_dir() and not is_archive(path):
-        raise DataError(f"'{printable(path.name)}' is neither a folder nor an archive", help="give a folder or archive of files")
+        text = f"'{printable(path.name)}' is neither a folder nor an archive, and no table of files"
+        raise DataError(text, help="give a folder, archive or table of files")
     root = path if path.is_dir() else extract(path, temp)
     folders = list(look(root, root).walk())
     entries = [labelled(file, ALL, "", root) for folder in folders for file in folder.files]
