@@ -185,7 +185,7 @@ def borrowing(job: Job, config: Config, plan: Plan) -> Plan:
     trained = [name for name in plan.learners if name in plan.steps]
     told = [f"{', '.join(trained)} learn the related dataset first, for {LENDING:g} times the steps of an arm"] if trained else []
     if drawing := [name for name in plan.generators if name in plan.steps and find("generators", name).borrows]:
-        told.append(f"{', '.join(drawing)} learn it first too, for as many steps as they learn the dataset for")
+        told.append(f"{', '.join(drawing)} learn the related dataset first, for as many steps as the dataset itself")
     return replace(plan, notes=(*plan.notes, *told))
 
 
