@@ -1,6 +1,7 @@
 """A related dataset: nothing of it is tested, it helps where its rows vary alike, and what it gives is not called imagination."""
 
 import json
+import time
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -115,6 +116,7 @@ def test_lessons_begin_with_the_source_and_keep_it_beside():
     seen = torch.cat([lessons.batch(t, 8, "a") for t in range(37)])
     assert len(seen.unique()) == len(seen) and torch.equal(alone.batch(3, 8, "a"), cyclic(12, 3, 8, "a"))
     assert alone.looks == (0.5, 0.75, 1.0) and lessons.looks == (0.75, 0.875, 1.0)
+    assert int((lessons.rows.y[lessons.batch(50, 9, "a")] < 6)[:4].sum()) == 2
     chance = torch.where(lessons.rows.y % 2 == 0, 1.0, 0.0)
     for t, own in ((39, 0), (40, 4)):
         picked = lessons.rows.y[lessons.picked(t, 8, chance)]
@@ -135,6 +137,13 @@ def test_a_new_class_begins_among_those_that_were_learnt():
     own = torch.nn.Embedding(7, 500)
     lessons.narrowed(own, table.state_dict())
     assert torch.equal(own.weight, torch.cat([table.weight[:6], before[12:]]))
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_a_training_that_never_met_the_dataset_is_of_no_use(name, tmp_path):
+    made = make("generators", Choice(name=name, settings={"steps": 60, "width": 16, "batch": 8}))
+    curves = made.fit(patterns()[0], Run(folder=tmp_path, deadline=time.monotonic() - 1)).curves
+    assert not curves.usable and curves.steps == 50 and "before the dataset was met" in curves.findings[-1].text
 
 
 @pytest.mark.parametrize("name", LEARNT)

@@ -1,5 +1,7 @@
 """What further columns of a table say of its rows: kept with them, and a way to say what shall be drawn."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,6 +40,19 @@ def test_columns_of_a_few_values_are_kept_with_the_rows(table, run):
     assert [r.traits for r in Job(run.folder).rows] == [r.traits for r in rows]
 
 
+def test_of_many_columns_those_that_say_something_are_kept(tmp_path):
+    names = [f"n{i}" for i in range(40)]
+    lines = [",".join(["text", "label", *names, "ink", "gap"])]
+    lines += [
+        ",".join([f"row {i} of it", "ab"[i % 2], *(str(i * j + 0.5) for j in range(1, 41)), ("dark", "light")[i % 3 > 0], "x"]) for i in range(120)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    assert load(tmp_path / "t.csv", text="text", label="label").rows[3].traits == {"ink": "dark"}
+    cells = [{"text": f"row {i} of it", "label": "ab"[i % 2], "age": 30 + i % 2, "at": [i % 2, 1]} for i in range(12)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(cell) + "\n" for cell in cells))
+    assert load(tmp_path / "t.jsonl", text="text", label="label").rows[3].traits == {"age": "31"}
+
+
 def test_rows_are_drawn_as_a_column_wishes(run, tmp_path):
     def brightness(folder):
         files = list(folder.rglob("*.png"))
@@ -61,6 +76,8 @@ def test_a_wish_that_no_row_fits_is_told(run, tmp_path, where, said, way):
 
 def test_a_wish_is_written_as_a_pair():
     assert wishes(["ink=dark", "lot=a=b"]) == {"ink": "dark", "lot": "a=b"} and wishes(None) == {}
+    with pytest.raises(UsageError, match="twice"):
+        wishes(["ink=dark", " ink = light"])
     for wish in ("ink", "=dark", "ink="):
         with pytest.raises(UsageError, match=f"--where {wish} is not a wish"):
             wishes([wish])

@@ -246,7 +246,7 @@ def test_those_who_are_heard_on_held_out_files_were_not_learnt_from(tmp_path):
     pairs = gathered(Request(data=str(clips), task="denoise", test=0.25, group="*_{}.wav"))
     who = {side: {pairs.names[i][-1] for i in getattr(pairs, side).tolist()} for side in ("learnt", "held_out")}
     assert who["learnt"] | who["held_out"] == set("abcd") and not who["learnt"] & who["held_out"] and who["held_out"]
-    with pytest.raises(UsageError, match="names a column, and a folder has none"):
+    with pytest.raises(UsageError, match="names a column, and files without labels have none"):
         gathered(Request(data=str(clips), task="denoise", group="speaker"))
 
 

@@ -159,12 +159,15 @@ def test_rows_of_the_dataset_itself_that_have_no_label_are_a_pool(tmp_path):
     assert not [n for n in read_json(asked.folder / "plan.json")["notes"] if "--unlabelled" in n]
 
 
-def test_a_table_names_no_file_outside_its_folder(tmp_path):
+def test_a_table_names_files_that_are_not_there_or_lie_elsewhere(tmp_path):
     saved(tmp_path, digit_rows(2, 2)[0])
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "rows.csv").write_text("file\n../000.png\n")
-    with pytest.raises(DataError, match="holds no row that can be read"):
-        unlabelled(tmp_path / "in" / "rows.csv")
+    saved(tmp_path / "in", digit_rows(4, 2)[0])
+    (tmp_path / "in" / "rows.csv").write_text("file\n../000.png\n" + "".join(f"{i:03d}.png\n" for i in range(9)))
+    found = unlabelled(tmp_path / "in" / "rows.csv", max_bad=0.5)
+    told = {r.source: r.reason for r in found.rows if r.status == "corrupt"}
+    assert told == {"000.png": "lies outside the folder of the table", "008.png": "no such file"} and len(found.samples) == 8
+    with pytest.raises(DataError, match="lies outside the folder of the table"):
+        unlabelled(tmp_path / "in" / "rows.csv", max_bad=0.1)
 
 
 def test_a_pool_of_another_kind_is_told(tmp_path, digits):

@@ -110,5 +110,5 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
         "seconds": round(fixed + (generate + learn) / max(1, jobs), 1),
         "fixed_seconds": round(fixed, 1),
         "disk_mb": round(stored / 1e6 + 5, 1),
-        "memory_mb": round(max(1, jobs) * (900 + models) + rows * (values * 5 + 1280 * 12) / 1e6, 1),
+        "memory_mb": round(max(1, jobs) * (900 + models) + (rows + plan.source) * (values * 5 + 1280 * 12) / 1e6, 1),
     }

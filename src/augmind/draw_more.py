@@ -84,6 +84,7 @@ def examples_of(job: Job, label: str, where: Mapping[str, str]) -> tuple[Tensor,
 
     Raises `UsageError` for a column or a value that no row has, and where all rows have it.
     """
+    where = {column: str(value) for column, value in where.items()}
     traits = {row.id: row.traits for row in job.rows}
     told = [traits.get(key, {}) for key in job.real.key.tolist()]
     for column, value in where.items():
@@ -93,7 +94,7 @@ def examples_of(job: Job, label: str, where: Mapping[str, str]) -> tuple[Tensor,
             way = (
                 f"give one of {', '.join(columns)}"
                 if columns
-                else "its dataset is no table with columns of a few values each; show examples with --like"
+                else "its dataset is no table with columns of a few values, or the run is older than these are kept; show examples with --like"
             )
             raise UsageError(text, help=way)
         if value not in (kinds := sorted({row[column] for row in told if column in row})):

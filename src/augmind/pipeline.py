@@ -80,7 +80,7 @@ def prepare(folder: str) -> dict[str, Any]:
         "pool": len(job.pool_sources),
         "source": 0 if job.source is None else len(job.source),
         "aside": len(aside),
-        "loose": sum(row.reason == "no label" for row in aside),
+        "loose": sum(row.status == "unlabelled" and not row.label for row in aside),
         "first_aside": f"{aside[0].source}: {aside[0].reason}" if aside else "",
         "rate": job.spec.rate,
         "parts": list(job.spec.parts),

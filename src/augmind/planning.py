@@ -95,10 +95,22 @@ def lost(facts: dict[str, Any], config: Config) -> list[str]:
         return []
     told = f"{n:,} rows were set aside, the first" if n > 1 else "one row was set aside"
     notes = [f"{told}: {facts['first_aside']} (augmind inspect lists them)"]
-    if facts["loose"] >= LOOSE and not config.unlabelled and not facts["parts"]:
+    if facts["loose"] >= LOOSE and not config.unlabelled and not facts["parts"] and may_be_loose(config, facts["kind"]):
         way = f"--unlabelled {shlex.quote(config.data)}"
         notes.append(f"{facts['loose']:,} of them have no label: {way} would label those that can be told, and learn from them too")
     return notes
+
+
+def may_be_loose(config: Config, kind: str) -> bool:
+    """Whether the dataset itself can be read as rows without labels: texts, a folder or archive of files, a table that names them as usual."""
+    from .data.archive import is_archive
+
+    path = Path(config.data).expanduser()
+    if kind == "tokens" or is_archive(path):
+        return path.exists()
+    if path.is_dir():
+        return not any(path.glob("*.arrow"))
+    return path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl") and path.is_file() and config.column is None
 
 
 def unserved(plan: Plan) -> list[str]:

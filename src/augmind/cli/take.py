@@ -64,10 +64,15 @@ def sample(
 
 def wishes(given: list[str] | None) -> dict[str, str]:
     """Of "COLUMN=VALUE" the values by column. Raises `UsageError` for what is none."""
+    found: dict[str, str] = {}
     for wish in given or ():
-        if not all(wish.partition("=")):
+        column, value = (part.strip() for part in wish.partition("=")[::2])
+        if not column or not value:
             raise UsageError(f"--where {wish} is not a wish", help="write COLUMN=VALUE, such as material=silver")
-    return {wish.partition("=")[0]: wish.partition("=")[2] for wish in given or ()}
+        if column in found:
+            raise UsageError(f"--where says of '{column}' twice what it shall be", help="ask for one value, and again for the other")
+        found[column] = value
+    return found
 
 
 def safe(label: str) -> str:

@@ -116,14 +116,26 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
 def traits_of(table: Table, used: Sequence[str | None]) -> list[dict[str, str]]:
     """What further columns say of each row, row by row: columns of `KINDS` values at most, of which one stands for several rows."""
     out: list[dict[str, str]] = [{} for _ in table.numbers]
-    for column in [c for c in table.columns if c not in used and table.texts(c)][:TRAITS]:
-        cells = ["" if v is None else str(v).strip() for v in table.values(column)]
-        kinds = set(cells) - {""}
-        if 2 <= len(kinds) <= min(KINDS, len(cells) // 2) and max(map(len, kinds)) <= WORDS:
+    kept = 0
+    for column in (c for c in table.columns if c not in used and table.texts(c)):
+        if kept < TRAITS and (cells := _of_few_kinds(table.values(column))):
+            kept += 1
             for row, cell in zip(out, cells, strict=True):
-                if cell:
-                    row[column] = cell
+                row |= {column: cell} if cell else {}
     return out
+
+
+def _of_few_kinds(values: list[Any]) -> list[str]:
+    """The cells of a column as texts; none where they are no words, too many or too few."""
+    cells, kinds = list[str](), set[str]()
+    for value in values:
+        if isinstance(value, list | dict | bytes):
+            return []
+        cells.append("" if value is None or value != value else str(value).strip())
+        kinds.add(cells[-1])
+        if len(kinds) > KINDS or len(cells[-1]) > WORDS:
+            return []
+    return cells if 2 <= len(kinds - {""}) <= len(cells) // 2 else []
 
 
 def _spoken(table: Table, wanted: str, contents: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from .archive import ENDINGS as ARCHIVES
 from .archive import extract, is_archive
 from .arrays import array_entries, arrays_in
 from .dataset import Dataset, Row, sort_labels
-from .folders import labelled, look, scan, stray
+from .folders import labelled, listed, look, scan, stray
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries, saved_inside
 from .joint import Whole, holds_several, joined, paired, stored, wholes
 from .listing import TABLES, named_files, table_entries
@@ -112,9 +112,9 @@ def opened(source: str | Path, columns: Columns, *, beside: str | Path | None = 
 
 @contextmanager
 def opened_loose(source: str | Path, pattern: str | None = None) -> Iterator[tuple[str, Found]]:
-    """`opened` for a folder or archive whose files have no labels; a pattern of their names may tell groups."""
+    """`opened` for a folder, archive or table of files that have no labels; a pattern of their names may tell groups."""
     if pattern is not None and not is_pattern(pattern):
-        raise UsageError(f"--group {pattern} names a column, and a folder has none", help="give a pattern of names, such as '*_{}_*'")
+        raise UsageError(f"--group {pattern} names a column, and files without labels have none", help="give a pattern of names, such as '*_{}_*'")
     with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
         name, found = _open(source, Columns(), Path(temp) / "data", download=False, read=_loose_files)
         yield name, grouped(found, pattern) if pattern else found
@@ -125,7 +125,7 @@ ALL = "all"
 
 
 def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None = None, max_bad: float = 0.2, group: str | None = None) -> Dataset:
-    """The rows of a folder or archive without their labels, whatever folders they lie in, as one class; with `like` in the form of those rows.
+    """The rows of a folder, archive or table of files without their labels, whatever folders they lie in, as one class; with `like` in the form of those rows.
     `group` is a pattern of their names (`naming.grouped`). Raises `DataError` for anything else."""
     _check_settings(size, max_bad, None)
     with opened_loose(source, group) as (name, found):
@@ -151,8 +151,7 @@ def _check_settings(size: int | tuple[int, int] | None, max_bad: float, chunk: f
 def _loose_files(path: Path, temp: Path) -> Found:
     """Every file below a folder, of an archive or that a table names, as a row of one class."""
     if path.suffix.lower() in TABLES and path.is_file() and (named := [file.resolve() for file in named_files(path, None)]):
-        inside = [labelled(file, ALL, "", path.parent) for file in dict.fromkeys(named) if file.is_file() and file.is_relative_to(path.parent)]
-        return Found(entries=inside, how=f"table {printable(path.name)}: all rows are of one class")
+        return Found(entries=[listed(file, ALL, path.parent) for file in dict.fromkeys(named)], how="table: all rows are of one class")
     if not path.is_dir() and not is_archive(path):
         text = f"'{printable(path.name)}' is neither a folder nor an archive, and no table of files"
         raise DataError(text, help="give a folder, archive or table of files")

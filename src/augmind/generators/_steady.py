@@ -57,7 +57,7 @@ class Steady(Painted):
         with seeded(run.seed_for(self.name(), "weights")):
             painter = self._build(lessons.spec).to(device)
             judge = self._critic(lessons.spec, painter).to(device)
-        painter.standard.fit(lessons.x())
+        painter.standard.fit(lessons.x(lessons.some()))
         average = ema(painter, self.ema)
         self.net_ = cast(Painter, average.module)
         x, y = data.spec.to_model(data.train.x), lessons.rows.y
@@ -112,7 +112,8 @@ class Steady(Painted):
 
         parts = {"painter": painter, "critic": judge, "average": average, "adam": adam, "critic_adam": critic_adam}
         watchman = watch(self.sample, data, run)
-        self.curves_ = descend(step, parts, steps=lessons.total, run=run, name=self.name(), watch=watchman, watch_at=lessons.looks)
+        went = descend(step, parts, steps=lessons.total, run=run, name=self.name(), watch=watchman, watch_at=lessons.looks)
+        self.curves_ = lessons.checked(went)
         if lessons.source is not None:
             lessons.narrowed(self._build(data.spec).to(device), average.module.state_dict())
         return self

@@ -69,8 +69,9 @@ class Diffusion(Generator):
         self.require(data.spec)
         lessons = Lessons(data=data, steps=self.steps)
         y, classes = lessons.rows.y, len(lessons.spec.classes)
-        x = self._standardise(lessons.x())
-        self.prior_ = ClassGaussian.fit(x.flatten(1), y, classes, directions(x[0].numel())).to(run.device)
+        some = lessons.some()
+        x = self._standardise(lessons.x(some))
+        self.prior_ = ClassGaussian.fit(x.flatten(1), y[some], classes, directions(x[0].numel())).to(run.device)
         with seeded(run.seed_for(self.name(), "weights")):
             net = self._build(lessons.spec).to(run.device)
         average = ema(net, self.ema)
@@ -81,7 +82,7 @@ class Diffusion(Generator):
         def step(t: int) -> dict[str, Tensor]:
             lessons.greet(t, net)
             rows = lessons.picked(t, self.batch, rarity)
-            loss = self._loss(net, x[rows], y[rows])
+            loss = self._loss(net, self._scaled(lessons.x(rows)), y[rows])
             adam.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -92,7 +93,7 @@ class Diffusion(Generator):
         def look(y: Tensor, seeds: Tensor) -> Tensor:
             return self._draw(y, seeds, "euler", LOOK_POINTS)
 
-        self.curves_ = descend(
+        went = descend(
             step,
             {"net": net, "average": average, "adam": adam},
             steps=lessons.total,
@@ -102,6 +103,7 @@ class Diffusion(Generator):
             watch=watch(look, data, run),
             watch_at=lessons.looks,
         )
+        self.curves_ = lessons.checked(went)
         if lessons.source is not None:
             self.net_ = lessons.narrowed(self._build(data.spec).to(run.device), self.net_.state_dict())
             mean = self.prior_.mean
@@ -114,6 +116,9 @@ class Diffusion(Generator):
         self.centre_ = x.mean(over)
         scale = x.std(over, correction=0)
         self.scale_ = torch.where(scale > 1e-6, scale, 1.0)
+        return self._scaled(x)
+
+    def _scaled(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         return (x - self.centre_) / self.scale_
 
     def _build(self, spec: Spec) -> nn.Module:

@@ -129,7 +129,7 @@ def balanced(p: Float[Tensor, "n k"], each: int) -> tuple[Int[Tensor, " m"], Int
 
 def outlines(x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
     """Rows as vectors: grids at `CELLS` x `CELLS` at most, each of mean 0 and length 1, so that brightness and contrast do not count."""
-    return standard(grid(x, CELLS)[None])[0] if x.ndim == 4 else x.float()
+    return torch.cat([standard(grid(part, CELLS)[None])[0] for part in x.split(1024)]) if x.ndim == 4 else x.float()
 
 
 def spreading(z: Float[Tensor, "n d"], y: Int[Tensor, " n"], others: Float[Tensor, "m d"], classes: int) -> Float[Tensor, "m k"]:

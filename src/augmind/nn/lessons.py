@@ -10,8 +10,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from augmind.core.feed import LENT, cyclic
+from augmind.core.loop import Curves
+from augmind.core.run import Finding
 from augmind.core.types import Data, Samples, Spec
 
+MOST = 8192
+"""Rows of a source that moments are taken of."""
 LOOKS = (0.5, 0.75, 1.0)
 """Fractions of the steps on the dataset after which the rows are looked at."""
 
@@ -61,6 +65,11 @@ class Lessons:
         """These rows, or all, in model space."""
         return self.data.spec.to_model(self.rows.x[rows])
 
+    def some(self) -> Int[Tensor, " m"]:
+        """Positions of all rows of the dataset and, of a large source, of `MOST` spread over it: what moments are taken of."""
+        own, n = len(self.data.train), len(self.rows)
+        return torch.cat([torch.arange(own), torch.arange(own, n, max(1, -(-(n - own) // MOST)))])
+
     def own(self, t: int, size: int) -> int:
         """How many rows of the t-th batch are of the dataset."""
         return size if self.source is None else 0 if t < self.met else size - round(LENT * size)
@@ -70,8 +79,8 @@ class Lessons:
         n, own = len(self.data.train), self.own(t, size)
         mine = [cyclic(n, t - self.met, own, *names)] if own else []
         lent = [n + cyclic(len(self.rows) - n, t, size - own, *names, "source")] if own < size else []
-        rows = torch.cat([*mine, *lent])
-        return rows.view(2, -1).T.flatten() if mine and lent and 2 * own == size else rows
+        turn = torch.cat([torch.arange(own) / max(1, own), torch.arange(size - own) / max(1, size - own)])
+        return torch.cat([*mine, *lent])[turn.argsort(stable=True)]
 
     def picked(self, t: int, size: int, chance: Float[Tensor, " n"]) -> Int[Tensor, " b"]:
         """Positions of the t-th batch where rows come by `chance`, from torch's global random state."""
@@ -95,6 +104,14 @@ class Lessons:
                 known = weight[k:last]
                 deviation = known.std(0, correction=0) if len(known) > 1 else torch.zeros_like(known[0])
                 weight[:k] = known.mean(0) + deviation * torch.randn(k, weight.shape[1]).to(weight)
+
+    def checked(self, curves: Curves) -> Curves:
+        """How a training went; one that ended before the dataset was met is of no use."""
+        if self.source is not None and curves.steps <= self.met:
+            text = f"the time was over at step {curves.steps} of {curves.planned}, before the dataset was met: the related one comes first"
+            curves.findings.append(Finding("AM202", "warning", text, {"step": curves.steps, "planned": curves.planned}))
+            curves.usable = False
+        return curves
 
     def narrowed(self, net: nn.Module, given: Mapping[str, Tensor]) -> nn.Module:
         """`net`, made for the dataset alone, with the tensors `given` of one that knows the classes of the source too. What is kept for rows of
