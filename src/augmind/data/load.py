@@ -125,8 +125,8 @@ ALL = "all"
 
 
 def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None = None, max_bad: float = 0.2, group: str | None = None) -> Dataset:
-    """The rows of a folder, archive or table of files without their labels, whatever folders they lie in, as one class; with `like` in the form of those rows.
-    `group` is a pattern of their names (`naming.grouped`). Raises `DataError` for anything else."""
+    """The rows of a folder, archive or table of files without their labels, whatever folders they lie in, as one class; with `like` in the form of
+    those rows. `group` is a pattern of their names (`naming.grouped`). Raises `DataError` for anything else."""
     _check_settings(size, max_bad, None)
     with opened_loose(source, group) as (name, found):
         entries = found.entries
