@@ -99,11 +99,11 @@ def test_what_is_drawn_has_the_means_of_the_dataset_and_varies_as_related_rows_d
 LEARNT = [n for n in names("generators") if find("generators", n).borrows and find("generators", n).space == "rows"]
 
 
-def patterns(**kinds: Any) -> tuple[Data, Samples]:
+def patterns() -> tuple[Data, Samples]:
     """Two rows of each of six patterns under noise with 600 of six others, and fresh rows of the first six."""
     rows, fresh = (toy_samples(n, classes=12, seed=seed) for n, seed in ((600, 1), (600, 2)))
     few, source = rows.take(rows.y < 6).take(range(12)), rows.take(rows.y >= 6)
-    spec = replace(toy_data().spec, classes=tuple("abcdef"), **kinds)
+    spec = replace(toy_data().spec, classes=tuple("abcdef"))
     return Data(train=few, val=few.take([]), spec=spec, codec=ToyCodec(spec), source=source), fresh.take(fresh.y < 6)
 
 
@@ -128,9 +128,9 @@ def test_a_new_class_begins_among_those_that_were_learnt():
     with torch.no_grad():
         table.weight[6:12] += 5
     before = table.weight.detach().clone()
-    lessons.greet(39, table)
+    lessons.initialise(39, table)
     assert torch.equal(table.weight, before)
-    lessons.greet(40, table)
+    lessons.initialise(40, table)
     assert torch.equal(table.weight[6:], before[6:]) and (table.weight[:6].mean(1) - 5).abs().max() < 0.3
     apart = torch.pdist(table.weight[:6]).mean() / torch.pdist(before[6:12]).mean()
     assert 0.7 < apart < 1.3

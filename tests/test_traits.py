@@ -16,7 +16,7 @@ from runs import TINY, digit_rows
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """Twelve rows of two digits; every other one is drawn dark on light, which the column `ink` says."""
+    """Twenty-four rows of each of two digits; every other one is drawn dark on light, which the column `ink` says."""
     root = tmp_path_factory.mktemp("inks")
     (x, y), lines = digit_rows(24, 2), ["file,label,split,ink,weight,note,lot"]
     for i, row in enumerate(x):
@@ -44,7 +44,8 @@ def test_of_many_columns_those_that_say_something_are_kept(tmp_path):
     names = [f"n{i}" for i in range(40)]
     lines = [",".join(["text", "label", *names, "ink", "gap"])]
     lines += [
-        ",".join([f"row {i} of it", "ab"[i % 2], *(str(i * j + 0.5) for j in range(1, 41)), ("dark", "light")[i % 3 > 0], "x"]) for i in range(120)
+        ",".join([f"row {i} of it", "ab"[i % 2], *[str(i * j + 0.5) for j in range(1, 41)], "dark" if i % 3 == 0 else "light", "x"])
+        for i in range(120)
     ]
     (tmp_path / "t.csv").write_text("\n".join(lines))
     assert load(tmp_path / "t.csv", text="text", label="label").rows[3].traits == {"ink": "dark"}

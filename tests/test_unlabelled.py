@@ -148,7 +148,6 @@ def test_rows_of_the_dataset_itself_that_have_no_label_are_a_pool(tmp_path):
     saved(tmp_path / "data", x)
     lines = [f"{i:03d}.png,{'' if 10 <= i < 34 else f'digit {y[i]}'}" for i in range(60)]
     (tmp_path / "data" / "rows.csv").write_text("\n".join(["file,label", *lines]) + "\n")
-    (tmp_path / "outside.png").write_bytes((tmp_path / "data" / "000.png").read_bytes())
     for place in ("data", "data/rows.csv"):
         found = pool(tmp_path / place, load(tmp_path / place))
         assert 20 <= len(found.x) <= 24 and all("010.png" <= source < "034.png" for source in found.sources)
@@ -165,9 +164,20 @@ def test_a_table_names_files_that_are_not_there_or_lie_elsewhere(tmp_path):
     (tmp_path / "in" / "rows.csv").write_text("file\n../000.png\n" + "".join(f"{i:03d}.png\n" for i in range(9)))
     found = unlabelled(tmp_path / "in" / "rows.csv", max_bad=0.5)
     told = {r.source: r.reason for r in found.rows if r.status == "corrupt"}
-    assert told == {"000.png": "lies outside the folder of the table", "008.png": "no such file"} and len(found.samples) == 8
-    with pytest.raises(DataError, match="lies outside the folder of the table"):
+    assert told == {"rows.csv:2": "'../000.png' lies outside the dataset's folder", "rows.csv:11": "no such file '008.png'"}
+    assert [r.source for r in found.rows if r.status == "ok"] == [f"{i:03d}.png" for i in range(8)]
+    with pytest.raises(DataError, match="lies outside the dataset's folder"):
         unlabelled(tmp_path / "in" / "rows.csv", max_bad=0.1)
+
+
+def test_pictures_within_a_table_are_a_pool_too(tmp_path):
+    cells = [
+        {"image": {"bytes": b, "path": None}, "label": None}
+        for b in (p.read_bytes() for p in sorted(saved(tmp_path / "p", digit_rows(4)[0]).iterdir()))
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(cells), tmp_path / "t.parquet")
+    found = unlabelled(tmp_path / "t.parquet")
+    assert len(found.samples) == 40 and found.rows[3].source.startswith("t.parquet:")
 
 
 def test_a_pool_of_another_kind_is_told(tmp_path, digits):

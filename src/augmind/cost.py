@@ -81,7 +81,7 @@ def training_seconds(plan: "Plan", generator: str) -> float:
     if generator in ADAPT_SECONDS:
         learns = plan.settings.get(generator, {}).get("adapt", "none") != "none"
         return steps * learns * ADAPT_SECONDS[generator] * part_here(generator)
-    first = plan.source > 0 and find("generators", generator.partition("~")[0]).borrows
+    first = plan.source > 0 and find("generators", generator).borrows
     return steps * (1 + first) * STEP_SECONDS.get(generator, 0.0) * max(1.0, math.prod(plan.shape) / 784)
 
 

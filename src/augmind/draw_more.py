@@ -72,15 +72,15 @@ def draw_more(
 
 
 def examples(job: Job, rows: Tensor | None, flag: str, given: Sequence[str]) -> Tensor | None:
-    """Features of these real rows and of the files, or texts, that an option names; None where there are neither."""
+    """These features (n, d) of real rows with those of the files, or texts, that an option names; None where there are neither."""
     named = [job.codec.embed(exemplars(given, job.spec, job.codec, f"--{flag}"))] if given else []
     parts = [*([] if rows is None else [rows]), *named]
     return torch.cat(parts) if parts else None
 
 
 def examples_of(job: Job, label: str, where: Mapping[str, str]) -> tuple[Tensor, Tensor]:
-    """Features of the real rows whose columns hold these values, and of those in which a column holds another one: rows of the class where it has
-    both, else of all classes, so that an attribute may come from another class.
+    """Features (n, d) of the real rows whose columns hold these values, and of those in which a column holds another one: rows of the class where
+    it has both, else of all classes, so that an attribute may come from another class.
 
     Raises `UsageError` for a column or a value that no row has, and where all rows have it.
     """
@@ -91,12 +91,8 @@ def examples_of(job: Job, label: str, where: Mapping[str, str]) -> tuple[Tensor,
         columns = sorted({name for row in told for name in row})
         if column not in columns:
             text = f"no column '{column}' is known of the rows of '{job.folder}'"
-            way = (
-                f"give one of {', '.join(columns)}"
-                if columns
-                else "its dataset is no table with columns of a few values, or the run is older than these are kept; show examples with --like"
-            )
-            raise UsageError(text, help=way)
+            none = "its dataset is no table with columns of a few values, or the run is older than these are kept; show examples with --like"
+            raise UsageError(text, help=f"give one of {', '.join(columns)}" if columns else none)
         if value not in (kinds := sorted({row[column] for row in told if column in row})):
             raise unknown(f"value of '{column}'", value, kinds)
     has = torch.tensor([all(row.get(c) == v for c, v in where.items()) for row in told])
@@ -106,14 +102,13 @@ def examples_of(job: Job, label: str, where: Mapping[str, str]) -> tuple[Tensor,
     has, lacks = (has & own, lacks & own) if (has & own).any() and (lacks & own).any() else (has, lacks)
     if not has.any() or not lacks.any():
         wish = " and ".join(f"{c}={v}" for c, v in where.items())
-        raise UsageError(
-            f"{'all' if has.any() else 'no'} rows have {wish}, so it cannot be told from what others have", help="leave a part of it out"
-        )
+        text = f"{'all' if has.any() else 'no'} rows have {wish}, so it cannot be told from what others have"
+        raise UsageError(text, help="leave a part of it out")
     return z[has], z[lacks]
 
 
 def most_like(job: Job, tables: list[Table], toward: Tensor | None, away: Tensor | None, n: int) -> list[Table]:
-    """The `n` rows of all tables whose features are nearest to a row of `toward` (features), less how near they are to one of `away`."""
+    """The `n` rows of all tables whose features are nearest to one of `toward` (m, d), less how near they are to one of `away`."""
     z = polar(torch.cat([job.codec.embed(t.x) for t in tables]))
     far = torch.zeros(len(z))
     for sign, shown in ((1, toward), (-1, away)):

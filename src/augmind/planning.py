@@ -102,15 +102,16 @@ def lost(facts: dict[str, Any], config: Config) -> list[str]:
 
 
 def may_be_loose(config: Config, kind: str) -> bool:
-    """Whether the dataset itself can be read as rows without labels: texts, a folder or archive of files, a table that names them as usual."""
+    """Whether the dataset itself can be read as rows without labels: texts, a folder or archive of files, a table of files by its usual columns."""
     from .data.archive import is_archive
+    from .data.listing import TABLES
 
     path = Path(config.data).expanduser()
     if kind == "tokens" or is_archive(path):
         return path.exists()
     if path.is_dir():
         return not any(path.glob("*.arrow"))
-    return path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl") and path.is_file() and config.column is None
+    return path.suffix.lower() in TABLES and path.is_file() and config.column is None
 
 
 def unserved(plan: Plan) -> list[str]:

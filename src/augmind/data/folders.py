@@ -184,15 +184,6 @@ def _loose(file: Path, split: str, root: Path) -> Entry:
     return Entry(source=_name(file, root), split=split, status="unlabelled", reason="not inside a class folder")
 
 
-def listed(file: Path, label: str, root: Path) -> Entry:
-    """A file that a table names; only one inside `root` is read."""
-    if not file.is_relative_to(root):
-        return Entry(source=printable(file.name), label=label, status="corrupt", reason="lies outside the folder of the table")
-    return (
-        labelled(file, label, "", root) if file.is_file() else Entry(source=_name(file, root), label=label, status="corrupt", reason="no such file")
-    )
-
-
 def stray(file: Path, root: Path, reason: str = "") -> Entry:
     return Entry(source=_name(file, root), status="stray", reason=reason or f"neither a picture nor a sound ({file.suffix or 'no ending'})")
 

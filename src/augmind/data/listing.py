@@ -113,6 +113,20 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     return Found(entries=entries, how=how)
 
 
+def loose_rows(path: Path, label: str) -> list[Entry]:
+    """The rows of a table of files under one label, whatever columns say, each file once and by its name; none if the table holds texts."""
+    table, home = open_table(path), path.parent
+    contents, texts = _content(table, Columns())
+    if texts:
+        return []
+    whole, found = [table.texts(c) for c in contents], dict[str, Entry]()
+    for i, number in enumerate(table.numbers):
+        content = _file([partial(_fetch, table, c, i, home, home) for c in contents], whole)
+        source = printable(content.relative_to(home).as_posix()) if isinstance(content, Path) else f"{table.name}:{number}"
+        found.setdefault(source, _with(Entry(source=source, label=label), content))
+    return list(found.values())
+
+
 def traits_of(table: Table, used: Sequence[str | None]) -> list[dict[str, str]]:
     """What further columns say of each row, row by row: columns of `KINDS` values at most, of which one stands for several rows."""
     out: list[dict[str, str]] = [{} for _ in table.numbers]

@@ -26,10 +26,10 @@ from .archive import ENDINGS as ARCHIVES
 from .archive import extract, is_archive
 from .arrays import array_entries, arrays_in
 from .dataset import Dataset, Row, sort_labels
-from .folders import labelled, listed, look, scan, stray
+from .folders import labelled, look, scan, stray
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries, saved_inside
 from .joint import Whole, holds_several, joined, paired, stored, wholes
-from .listing import TABLES, named_files, table_entries
+from .listing import TABLES, loose_rows, table_entries
 from .naming import grouped, is_pattern
 from .pictures import pictures, tensor
 from .remarks import remarks, shared_sides
@@ -150,8 +150,8 @@ def _check_settings(size: int | tuple[int, int] | None, max_bad: float, chunk: f
 
 def _loose_files(path: Path, temp: Path) -> Found:
     """Every file below a folder, of an archive or that a table names, as a row of one class."""
-    if path.suffix.lower() in TABLES and path.is_file() and (named := [file.resolve() for file in named_files(path, None)]):
-        return Found(entries=[listed(file, ALL, path.parent) for file in dict.fromkeys(named)], how="table: all rows are of one class")
+    if path.suffix.lower() in TABLES and path.is_file() and (rows := loose_rows(path, ALL)):
+        return Found(entries=rows, how="table: all rows are of one class")
     if not path.is_dir() and not is_archive(path):
         text = f"'{printable(path.name)}' is neither a folder nor an archive, and no table of files"
         raise DataError(text, help="give a folder, archive or table of files")

@@ -25,7 +25,8 @@ class Pool:
 
 
 def pool(source: str | Path, dataset: Dataset, max_bad: float = 0.2, text: str | None = None) -> Pool:
-    """The rows of a folder or archive, whatever folders they lie in, in the form of `dataset`; of texts those of a file, or a table's column `text`.
+    """The rows of a folder, archive or table of files, whatever folders they lie in, in the form of `dataset`; of texts those of a file, or of a
+    table's column `text`.
 
     Left out are rows that cannot be read, copies of each other, and copies and near duplicates of any labelled row. Finding: AM138. Raises
     `UsageError` for a dataset of several kinds or of pairs, `DataError` for a source that is not of its kind or of which nothing is left.

@@ -97,7 +97,7 @@ class Steady(Painted):
 
         def step(t: int) -> dict[str, Tensor]:
             painter.train()
-            lessons.greet(t, painter, judge)
+            lessons.initialise(t, painter, judge)
             rows = lessons.batch(t, self.batch, run.seed, self.name())
             real, label = painter.standard(lessons.x(rows).to(device)), y[rows].to(device)
             asked = label[: self.batch // 2].repeat(2)

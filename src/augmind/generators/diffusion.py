@@ -80,7 +80,7 @@ class Diffusion(Generator):
         rarity = lessons.rows.counts(classes)[y].float().rsqrt()
 
         def step(t: int) -> dict[str, Tensor]:
-            lessons.greet(t, net)
+            lessons.initialise(t, net)
             rows = lessons.picked(t, self.batch, rarity)
             loss = self._loss(net, self._scaled(lessons.x(rows)), y[rows])
             adam.zero_grad()

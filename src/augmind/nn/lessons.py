@@ -25,7 +25,8 @@ class Lessons:
     """Without a related dataset (`Data.source`), `steps` batches of the dataset. With one, `steps` of its rows alone come first, and in those that
     follow `LENT` of every batch is still of it.
 
-    Its classes are further ones of the network. Those of the dataset begin, when they are met first, from the mean of these.
+    Its classes are further ones of the network. Those of the dataset begin, when they are met first, among these: at random, with their mean and
+    deviation. (Generators transferred to few rows: arXiv:1805.01677; they learn the dataset alone then.)
     """
 
     data: Data
@@ -61,8 +62,8 @@ class Lessons:
         more = 0 if self.source is None else int(self.source.y.max()) + 1 - self.data.classes
         return replace(self.data.spec, classes=(*self.data.spec.classes, *(f"related {k}" for k in range(more))))
 
-    def x(self, rows: Int[Tensor, " b"] | slice = slice(None)) -> Float[Tensor, "b ..."]:
-        """These rows, or all, in model space."""
+    def x(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b ..."]:
+        """These rows in model space."""
         return self.data.spec.to_model(self.rows.x[rows])
 
     def some(self) -> Int[Tensor, " m"]:
@@ -93,8 +94,9 @@ class Lessons:
         """The step within the part of the training that it belongs to."""
         return t - self.met if t >= self.met else t
 
-    def greet(self, t: int, *nets: nn.Module) -> None:
-        """In the step in which the dataset is met, the mean of what these networks know of the source's classes becomes what they know of its own."""
+    def initialise(self, t: int, *nets: nn.Module) -> None:
+        """In the step in which the dataset is met, the embeddings of its classes are drawn from N(mean, variance) of those of the source's classes,
+        value by value, from torch's global random state."""
         if self.source is None or t != self.met:
             return
         k, last = self.data.classes, len(self.spec.classes)
