@@ -113,7 +113,8 @@ def expand(
     unlabelled
         A folder, archive or table of files like those of DATA, without labels (or DATA itself, where some rows have none): the surest are
         labelled (the generator pseudo) and tested like synthetic rows; of texts a file of one a line, or a table. Generators that are named
-        beside it learn from them too (--generators pseudo,vae). With --target: such a file in the language of the translations, to be translated back.
+        beside it learn from them too (--generators pseudo,vae). With --target: such a file in the language of the translations, to be
+        translated back.
     source
         A related dataset, labelled, of other classes: learners learn it first and beside DATA, and generators that can borrow how its rows vary.
     search
