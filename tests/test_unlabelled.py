@@ -166,6 +166,9 @@ def test_a_table_names_files_that_are_not_there_or_lie_elsewhere(tmp_path):
     told = {r.source: r.reason for r in found.rows if r.status == "corrupt"}
     assert told == {"rows.csv:2": "'../000.png' lies outside the dataset's folder", "rows.csv:11": "no such file '008.png'"}
     assert [r.source for r in found.rows if r.status == "ok"] == [f"{i:03d}.png" for i in range(8)]
+    (tmp_path / "none.csv").write_text("file\nx.png\n")
+    with pytest.raises(DataError, match=r"1 of 1 row of 'none' cannot be read: none.csv:2 \(no such file 'x.png'\)"):
+        unlabelled(tmp_path / "none.csv")
     with pytest.raises(DataError, match="lies outside the dataset's folder"):
         unlabelled(tmp_path / "in" / "rows.csv", max_bad=0.1)
 

@@ -131,6 +131,8 @@ def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None
     with opened_loose(source, group) as (name, found):
         entries = found.entries
         if not any(e.status == "ok" for e in entries):
+            if bad := [(e.source, e.reason) for e in entries if e.status == "corrupt"]:
+                raise _unreadable(name, bad, len(entries))
             raise DataError(f"'{name}' holds no row that can be read", help="give a folder of files of one kind, such as PNG, JPEG or WAV")
         answers = read_like(entries, like) if like else read_entries(entries, size)
     rows = [_row(i, e, a) for i, (e, a) in enumerate(zip(entries, answers, strict=True))]
