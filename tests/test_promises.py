@@ -19,7 +19,7 @@ from torch.nn.functional import one_hot
 from augmind.core.errors import UsageError, WrongSpec
 from augmind.core.feed import Feed
 from augmind.core.loop import Curves
-from augmind.core.plugin import Generator, Labeller, Learner, Plugin
+from augmind.core.plugin import Generator, Labeller, Latent, Learner, Plugin
 from augmind.core.registry import BASES, find, make, names
 from augmind.core.run import Run
 from augmind.core.seeds import row_seeds, stream
@@ -230,6 +230,20 @@ def test_row_depends_on_its_own_label_and_seed_alone(kind: str, name: str, fit):
     same(generator.sample(y[66:67], seeds[66:67]), x[66:67])
     same(generator.sample(y[3:9], seeds[3:9]), x[3:9])
     assert len(x.flatten(1).unique(dim=0)) > 60, "another seed gives another row"
+
+
+@each("generators")
+def test_latents_decode_to_rows_of_a_class_or_between_classes(kind: str, name: str, fit):
+    generator, data = fit(name)
+    if not isinstance(generator, Latent):
+        pytest.skip(f"{name} decodes no latents")
+    y, seeds = torch.arange(12) % 3, row_seeds(12, "promises")
+    z = generator.latents(y, seeds)
+    assert z.ndim == 2 and len(z) == 12 and not z.requires_grad
+    pure, half = one_hot(y, data.classes).float(), torch.full((12, data.classes), 1 / data.classes)
+    same(generator.decode(z, pure, seeds), drawn(generator))
+    x = generator.decode(z, half, seeds)
+    assert x.shape == (12, *data.spec.shape) and torch.isfinite(x).all() and not torch.equal(x, drawn(generator))
 
 
 @each("generators")

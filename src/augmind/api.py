@@ -179,11 +179,14 @@ class Finished:
         like: "Sequence[str]" = (),
         unlike: "Sequence[str]" = (),
         where: "Mapping[str, str] | None" = None,
+        mix: "Mapping[str, float] | None" = None,
+        along: "Mapping[int, float] | None" = None,
     ) -> int:
         """Draws `n` more screened rows of a class into a new folder; returns how many. Raises `NothingLeft` if none passes.
 
         `like` and `unlike` name files, or hold texts: of many rows those nearest to one of the first, and farthest from the others, are chosen.
         `where` does so with the real rows whose columns hold these values, {"material": "silver"}, and those where they hold others.
+        `mix` decodes rows between classes, {"forks": 0.3}; `along` moves them along the directions in which rows of the class vary, {1: 2.0}.
         """
         from .draw_more import draw_more
         from .planning import unchanged
@@ -196,7 +199,7 @@ class Finished:
             raise unknown("generator of this run", generator, job.generators("rows"))
         unchanged(job)
         with job.store.lock():
-            written = draw_more(job, label, n, Path(out), generator, like=like, unlike=unlike, where=where)
+            written = draw_more(job, label, n, Path(out), generator, like=like, unlike=unlike, where=where, mix=mix, along=along)
         if not written:
             text = f"none of the rows drawn for '{label}' passed the screens"
             raise NothingLeft(text, help="train longer (--preset thorough), or see the report for what rejected them")

@@ -16,7 +16,8 @@ from .handover import level, shard_table, taken
 from .job import Job
 from .nn.neighbours import nearest, polar
 from .pipeline import by_yield, seen_by, trained
-from .shards import fill, labels_alone
+from .shards import fill, labels_alone, space_of
+from .steering import Embed, deviations, mixture, steered
 
 ROUNDS = 8
 PASSES = 2
@@ -35,6 +36,8 @@ def draw_more(
     like: Sequence[str] = (),
     unlike: Sequence[str] = (),
     where: Mapping[str, str] | None = None,
+    mix: Mapping[str, float] | None = None,
+    along: Mapping[int, float] | None = None,
 ) -> int:
     """Writes up to `n` screened rows of one class as files into `out`; returns how many.
 
@@ -42,16 +45,19 @@ def draw_more(
     before with `sample`, and are the same for the same history. With `like` or `unlike`, files or texts, `CHOICE` times as many are drawn, and those
     kept that are nearest, in features, to one of the first and farthest from all of the others: of both, those whose distances differ most, so
     that what the first have and the others lack decides. `where` takes real rows for the first whose columns hold these values, and for the others
-    those in which one holds another value.
+    those in which one holds another value. `mix` gives parts of other classes that rows are decoded with, and `along` how many deviations latents are
+    moved along directions of the class, numbered from 1 (`steering`); they are moved towards what the first have and the others lack, too.
     """
+    weights, along = mixture(job.spec.classes, label, mix or {}), deviations(along or {})
     having, lacking = examples_of(job, label, where) if where else (None, None)
     toward = examples(job, having, "like", like)
     away = examples(job, lacking, "unlike", unlike)
+    attribute = None if toward is None or away is None else polar(toward).mean(0) - polar(away).mean(0)
     n, most = (CHOICE * n, n) if like or unlike or where else (n, n)
     if generator and labels_alone(generator):
         raise UsageError(f"'{generator}' draws no rows, and all that it labelled are handed over", help="give more files without labels to a new run")
     able = (g for g in by_yield(job) if generator in (None, g) and not labels_alone(g))
-    usable = {g: p for g in able if (p := trained(job, job.final, g)[0]) is not None}
+    usable = wished({g: p for g in able if (p := trained(job, job.final, g)[0]) is not None}, job, label, weights, along, attribute)
     if not usable:
         text = f"'{job.folder}' has no generator that draws rows{f' by the name {generator}' if generator else ''}, or it was not needed"
         raise UsageError(text, help="see its findings in the report, or begin a run with another generator")
@@ -69,6 +75,27 @@ def draw_more(
         record = read_json(job.folder / "report.json")
         export(Bundle(name=job.about["name"], spec=job.spec, codec=job.codec, splits=level({"": tables}), record=record), out, to)
     return sum(len(t.names) for t in tables)
+
+
+def wished(
+    usable: dict[str, Generator], job: Job, label: str, weights: Tensor, along: Mapping[int, float], attribute: Tensor | None
+) -> dict[str, Generator]:
+    """Those of the generators that can be steered so, steered. Raises `UsageError` where none of them can."""
+    made: dict[str, Generator] = {}
+    refused: list[UsageError] = []
+    for name, plugin in usable.items():
+        try:
+            made[name] = steered(plugin, shown(job, name), job.spec.classes.index(label), job.config.seed, weights, along, attribute)
+        except UsageError as error:
+            refused.append(error)
+    if refused and not made:
+        raise refused[0]
+    return made
+
+
+def shown(job: Job, generator: str) -> Embed:
+    """Features of rows as this generator draws them."""
+    return (lambda x: x) if space_of(generator) == "features" else lambda x: job.codec.embed(job.spec.to_store(x))
 
 
 def examples(job: Job, rows: Tensor | None, flag: str, given: Sequence[str]) -> Tensor | None:

@@ -1,5 +1,6 @@
 """The verbs that take something out of a run: sample, export."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ def sample(
     like: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     unlike: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     where: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    mix: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    along: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
 ) -> None:
     """Draw more synthetic rows of one class from a finished run, screened like the others.
 
@@ -28,6 +31,8 @@ def sample(
 
         augmind sample runs/photos --label spoons -n 50
         augmind sample runs/photos --label spoons -n 50 --generator diffusion --out spoons/
+        augmind sample runs/photos --label spoons -n 20 --mix forks=0.3
+        augmind sample runs/photos --label spoons -n 20 --along 1=2
         augmind sample runs/photos --label spoons -n 20 --like ladle.png teaspoon.png
         augmind sample runs/photos --label spoons -n 20 --like silver-1.png silver-2.png --unlike wood-1.png wood-2.png
         augmind sample runs/photos --label spoons -n 20 --where material=silver
@@ -50,13 +55,19 @@ def sample(
         Files (or texts) that they shall not be like. With --like it steers along what the one have and the other lack: an attribute by examples.
     where
         COLUMN=VALUE, as a table that was given says of its rows: chosen as with --like and --unlike, by the rows that have it and those that do not.
+    mix
+        CLASS=PART of other classes, such as forks=0.3: rows between classes, kept where the screens still take them for the class.
+    along
+        NUMBER=DEVIATIONS, such as 1=2 or 2=-1.5: rows moved along a direction in which rows of the class vary (1: the most); see augmind directions.
     """
     from augmind.api import Finished
 
     if n < 1:
         raise UsageError(f"-n {n} is not a number of rows", help="give a number of 1 or more")
     target = out_folder or next(p for i in range(1, 10**6) if not (p := folder / "samples" / f"{safe(label)}-{i}").exists())
-    got = Finished(folder).sample(label, n, target, generator, like=like or (), unlike=unlike or (), where=wishes(where))
+    got = Finished(folder).sample(
+        label, n, target, generator, like=like or (), unlike=unlike or (), where=wishes(where), mix=parts(mix), along=moves(along)
+    )
     if got < n:
         err.print(f"only {got} of {n} rows passed the screens; asking again draws others")
     out.print(f"{got} rows in {target}", soft_wrap=True)
@@ -73,6 +84,42 @@ def wishes(given: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--where says of '{column}' twice what it shall be", help="ask for one value, and again for the other")
         found[column] = value
     return found
+
+
+def parts(given: list[str] | None) -> dict[str, float]:
+    """Of "CLASS=PART" the parts by class; names may hold "=". Raises `UsageError` for what is none."""
+    return {name: number_of(value, f"--mix {name}={value}", "CLASS=PART, such as forks=0.3") for name, value in split(given, "--mix")}
+
+
+def moves(given: list[str] | None) -> dict[int, float]:
+    """Of "NUMBER=DEVIATIONS" the deviations by number. Raises `UsageError` for what is none."""
+    found: dict[int, float] = {}
+    for name, value in split(given, "--along"):
+        way = "NUMBER=DEVIATIONS, such as 1=2"
+        if not name.isdecimal():
+            raise UsageError(f"--along {name}={value} names no direction", help=f"write {way}")
+        found[int(name)] = number_of(value, f"--along {name}={value}", way)
+    return found
+
+
+def split(given: list[str] | None, flag: str) -> list[tuple[str, str]]:
+    """Names and what stands behind the last "=" of each. Raises `UsageError` where one is named twice."""
+    pairs = [(name.strip(), value.strip()) for name, _, value in (one.rpartition("=") for one in given or ())]
+    for name, _ in pairs:
+        if [other for other, _ in pairs].count(name) > 1:
+            raise UsageError(f"{flag} names '{name}' twice", help="name each once")
+    return pairs
+
+
+def number_of(value: str, said: str, way: str) -> float:
+    """The number. Raises `UsageError` for what is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not isfinite(number):
+        raise UsageError(f"{said} holds no number", help=f"write {way}")
+    return number
 
 
 def safe(label: str) -> str:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from .errors import UsageError, WrongSpec
@@ -148,6 +148,24 @@ class Generator(Plugin):
     def remarks(self) -> list["Finding"]:
         """What is to be said of the rows drawn until now, such as what they have cost."""
         return []
+
+
+@dataclass(kw_only=True)
+class Latent(Generator):
+    """A generator that decodes rows from latents: these can be moved, and rows can be decoded as mixtures of classes."""
+
+    @abstractmethod
+    def latents(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
+        """What the rows of these labels and seeds are decoded from; row i is a function of (y[i], seeds[i])."""
+
+    @abstractmethod
+    def decode(self, z: Float[Tensor, "n l"], y: Int[Tensor, " n"] | Float[Tensor, "n k"], seeds: Int[Tensor, " n"]) -> Shaped[Tensor, "n ..."]:
+        """Rows like those of `sample`, of labels or of mixtures of all classes (parts that add up to 1); what chance decides beside the latents is a
+        function of the seeds."""
+
+    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Shaped[Tensor, "n ..."]:
+        y, seeds = y.cpu(), seeds.cpu()
+        return self.decode(self.latents(y, seeds), y, seeds)
 
 
 @dataclass(kw_only=True)

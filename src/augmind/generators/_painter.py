@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from augmind.core.feed import cyclic
 from augmind.core.loop import autocast, descend
-from augmind.core.plugin import Generator
+from augmind.core.plugin import Latent
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, row_noise, seeded
 from augmind.core.tune import tune
@@ -30,7 +30,7 @@ class Painter(nn.Module):
         self.standard = Standard(spec)
         self.decoder = decoder
 
-    def forward(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"]) -> Float[Tensor, "b ..."]:
+    def forward(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"] | Float[Tensor, "b k"]) -> Float[Tensor, "b ..."]:
         return self.decoder(z, y)
 
 
@@ -45,7 +45,7 @@ def truncated(z: Float[Tensor, "n l"], limit: float) -> Float[Tensor, "n l"]:
 
 
 @dataclass(kw_only=True)
-class Painted(Generator):
+class Painted(Latent):
     """A generator whose rows a `Painter` makes; `fit` leaves it in `net_`.
 
     `truncation` is how far from zero the noise may be that rows are drawn from (the truncation trick; arXiv:1809.11096): less makes them more
@@ -65,16 +65,19 @@ class Painted(Generator):
         """The network (noise, labels) to rows."""
         return decoder(spec.shape, self.latent, len(spec.classes), self.width, spec.bounded)
 
+    def latents(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
+        z = row_noise(seeds, (self.latent,))
+        return z if self.truncation >= WHOLE else truncated(z, self.truncation)
+
     @torch.no_grad()
-    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+    def decode(self, z: Float[Tensor, "n l"], y: Int[Tensor, " n"] | Float[Tensor, "n k"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
         net = self.net_.eval()
         device = next(net.parameters()).device
 
         def draw(z: Tensor, y: Tensor) -> Tensor:
             return net.standard.undo(net(z.to(device), y.to(device))).cpu()
 
-        z = row_noise(seeds.cpu(), (self.latent,))
-        return in_chunks(draw, z if self.truncation >= WHOLE else truncated(z, self.truncation), y.cpu())
+        return in_chunks(draw, z, y)
 
     def state(self) -> dict[str, Tensor]:
         return dict(self.net_.state_dict())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from augmind.core.loop import autocast, cosine, descend
-from augmind.core.plugin import Generator
+from augmind.core.plugin import Latent
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, row_noise, seeded
 from augmind.core.tune import tune
@@ -39,7 +39,7 @@ def directions(values: int) -> int:
 
 
 @dataclass(kw_only=True)
-class Diffusion(Generator):
+class Diffusion(Latent):
     """The most faithful of the generators that learn from the rows alone, and the slowest to draw from.
 
     A Gaussian around each class mean is fitted first and its exact denoiser is what the network (a U-Net for grids, an MLP
@@ -91,7 +91,8 @@ class Diffusion(Generator):
             return {"loss": loss}
 
         def look(y: Tensor, seeds: Tensor) -> Tensor:
-            return self._draw(y, seeds, "euler", LOOK_POINTS)
+            y, seeds = y.cpu(), seeds.cpu()
+            return self._solved(row_noise(seeds, self.spec_.shape), y, "euler", LOOK_POINTS)
 
         went = descend(
             step,
@@ -158,26 +159,32 @@ class Diffusion(Generator):
         denoised = given[:, x.shape[1] :]
         return (x - denoised - self.prior_.doubt(t).reshape(each) * self.net_(given, t, y)) / t.reshape(each)
 
-    def _field(self, y: Int[Tensor, " b"]) -> Field:
+    def _field(self, y: Int[Tensor, " b"] | Float[Tensor, "b k"]) -> Field:
         """The velocity for these labels, guided away from that of no label."""
         if self.guidance == 1:
             return lambda x, t: self._velocity(x, t, y)
-        null = torch.full_like(y, len(self.spec_.classes))
+        null = torch.full((len(y),), len(self.spec_.classes), device=y.device)
         return lambda x, t: torch.lerp(self._velocity(x, t, null), self._velocity(x, t, y), self.guidance)
 
     @torch.no_grad()
-    def _draw(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"], solver: str, points: int) -> Float[Tensor, "n ..."]:
+    def _solved(self, noise: Float[Tensor, "n ..."], y: Int[Tensor, " n"] | Float[Tensor, "n k"], solver: str, points: int) -> Float[Tensor, "n ..."]:
+        """Rows at the end of the paths that begin at this noise."""
         device = self.prior_.mean.device
 
-        def block(y: Tensor, seeds: Tensor) -> Tensor:
-            noise = row_noise(seeds, self.spec_.shape).to(device)
-            return SOLVERS[solver](self._field(y.to(device)), noise, points).cpu()
+        def block(noise: Tensor, y: Tensor) -> Tensor:
+            return SOLVERS[solver](self._field(y.to(device)), noise.to(device), points).cpu()
 
-        x = in_chunks(block, y.cpu(), seeds.cpu()) * self.scale_ + self.centre_
+        x = in_chunks(block, noise, y) * self.scale_ + self.centre_
         return x.clamp(-1, 1) if self.spec_.bounded else x
 
+    def latents(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
+        return row_noise(seeds, self.spec_.shape).flatten(1)
+
+    def decode(self, z: Float[Tensor, "n l"], y: Int[Tensor, " n"] | Float[Tensor, "n k"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+        return self._solved(z.view(-1, *self.spec_.shape), y, self.solver, self.points)
+
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
-        return self._draw(y, seeds, self.solver, self.points)
+        return in_chunks(super().sample, y.cpu(), seeds.cpu())  # so that the noise of large rows is not all there at once
 
     def state(self) -> dict[str, Tensor]:
         own = {"centre": self.centre_, "scale": self.scale_} | {f"prior/{k}": v for k, v in self.prior_.state().items()}

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from augmind.core.loop import Curves
-from augmind.core.plugin import Generator, Space
+from augmind.core.plugin import Latent, Space
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, row_noise
 from augmind.core.tune import tune
@@ -20,7 +20,7 @@ COVARIANCES: dict[str, type[ClassGaussian | Calibrated]] = {"shared": ClassGauss
 
 
 @dataclass(kw_only=True)
-class Feature(Generator):
+class Feature(Latent):
     """Class means with one covariance shared by all classes, shrunk by Ledoit and Wolf's rule; fits in about a second.
 
     The Gaussian of linear discriminant analysis, drawn from instead of decided with (its uses in feature space:
@@ -49,12 +49,12 @@ class Feature(Generator):
         self.gaussian_ = COVARIANCES[self.covariance].fit(data.spec.to_model(rows.x), rows.y, data.classes, self.rank)
         return self
 
-    @torch.no_grad()
-    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        def draw(y: Tensor, seeds: Tensor) -> Tensor:
-            return self.gaussian_.draw(y, row_noise(seeds, self.spec_.shape), self.spread)
+    def latents(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
+        return row_noise(seeds, self.spec_.shape)
 
-        return in_chunks(draw, y.cpu(), seeds.cpu())
+    @torch.no_grad()
+    def decode(self, z: Float[Tensor, "n d"], y: Int[Tensor, " n"] | Float[Tensor, "n k"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
+        return in_chunks(lambda z, y: self.gaussian_.draw(y, z, self.spread), z, y)
 
     def state(self) -> dict[str, Tensor]:
         return self.gaussian_.state()

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from augmind.core.feed import cyclic
 from augmind.core.loop import cosine, descend
-from augmind.core.plugin import Generator
+from augmind.core.plugin import Latent
 from augmind.core.run import Finding, Run
 from augmind.core.seeds import in_chunks, row_noise, seeded
 from augmind.core.tune import tune
 from augmind.core.types import Data, Samples, Spec
 from augmind.nn.ema import ema
 from augmind.nn.gaussian import ClassGaussian
+from augmind.nn.labels import of_class
 from augmind.nn.watch import watch
 
 KINDS = ("realnvp", "nsf", "maf")
@@ -48,8 +49,8 @@ class Density(nn.Module):
     def deviation(self) -> Float[Tensor, " r"]:
         return self.variance.sqrt()
 
-    def given(self, y: Int[Tensor, " b"]) -> Float[Tensor, "b k"]:
-        return nn.functional.one_hot(y, len(self.mean) - 1).float()
+    def given(self, y: Int[Tensor, " b"] | Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        return y if y.is_floating_point() else nn.functional.one_hot(y, len(self.mean) - 1).float()
 
     def along(self, x: Float[Tensor, "b d"], y: Int[Tensor, " b"]) -> Float[Tensor, "b r"]:
         """Places on the axes, as seen from the mean of the class."""
@@ -62,16 +63,16 @@ class Density(nn.Module):
         left, free = (off.square().sum(1) - (off @ self.basis).square().sum(1)).clamp(min=0), x.shape[1] - self.basis.shape[1]
         return inside - 0.5 * (left / self.floor + free * (2 * torch.pi * self.floor).log())
 
-    def draw(self, y: Int[Tensor, " b"], noise: Float[Tensor, "b d"], temperature: float) -> Float[Tensor, "b d"]:
+    def draw(self, y: Int[Tensor, " b"] | Float[Tensor, "b k"], noise: Float[Tensor, "b d"], temperature: float) -> Float[Tensor, "b d"]:
         """Rows from standard normal noise; its part along the axes goes through the flow."""
         first = noise @ self.basis
         across = noise - first @ self.basis.T
         u = self.flow(self.given(y)).transform.inv(temperature * first)
-        return self.mean[y] + (u * self.deviation) @ self.basis.T + temperature * self.floor.sqrt() * across
+        return of_class(self.mean, y) + (u * self.deviation) @ self.basis.T + temperature * self.floor.sqrt() * across
 
 
 @dataclass(kw_only=True)
-class Flow(Generator):
+class Flow(Latent):
     """The only generator that says how likely a row is: log-likelihoods of held-out rows are exact, and reported.
 
     `kind` is the layer: affine couplings (RealNVP, arXiv:1605.08803), monotonic splines (neural spline flows, arXiv:1906.04032) or masked
@@ -150,16 +151,14 @@ class Flow(Generator):
         x = self.rows(self.spec_, samples)
         return in_chunks(lambda x, y: net.log_prob(x.to(device), y.to(device)).cpu(), x, samples.y)
 
+    def latents(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
+        return row_noise(seeds, (self.net_.mean.shape[1],))
+
     @torch.no_grad()
-    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+    def decode(self, z: Float[Tensor, "n l"], y: Int[Tensor, " n"] | Float[Tensor, "n k"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
         net = self.net_.eval()
         device = net.mean.device
-
-        def draw(y: Tensor, seeds: Tensor) -> Tensor:
-            noise = row_noise(seeds, (net.mean.shape[1],)).to(device)
-            return net.draw(y.to(device), noise, self.temperature).cpu()
-
-        x = in_chunks(draw, y.cpu(), seeds.cpu()).view(-1, *self.spec_.shape)
+        x = in_chunks(lambda z, y: net.draw(y.to(device), z.to(device), self.temperature).cpu(), z, y).view(-1, *self.spec_.shape)
         return x.clamp(-1, 1) if self.spec_.bounded else x
 
     def state(self) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from augmind.core.feed import cyclic
 from augmind.core.loop import autocast, cosine, descend
-from augmind.core.plugin import Generator
+from augmind.core.plugin import Latent
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, row_noise, seeded
 from augmind.core.tune import tune
@@ -62,7 +62,7 @@ def gaussian_nll(reconstruction: Float[Tensor, "b ..."], x: Float[Tensor, "b ...
 
 
 @dataclass(kw_only=True)
-class Vae(Generator):
+class Vae(Latent):
     """Quick and stable; its rows are soft but varied.
 
     The likelihood is a Gaussian around a bounded (tanh) mean with one shared, optimal deviation (sigma-VAE). `draw` says
@@ -172,14 +172,14 @@ class Vae(Generator):
         return recalled(self.posteriors_, self.starts_, y, seeds, neighbours=self.draw == "interpolate")
 
     @torch.no_grad()
-    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+    def decode(self, z: Float[Tensor, "n l"], y: Int[Tensor, " n"] | Float[Tensor, "n k"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
         net = self.net_.eval()
         device = next(net.parameters()).device
 
-        def decode(z: Tensor, y: Tensor) -> Tensor:
+        def shown(z: Tensor, y: Tensor) -> Tensor:
             return net.standard.undo(net.decoder(z.to(device), y.to(device))).cpu()
 
-        return in_chunks(decode, self.latents(y.cpu(), seeds.cpu()), y.cpu())
+        return in_chunks(shown, z, y)
 
     def state(self) -> dict[str, Tensor]:
         kept = {f"net/{k}": v for k, v in self.net_.state_dict().items() if not k.startswith(("encoder.", "head.", "label."))}

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .gaussian import ClassGaussian
+from .labels import of_class
 
 MOST = 0.99
 """The most of its own covariance that a class keeps; the rest leaves no direction without variance."""
@@ -46,11 +47,11 @@ class Calibrated:
         root = torch.linalg.cholesky(torch.cat([(1 - w) * alike + w * own[:classes], alike[None]]).double()).to(x.dtype)
         return cls(mean=g.mean, basis=g.basis, root=deviation[:, None] * root, floor=g.floor)
 
-    def draw(self, y: Int[Tensor, " B"], noise: Float[Tensor, "B D"], spread: float = 1.0) -> Float[Tensor, "B D"]:
+    def draw(self, y: Int[Tensor, " B"] | Float[Tensor, "B K"], noise: Float[Tensor, "B D"], spread: float = 1.0) -> Float[Tensor, "B D"]:
         """mean[y] + (spread * covariance_y)^(1/2) noise."""
         floor, inside = self.floor.sqrt(), noise @ self.basis
-        along = torch.einsum("brs,bs->br", self.root[y], inside) - floor * inside
-        return self.mean[y] + spread**0.5 * (floor * noise + along @ self.basis.T)
+        along = torch.einsum("brs,bs->br", of_class(self.root, y), inside) - floor * inside
+        return of_class(self.mean, y) + spread**0.5 * (floor * noise + along @ self.basis.T)
 
     def apart(self, weight: Float[Tensor, "K D"]) -> Float[Tensor, "K K"]:
         """(w_j - w_y)^T covariance_y (w_j - w_y) for every class y (rows) and j: the variance of the logit of j less that of y over rows of y."""

@@ -1,4 +1,4 @@
-"""Latent vectors and labels to rows: the upper half of an autoencoder, and the generator of a GAN."""
+"""Latent vectors and labels, or mixtures of classes, to rows: the upper half of an autoencoder, and the generator of a GAN."""
 
 from itertools import pairwise
 
@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .encoders import base, halvings
+from .labels import Labels
 
 
 class ClassNorm(nn.Module):
@@ -15,12 +16,12 @@ class ClassNorm(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.gain = nn.Embedding(classes, channels)
-        self.bias = nn.Embedding(classes, channels)
+        self.gain = Labels(classes, channels)
+        self.bias = Labels(classes, channels)
         nn.init.ones_(self.gain.weight)
         nn.init.zeros_(self.bias.weight)
 
-    def forward(self, x: Float[Tensor, "b c h w"], y: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"], y: Int[Tensor, " b"] | Float[Tensor, "b k"]) -> Float[Tensor, "b c h w"]:
         return self.norm(x) * self.gain(y)[:, :, None, None].to(x.dtype) + self.bias(y)[:, :, None, None].to(x.dtype)
 
 
@@ -32,13 +33,13 @@ class GridDecoder(nn.Module):
         levels = halvings(shape)
         self.shape, self.base, self.bounded = shape, base(shape), bounded
         sizes = [width * 2**i for i in range(levels - 1, -1, -1)] + [max(8, width // 2)]
-        self.label = nn.Embedding(classes, latent)
+        self.label = Labels(classes, latent)
         self.start = nn.Linear(2 * latent, sizes[0] * self.base[0] * self.base[1])
         self.norms = nn.ModuleList(ClassNorm(size, classes) for size in sizes)
         self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(sizes))
         self.end = nn.Conv2d(sizes[-1], shape[0], 3, 1, 1)
 
-    def forward(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"] | Float[Tensor, "b k"]) -> Float[Tensor, "b c h w"]:
         h = self.start(torch.cat([z, self.label(y)], 1)).unflatten(1, (-1, *self.base))
         h = h.contiguous(memory_format=torch.channels_last)
         for norm, up in zip(self.norms, self.ups, strict=False):
@@ -53,12 +54,12 @@ class VectorDecoder(nn.Module):
     def __init__(self, shape: tuple[int, ...], latent: int, classes: int, width: int) -> None:
         super().__init__()
         hidden = 4 * width
-        self.label = nn.Embedding(classes, latent)
+        self.label = Labels(classes, latent)
         self.body = nn.Sequential(
             nn.Linear(2 * latent, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, shape[0])
         )  # fmt: skip
 
-    def forward(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"]) -> Float[Tensor, "b d"]:
+    def forward(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"] | Float[Tensor, "b k"]) -> Float[Tensor, "b d"]:
         return self.body(torch.cat([z, self.label(y)], 1)).float()
 
 

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from augmind.core.seeds import seeded
 
+from .labels import of_class
+
 FLOOR = 1e-6
 """Least variance, so that rows that are all alike divide nothing by zero."""
 
@@ -61,17 +63,17 @@ class ClassGaussian:
     def to(self, device: torch.device) -> "ClassGaussian":
         return ClassGaussian(**{k: v.to(device) for k, v in vars(self).items()})
 
-    def draw(self, y: Int[Tensor, " B"], noise: Float[Tensor, "B D"], spread: float = 1.0) -> Float[Tensor, "B D"]:
+    def draw(self, y: Int[Tensor, " B"] | Float[Tensor, "B K"], noise: Float[Tensor, "B D"], spread: float = 1.0) -> Float[Tensor, "B D"]:
         """mean[y] + (spread * covariance)^(1/2) noise."""
         floor = self.floor.sqrt()
         along = (noise @ self.basis) * (self.variance.sqrt() - floor)
-        return self.mean[y] + spread**0.5 * (floor * noise + along @ self.basis.T)
+        return of_class(self.mean, y) + spread**0.5 * (floor * noise + along @ self.basis.T)
 
-    def denoise(self, x: Float[Tensor, "B D"], t: Float[Tensor, " B"], y: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
+    def denoise(self, x: Float[Tensor, "B D"], t: Float[Tensor, " B"], y: Int[Tensor, " B"] | Float[Tensor, "B K"]) -> Float[Tensor, "B D"]:
         """E[x_0 | x_t = x] when x_t = (1 - t) x_0 + t noise and x_0 follows this distribution: the Wiener filter."""
         a, s = 1 - t[:, None], t[:, None].square()
         gain, rest = (a * v / (a.square() * v + s) for v in (self.variance, self.floor))
-        mean = self.mean[y]
+        mean = of_class(self.mean, y)
         off = x - a * mean
         return mean + rest * off + ((off @ self.basis) * (gain - rest)) @ self.basis.T
 

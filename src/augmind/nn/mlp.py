@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from .labels import Labels
 from .unet import fourier, zeroed
 
 
@@ -15,13 +16,13 @@ class Mlp(nn.Module):
         super().__init__()
         self.hidden = hidden
         self.time = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
-        self.label = nn.Embedding(classes, hidden)
+        self.label = Labels(classes, hidden)
         self.first = nn.Linear(inputs, hidden)
         self.norms = nn.ModuleList([nn.LayerNorm(hidden) for _ in range(depth)])
         self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden)) for _ in range(depth)])
         self.last = zeroed(nn.Linear(hidden, outputs))
 
-    def forward(self, x: Float[Tensor, "B I"], t: Float[Tensor, " B"], y: Int[Tensor, " B"]) -> Float[Tensor, "B O"]:
+    def forward(self, x: Float[Tensor, "B I"], t: Float[Tensor, " B"], y: Int[Tensor, " B"] | Float[Tensor, "B k"]) -> Float[Tensor, "B O"]:
         e = silu(self.time(fourier(t, self.hidden)) + self.label(y))
         h = self.first(x)
         for norm, block in zip(self.norms, self.blocks, strict=True):

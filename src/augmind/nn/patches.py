@@ -9,6 +9,7 @@ from torch.nn.functional import pad, silu
 
 from .attention import HEAD, Block, Modulated
 from .critics import Critic, bounded_slope
+from .labels import Labels
 
 TOKENS = 80
 """At most so many patches a grid is cut into."""
@@ -80,7 +81,7 @@ class TokenDecoder(nn.Module):
         super().__init__()
         width, count = width_of(width), tokens(shape)
         self.bounded = bounded and len(shape) == 3
-        self.label = nn.Embedding(classes, latent)
+        self.label = Labels(classes, latent)
         self.style = nn.Sequential(nn.Linear(2 * latent, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.start = nn.Sequential(nn.Linear(width, count * width), nn.Unflatten(1, (count, width)))
         self.places = nn.Parameter(0.02 * torch.randn(count, width))
@@ -88,7 +89,7 @@ class TokenDecoder(nn.Module):
         self.norms = nn.ModuleList(Modulated(width, width) for _ in range(2 * depth + 1))
         self.join = Join(shape, width)
 
-    def forward(self, z: Float[Tensor, "B L"], y: Int[Tensor, " B"]) -> Float[Tensor, "B ..."]:
+    def forward(self, z: Float[Tensor, "B L"], y: Int[Tensor, " B"] | Float[Tensor, "B k"]) -> Float[Tensor, "B ..."]:
         style = self.style(torch.cat([z, self.label(y)], 1))
         h = self.start(style) + self.places
         for i, block in enumerate(self.blocks):

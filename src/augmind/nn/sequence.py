@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout, gelu, scaled_dot_product_attention
 
+from .labels import Labels
+
 HEADS = 4
 DEPTH = 2
 """Blocks of the encoder, and of the decoder."""
@@ -47,7 +49,7 @@ class SequenceVae(nn.Module):
         super().__init__()
         self.end, self.blank, self.longest, self.drop = size, size + 1, longest, drop
         self.tokens, self.places = nn.Embedding(size + 2, width), nn.Embedding(longest + 2, width)
-        self.asked, self.label = nn.Embedding(classes, width), nn.Embedding(classes, width)
+        self.asked, self.label = nn.Embedding(classes, width), Labels(classes, width)
         for table in (self.tokens, self.places, self.asked, self.label):
             nn.init.normal_(table.weight, std=0.1)
         self.encoder = nn.ModuleList([Block(width, drop) for _ in range(DEPTH)])
@@ -77,10 +79,12 @@ class SequenceVae(nn.Module):
         h = self._read(z, y, tokens.masked_fill(hide, self.blank))
         return cross_entropy(self._logits(h[told]).float(), tokens[told], reduction="sum") / len(tokens)
 
-    def write(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"], choose: Callable[[Tensor, int], Tensor]) -> Int[Tensor, "b longest"]:
+    def write(
+        self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"] | Float[Tensor, "b k"], choose: Callable[[Tensor, int], Tensor]
+    ) -> Int[Tensor, "b longest"]:
         """Tokens one after the other, by `choose(logits, place)`; a sequence is filled up with its end."""
         past: list[Past | None] = [{} for _ in range(DEPTH)]
-        before, h, going = self._before(z, y), self._before(z, y), torch.ones_like(y, dtype=torch.bool)
+        before, h, going = self._before(z, y), self._before(z, y), torch.ones(len(y), dtype=torch.bool, device=z.device)
         out, at = torch.full((len(y), self.longest), self.end, device=z.device), 0
         for t in range(self.longest):
             logits = self._logits(self._decoded(h, at, past)[:, -1])
@@ -92,7 +96,7 @@ class SequenceVae(nn.Module):
             h = self.tokens(out[:, t : t + 1]) + before.sum(1, keepdim=True)
         return out
 
-    def _before(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"]) -> Float[Tensor, "b 2 w"]:
+    def _before(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"] | Float[Tensor, "b k"]) -> Float[Tensor, "b 2 w"]:
         return torch.stack([self.label(y), self.memory(z)], 1)
 
     def _read(self, z: Float[Tensor, "b l"], y: Int[Tensor, " b"], tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b t w"]:

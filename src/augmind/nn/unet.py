@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, pixel_shuffle, pixel_unshuffle, scaled_dot_product_attention, silu
 
+from .labels import Labels
+
 GROUPS = 8
 FINEST = 16
 """Largest side that convolutions see; larger grids are folded into channels first."""
@@ -81,7 +83,7 @@ class UNet(nn.Module):
         self.margin = (-width % unit, -height % unit)
         deep, embedding = 2 * hidden, 4 * hidden
         self.time = nn.Sequential(nn.Linear(2 * hidden, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
-        self.label = nn.Embedding(classes, embedding)
+        self.label = Labels(classes, embedding)
         self.condition = nn.Linear(conditions, embedding, bias=False)
         self.first = nn.Conv2d(inputs * self.fold**2, hidden, 3, padding=1)
         self.down = nn.ModuleList([Residual(hidden, hidden, embedding), Residual(hidden, hidden, embedding)])
@@ -95,7 +97,11 @@ class UNet(nn.Module):
         self.hidden = hidden
 
     def forward(
-        self, x: Float[Tensor, "B I H W"], t: Float[Tensor, " B"], y: Int[Tensor, " B"], condition: Float[Tensor, "B A"] | None = None
+        self,
+        x: Float[Tensor, "B I H W"],
+        t: Float[Tensor, " B"],
+        y: Int[Tensor, " B"] | Float[Tensor, "B k"],
+        condition: Float[Tensor, "B A"] | None = None,
     ) -> Float[Tensor, "B O H W"]:
         height, width = x.shape[2:]
         e = self.time(fourier(t, 2 * self.hidden)) + self.label(y)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from augmind.core.feed import cyclic
 from augmind.core.loop import cosine, descend
-from augmind.core.plugin import Generator
+from augmind.core.plugin import Latent
 from augmind.core.run import Run
 from augmind.core.seeds import in_chunks, row_noise, seeded, stream
 from augmind.core.tune import tune
@@ -38,7 +38,7 @@ ENCODING = ("net/encoder.", "net/head.", "net/asked.")
 
 
 @dataclass(kw_only=True)
-class TextVae(Generator):
+class TextVae(Latent):
     """Sentences of the words of the rows, from a latent of the class; without a model that was trained elsewhere.
 
     Tokens are at most `vocabulary` pieces learnt from the rows, and bytes. The decoder is not shown a part `hidden` of the tokens before (word
@@ -181,7 +181,7 @@ class TextVae(Generator):
             return noise
         return in_chunks(lambda z, y: heun(lambda x, t: self.flow_(x, t, y), z, FLOW_POINTS), noise, y)
 
-    def _texts(self, z: Float[Tensor, "n l"], y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> list[str]:
+    def _texts(self, z: Float[Tensor, "n l"], y: Int[Tensor, " n"] | Float[Tensor, "n k"], seeds: Int[Tensor, " n"]) -> list[str]:
         """What is written from these latents; what is drawn at a place is a function of the row's seed."""
         net, device = self.net_.eval(), next(self.net_.parameters()).device
         chance = torch.zeros(len(y), net.longest)
@@ -196,9 +196,12 @@ class TextVae(Generator):
         return [as_row([clean(side.replace("\ufffd", ""))[0] for side in (sides_of(t) if self.spec_.parts else [t])]) for t in texts]
 
     @torch.no_grad()
-    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> UInt8[Tensor, "n length"]:
-        y, seeds = y.cpu(), seeds.cpu()
-        return TextCodec(self.spec_).encode(self._texts(self._latents(y, seeds, self.prior), y, seeds))
+    def latents(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
+        return self._latents(y, seeds, self.prior)
+
+    @torch.no_grad()
+    def decode(self, z: Float[Tensor, "n l"], y: Int[Tensor, " n"] | Float[Tensor, "n k"], seeds: Int[Tensor, " n"]) -> UInt8[Tensor, "n length"]:
+        return TextCodec(self.spec_).encode(self._texts(z, y, seeds))
 
     def state(self) -> dict[str, Tensor]:
         words, ends = self.words_.state()
