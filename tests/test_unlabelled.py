@@ -22,7 +22,7 @@ from augmind.core.types import Choice, Classical, Samples
 from augmind.data.load import load, unlabelled
 from augmind.data.pool import pool
 from augmind.figures import Predictions
-from augmind.generators.pseudo import Pseudo, balanced, spreading
+from augmind.generators.pseudo import Pseudo, spreading, surest
 from augmind.handover import given
 from augmind.job import Job
 from augmind.pipeline import seen_by, shard_path
@@ -62,10 +62,13 @@ def run(digits, tmp_path_factory):
 # The labels
 
 
-def test_of_every_class_as_many_of_the_surest_are_taken():
-    p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]])
-    at, y = balanced(p, 2)
+def test_the_surest_part_of_the_rows_called_each_class_is_taken():
+    p = torch.tensor([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.8, 0.2, 0.0], [0.3, 0.7, 0.0], [0.7, 0.3, 0.0]])
+    at, y = surest(p, 0.5)
     assert at.tolist() == [0, 2, 3] and y.tolist() == [0, 0, 1]
+    called = torch.eye(2)[[0] * 64 + [1] * 4]
+    counts = [surest(called, 0.5, even)[1].bincount().tolist() for even in (0.0, 0.5, 1.0)]
+    assert counts == [[32, 2], [23, 4], [17, 4]], "their own share, halfway, and an even share of 17 rows as far as there are so many"
 
 
 def test_labels_spread_along_what_hangs_together():
@@ -94,10 +97,22 @@ def test_rows_without_labels_get_the_right_ones(propagate, tmp_path):
     data = type(data)(train=train, val=train.take([]), spec=data.spec, codec=data.codec, pool=kept)
     made = Pseudo(propagate=propagate).fit(data, Run(folder=tmp_path))
     labels, keys = made.stock()
-    assert (labels == truth[keys - 50]).float().mean() > 0.9 and labels.bincount().max() <= 100
+    assert (labels == truth[keys - 50]).float().mean() > 0.9 and labels.bincount().max() <= 125
     assert torch.equal(data.spec.to_store(made.sample(labels, keys)), x[keys - 50])
     back = Pseudo(propagate=propagate).restore(data.spec, made.state())
     assert torch.equal(back.sample(labels, keys), made.sample(labels, keys))
+
+
+def test_of_an_uneven_pool_a_common_class_keeps_more(tmp_path):
+    """Nine of ten loose rows are of one class: with as many rows of the others most of all labels would be wrong."""
+    (z, y), (more, truth) = blobs(12, 0), blobs(2000, 1)
+    uneven = torch.cat([(truth == 0).nonzero()[:540, 0], (truth == 1).nonzero()[:30, 0], (truth == 2).nonzero()[:30, 0]])
+    data = toy_data(12)
+    loose = data.train.x[:1].expand(600, *data.train.x.shape[1:])
+    pool = Samples.real(loose, torch.full((600,), -1), torch.arange(600) + 50, z=more[uneven])
+    data = type(data)(train=Samples.real(data.train.x, y, z=z), val=data.val, spec=data.spec, codec=data.codec, pool=pool)
+    labels, keys = Pseudo(graph="features").fit(data, Run(folder=tmp_path)).stock()
+    assert (labels == truth[uneven][keys - 50]).float().mean() > 0.55 and labels.bincount()[0] > 120
 
 
 @pytest.mark.parametrize(("graph", "right"), [("features", False), ("rows", True), ("both", True)])

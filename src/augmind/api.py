@@ -205,6 +205,22 @@ class Finished:
             raise NothingLeft(text, help="train longer (--preset thorough), or see the report for what rejected them")
         return written
 
+    def directions(self, label: str, out: str | Path, generator: str | None = None) -> Path:
+        """Writes an HTML page of rows of a class along the directions of a generator's latents, which `sample` takes as `along`; returns its path."""
+        from .core.store import atomic_write, make_folder
+        from .directions import page
+
+        _ = self.record, self.of_classes()
+        job = self.intact()
+        if label not in job.spec.classes:
+            raise unknown("class", label, job.spec.classes)
+        if generator and generator not in job.generators("rows"):
+            raise unknown("generator of this run", generator, job.generators("rows"))
+        html, out = page(job, label, generator), Path(out)
+        make_folder(out.parent)
+        atomic_write(out, html.encode())
+        return out
+
     def export(self, out: str | Path, to: str = "imagefolder", rows: str = "all", *, originals: bool = False) -> Path:
         """Writes the enlarged dataset: `to` is imagefolder, parquet, webdataset, npz, of texts csv or jsonl, of sounds audiofolder or flac; `rows`
         all, real or synthetic; with `originals` real rows are the files that they came from, as they were given."""

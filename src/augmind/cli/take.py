@@ -1,4 +1,4 @@
-"""The verbs that take something out of a run: sample, export."""
+"""The verbs that take something out of a run: sample, directions, export."""
 
 from math import isfinite
 from pathlib import Path
@@ -71,6 +71,38 @@ def sample(
     if got < n:
         err.print(f"only {got} of {n} rows passed the screens; asking again draws others")
     out.print(f"{got} rows in {target}", soft_wrap=True)
+
+
+@app.command
+def directions(
+    folder: Path,
+    *,
+    label: str,
+    generator: str | None = None,
+    out_file: Annotated[Path | None, Parameter(name=["--out"])] = None,
+) -> None:
+    """Show how drawn rows of a class change along the directions of a generator: a page to choose --along of sample by.
+
+    Examples:
+
+        augmind directions runs/photos --label spoons
+        augmind directions runs/photos --label spoons --generator gan --out spoons.html
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    label
+        The class.
+    generator
+        One with latents, such as vae, gan, flow or diffusion (default: of those the one that kept most of what it drew).
+    out_file
+        The HTML file to write (default: RUN/samples/LABEL-directions.html).
+    """
+    from augmind.api import Finished
+
+    path = Finished(folder).directions(label, out_file or folder / "samples" / f"{safe(label)}-directions.html", generator)
+    out.print(f"{path}", soft_wrap=True)
 
 
 def wishes(given: list[str] | None) -> dict[str, str]:

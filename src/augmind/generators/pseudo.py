@@ -23,6 +23,8 @@ from augmind.nn.neighbours import nearest, standardise
 PARTS = 5
 """Parts of the rows without labels: those of a part are labelled by what was learnt from the others."""
 CELLS = 16
+EVEN = 0.5
+"""How far the rows kept of a class go from their share of the pool, as labels see it (0), to an even share of all classes (1)."""
 NEAR, HOPS, STAY = 10, 20, 0.9
 """Neighbours of a row in the graph, rounds of spreading, and how much of a row's label comes from its neighbours (alpha of the paper)."""
 
@@ -32,9 +34,10 @@ class Pseudo(Labeller):
     """Labels real rows instead of imagining new ones; what it adds is what the rows without labels know.
 
     Self-training (pseudo-labels; Lee, ICML workshop 2013): a linear head on features learns from the labelled rows, labels the others, and
-    learns from both, `rounds` times. Of every class as many of the surest are taken, at most the part `keep` of an even share of them
-    (class-balanced; arXiv:1810.07911), and no row's own label takes part in the next one of it: the head that labels a part learnt from the other
-    parts alone. `propagate` is the weight of labels that spread over graphs of nearest neighbours (label spreading; Zhou et al., NIPS
+    learns from both, `rounds` times. Of the rows called each class the surest are taken, the part `keep` of them (class-balanced;
+    arXiv:1810.07911), and no row's own label takes part in the next one of it: the head that labels a part learnt from the other parts alone.
+    In the end classes are kept more evenly than they were called (`surest`).
+    `propagate` is the weight of labels that spread over graphs of nearest neighbours (label spreading; Zhou et al., NIPS
     2004; arXiv:1904.04717) beside the head's. `graph` says who is near: by features, by the values of the rows themselves (grids as they look at
     16 x 16 cells), or the mean of what spreads over either. Rows need features, the better the more they are worth.
     """
@@ -52,7 +55,7 @@ class Pseudo(Labeller):
             raise WrongSpec("'pseudo' labels rows that have no labels, and there are none", help="add --unlabelled FOLDER")
         self.spec_, self.curves_ = data.spec, Curves(steps=self.rounds, planned=self.rounds)
         sure = self.beliefs(data.train, data.pool, data.classes, run)
-        at, y = balanced(sure, max(1, round(self.keep * len(sure) / data.classes)))
+        at, y = surest(sure, self.keep, EVEN)
         self.x_, self.y_, self.key_ = data.pool.x[at], y, data.pool.key[at]
         counts = torch.bincount(sure.argmax(1), minlength=data.classes)
         if len(few := [data.spec.classes[k] for k in range(data.classes) if not counts[k]]):
@@ -73,7 +76,7 @@ class Pseudo(Labeller):
             new = torch.empty_like(p)
             for own in range(PARTS):
                 others = (part != own).nonzero()[:, 0]
-                at, y = balanced(p[others], max(1, round(self.keep * len(others) / classes)))
+                at, y = surest(p[others], self.keep)
                 z, labels = torch.cat([train.z, pool.z[others[at]]]), torch.cat([train.y, y])
                 even = len(labels) / (classes * torch.bincount(labels, minlength=classes).clamp(min=1).float())
                 learnt = fit_head(Head.over(both, classes), z, labels, even[labels], penalty)
@@ -119,11 +122,16 @@ class Pseudo(Labeller):
         return self
 
 
-def balanced(p: Float[Tensor, "n k"], each: int) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
-    """Positions and labels of at most `each` rows of every class, the surest first; classes follow each other."""
+def surest(p: Float[Tensor, "n k"], part: float, even: float = 0.0) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
+    """Positions and labels of this part of the rows called each class, one at least, the surest first; classes follow each other.
+
+    With `even` at 1 each class has the same part of an even share instead, as far as so many rows are called by it; between, the geometric mean of
+    both. In a pool where a class is rare an even share of it is mostly wrong ones, and where classes are even their own share follows mistakes.
+    """
     sure, label = p.max(1)
-    at = [own[sure[own].argsort(descending=True, stable=True)[:each]] for k in range(p.shape[1]) for own in [(label == k).nonzero()[:, 0]]]
-    rows = torch.cat(at)
+    own = [(label == k).nonzero()[:, 0] for k in range(p.shape[1])]
+    counts = [part * len(at) ** (1 - even) * (len(p) / p.shape[1]) ** even for at in own]
+    rows = torch.cat([at[sure[at].argsort(descending=True, stable=True)[: max(1, round(n))]] for at, n in zip(own, counts, strict=True)])
     return rows, label[rows]
 
 
