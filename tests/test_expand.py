@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 import augmind
 from augmind import pipeline
 from augmind.cli.work import finish
 from augmind.core.errors import AugmindError, DataError, NothingLeft, UsageError
+from augmind.core.seeds import row_noise
 from augmind.core.store import read_json, read_table, write_json
 from augmind.data.exemplars import exemplars
 from augmind.generators.vae import Vae
 from augmind.job import Job
 from augmind.nn.neighbours import polar
 from augmind.record import health_record, with_nothing_to_hand_over
-from augmind.shards import fill, judge, read_shard
+from augmind.shards import fill, hopeless, judge, read_shard
 from augmind.verdict import Difference, Verdict
 from runs import TINY, arrays, folder, installed, plant
 
@@ -337,3 +339,24 @@ def test_a_shard_of_nothing_drawn_is_empty(data, tmp_path):
     rows = read_shard(tmp_path / "shard", "vae")
     assert rows is not None and len(rows) == 0 and read_json(tmp_path / "shard" / "facts.json")["drawn"] == 0
     assert read_table(tmp_path / "shard" / "table.parquet")["score_novelty"] == []
+
+
+class Snow(Vae):
+    """Draws noise, whatever it is asked for."""
+
+    def sample(self, y: Tensor, seeds: Tensor) -> Tensor:
+        return row_noise(seeds, self.spec_.shape).clamp(-1, 1)
+
+
+def test_a_class_of_which_next_to_nothing_passes_is_given_up(data, tmp_path):
+    job = Job(augmind.expand(data, tmp_path / "r", **TINY, dry_run=True).folder)
+    pipeline.features(str(job.folder))
+    job, want = Job(job.folder), torch.tensor([400, 0, 0])
+    (tmp_path / "shard").mkdir()
+    snow = Snow()
+    snow.spec_ = job.spec
+    fill(job, tmp_path / "shard", snow, job.data(job.real), "vae", want, ("snow",), rounds=4, label="snow")
+    facts = read_json(tmp_path / "shard" / "facts.json")
+    assert facts["kept"] == 0 and 400 < facts["drawn"] < 700, "one round of twelve times as many"
+    got, tried = torch.tensor([0, 0, 3, 200]), torch.tensor([0, 359, 800, 3000])
+    assert hopeless(got, tried, 12).tolist() == [False, False, True, False]

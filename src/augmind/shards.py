@@ -22,6 +22,8 @@ from .screens.novelty import Novelty
 
 MOST_DRAWN = 12
 """Rows drawn for one that is wanted, at most, before the generator is told to be short."""
+SCARCE = 0.1
+"""The part of the rows wanted of a class below which it is given up: so few change nothing, and each costs a hundred others."""
 BLOCK = 2048
 """Rows drawn and screened together."""
 
@@ -116,7 +118,10 @@ def fill(
     count: int = 1,
     most: int = MOST_DRAWN,
 ) -> None:
-    """Draws, screens and writes one shard: rows.safetensors, table.parquet and facts.json. At most `most` rows are drawn for one that is wanted."""
+    """Draws, screens and writes one shard: rows.safetensors, table.parquet and facts.json.
+
+    At most `most` rows are drawn for one that is wanted, and no more of a class that is `hopeless`.
+    """
     run = job.run(label)
     screens = fitted_screens(job, data)
     judged, got, drawn = Judged(), torch.zeros_like(want), 0
@@ -131,7 +136,7 @@ def fill(
             judge(screens, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged)
             run.progress(start + len(block), drawn)
     for turn in range(rounds):
-        missing = (want - got).clamp(min=0)
+        missing = (want - got).clamp(min=0) * ~hopeless(got, tried, most)
         ask = torch.minimum((missing / rate.clamp(min=0.1)).ceil().long(), (most * want - tried).clamp(min=0)) * (missing > 0)
         if not ask.sum():
             break
@@ -148,6 +153,12 @@ def fill(
         rate = (got + 1) / (tried + 1)
     rows = judged.all() or no_rows(data, generator)
     write_shard(job, tmp, judged, rows, plugin.notes(rows.y, rows.key), screens, data, want, drawn, generator, count)
+
+
+def hopeless(got: Tensor, tried: Tensor, most: int) -> Tensor:
+    """Classes (k,) of which less than `SCARCE` of the rows wanted would pass, were `most` drawn for each: so says the upper end of a 95 % interval
+    of the part that passes (the rule of three, for few that did)."""
+    return (got + 3) * most < SCARCE * tried
 
 
 def deal(y: list[int], keep: list[bool], count: int) -> list[int]:

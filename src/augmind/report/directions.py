@@ -20,7 +20,7 @@ class Direction:
 def render(name: str, label: str, generator: str, steps: Sequence[float], found: Sequence[Direction]) -> str:
     """The page: a line for each direction, a column for each step in deviations. It loads nothing and runs nothing."""
     lines = [{"number": d.number, "held": f"{d.held:.2f}", "cells": [[preview(html) for html in cell] for cell in d.views]} for d in found]
-    told = [f"{step:+g}" if step else "as drawn" for step in steps]
+    told = [f"{step:+g}".replace("-", "\u2212") if step else "as drawn" for step in steps]
     return (
         environment()
         .get_template("directions.html.j2")
