@@ -54,6 +54,31 @@ def test_of_many_columns_those_that_say_something_are_kept(tmp_path):
     assert load(tmp_path / "t.jsonl", text="text", label="label").rows[3].traits == {"age": "31"}
 
 
+def test_columns_of_any_type_are_kept_with_the_rows(tmp_path):
+    import datasets
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    n = range(12)
+    columns = {
+        "text": [f"row {i} of it" for i in n],
+        "label": ["ab"[i % 2] for i in n],
+        "age": [30 + i % 2 for i in n],
+        "well": [i % 3 == 0 for i in n],
+    }
+    table = pa.table({**columns, "ink": pa.array(["dark", "light"] * 6).dictionary_encode(), "at": [[1.0, 2.0]] * 12, "raw": [b"x"] * 12})
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert load(tmp_path / "t.parquet", text="text", label="label").rows[3].traits == {"age": "31", "well": "True", "ink": "light"}
+    kinds = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.Value("string"), "ink": datasets.ClassLabel(names=["dark", "light"])}
+    )
+    made = datasets.Dataset.from_dict({"text": columns["text"], "label": columns["label"], "ink": [i % 2 for i in n]}, features=kinds)
+    made.save_to_disk(str(tmp_path / "saved"))
+    made.to_parquet(str(tmp_path / "named.parquet"))
+    for source in ("saved", "named.parquet"):
+        assert load(tmp_path / source, text="text", label="label").rows[3].traits == {"ink": "light"}
+
+
 def test_rows_are_drawn_as_a_column_wishes(run, tmp_path):
     def brightness(folder):
         files = list(folder.rglob("*.png"))

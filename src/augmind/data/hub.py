@@ -33,6 +33,7 @@ class HubTable(Table):
         self.columns, self.numbers = list(data.column_names), list(range(1, len(data) + 1))
         self.features = dict(data.features)
         self.held, self.named = (datasets.Image, datasets.Audio), datasets.ClassLabel
+        self.plain = (datasets.Value, datasets.ClassLabel)
         for column in self.media():
             data = data.cast_column(column, type(self.features[column])(decode=False))
         self.alone = {c: data.select_columns([c]).with_format(None) for c in self.columns}
@@ -52,6 +53,9 @@ class HubTable(Table):
 
     def texts(self, column: str) -> bool:
         return getattr(self.features.get(column), "dtype", "") in ("string", "large_string")
+
+    def small(self, column: str) -> bool:
+        return isinstance(self.features.get(column), self.plain) and "binary" not in self.features[column].dtype
 
 
 def is_saved(folder: Path) -> bool:

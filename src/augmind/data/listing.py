@@ -131,21 +131,22 @@ def traits_of(table: Table, used: Sequence[str | None]) -> list[dict[str, str]]:
     """What further columns say of each row, row by row: columns of `KINDS` values at most, of which one stands for several rows."""
     out: list[dict[str, str]] = [{} for _ in table.numbers]
     kept = 0
-    for column in (c for c in table.columns if c not in used and table.texts(c)):
-        if kept < TRAITS and (cells := _of_few_kinds(table.values(column))):
+    for column in (c for c in table.columns if c not in used and table.small(c)):
+        if kept < TRAITS and (cells := _of_few_kinds(table.values(column), table.classes(column))):
             kept += 1
             for row, cell in zip(out, cells, strict=True):
                 row |= {column: cell} if cell else {}
     return out
 
 
-def _of_few_kinds(values: list[Any]) -> list[str]:
-    """The cells of a column as texts; none where they are no words, too many or too few."""
+def _of_few_kinds(values: list[Any], names: list[str] | None) -> list[str]:
+    """The cells of a column as texts, numbers of classes by their names; none where they are no words, too many or too few."""
     cells, kinds = list[str](), set[str]()
     for value in values:
         if isinstance(value, list | dict | bytes):
             return []
-        cells.append("" if value is None or value != value else str(value).strip())
+        named = names and isinstance(value, int) and 0 <= value < len(names)
+        cells.append("" if value is None or value != value else names[value] if names and named else str(value).strip())
         kinds.add(cells[-1])
         if len(kinds) > KINDS or len(cells[-1]) > WORDS:
             return []

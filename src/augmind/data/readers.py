@@ -170,6 +170,11 @@ class ArrowTable(Table):
         kind = self.schema.field(column).type
         return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
+    def small(self, column: str) -> bool:
+        kind = self.schema.field(column).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        return not (pa.types.is_nested(kind) or _holds_bytes(kind))
+
 
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):

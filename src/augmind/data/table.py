@@ -31,3 +31,7 @@ class Table(ABC):
     def texts(self, column: str) -> bool:
         """Whether a column holds text, so that it can be read whole."""
         return True
+
+    def small(self, column: str) -> bool:
+        """Whether a column holds words, numbers, truths or days, one a row, so that it can be read whole."""
+        return True
