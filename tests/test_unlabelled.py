@@ -26,8 +26,9 @@ from augmind.generators.pseudo import Pseudo, spreading, surest
 from augmind.handover import given
 from augmind.job import Job
 from augmind.pipeline import seen_by, shard_path
+from augmind.shards import read_shard
 from augmind.sourced import with_learners, with_twin
-from augmind.teaching import candidates
+from augmind.teaching import candidates, default_policy, synthetic
 from augmind.testing import toy_data
 from augmind.verdict import Verdict, verdict
 from runs import TINY, arrays, digit_rows
@@ -86,6 +87,13 @@ def blobs(n: int, seed: int) -> tuple[Tensor, Tensor]:
     return torch.randn(n, 8, generator=rng) + 2.2 * torch.eye(3, 8)[y], y
 
 
+def sure_of(made: Pseudo) -> tuple[Tensor, Tensor]:
+    """Labels and keys of the rows that are handed over."""
+    labels, keys = made.stock()
+    first = torch.cat([(labels == k).nonzero()[:n, 0] for k, n in enumerate(made.sure().tolist())])
+    return labels[first], keys[first]
+
+
 @pytest.mark.parametrize("propagate", [0.0, 0.5, 1.0])
 def test_rows_without_labels_get_the_right_ones(propagate, tmp_path):
     (z, y), (more, truth) = blobs(9, 0), blobs(600, 1)
@@ -96,11 +104,13 @@ def test_rows_without_labels_get_the_right_ones(propagate, tmp_path):
     kept = Samples.real(x, torch.full((600,), -1), torch.arange(600) + 50, z=more)
     data = type(data)(train=train, val=train.take([]), spec=data.spec, codec=data.codec, pool=kept)
     made = Pseudo(propagate=propagate).fit(data, Run(folder=tmp_path))
-    labels, keys = made.stock()
-    assert (labels == truth[keys - 50]).float().mean() > 0.9 and labels.bincount().max() <= 125
+    (labels, keys), all_of_them = sure_of(made), made.stock()
+    assert (labels == truth[keys - 50]).float().mean() > 0.9 and labels.bincount().max() <= 125 and len(all_of_them[0]) == 600
+    believed = made.beliefs()
+    assert torch.equal(believed.argmax(1), all_of_them[0]) and torch.allclose(believed.sum(1), torch.ones(600), atol=1e-4)
     assert torch.equal(data.spec.to_store(made.sample(labels, keys)), x[keys - 50])
     back = Pseudo(propagate=propagate).restore(data.spec, made.state())
-    assert torch.equal(back.sample(labels, keys), made.sample(labels, keys))
+    assert torch.equal(back.sample(labels, keys), made.sample(labels, keys)) and torch.equal(back.beliefs(), believed)
 
 
 def test_of_an_uneven_pool_a_common_class_keeps_more(tmp_path):
@@ -111,7 +121,7 @@ def test_of_an_uneven_pool_a_common_class_keeps_more(tmp_path):
     loose = data.train.x[:1].expand(600, *data.train.x.shape[1:])
     pool = Samples.real(loose, torch.full((600,), -1), torch.arange(600) + 50, z=more[uneven])
     data = type(data)(train=Samples.real(data.train.x, y, z=z), val=data.val, spec=data.spec, codec=data.codec, pool=pool)
-    labels, keys = Pseudo(graph="features").fit(data, Run(folder=tmp_path)).stock()
+    labels, keys = sure_of(Pseudo(graph="features").fit(data, Run(folder=tmp_path)))
     assert (labels == truth[uneven][keys - 50]).float().mean() > 0.55 and labels.bincount()[0] > 120
 
 
@@ -225,6 +235,23 @@ def test_a_run_labels_them_first_and_says_where_what_it_knows_comes_from(run):
     assert arms["synthetic"] > arms["real"]
     page, sentence = run.report.read_text(), run.record["verdict"]["sentence"]
     assert "pseudo-labelled" in sentence and "synthetic" not in sentence and "pseudo-labelled data" in page
+
+
+def test_networks_learn_from_all_rows_by_what_is_believed_of_each(run):
+    job = Job(run.folder)
+    fold = job.folds[0]
+    path = shard_path(job, fold, "pseudo")
+    kept, believed = read_shard(path, "pseudo"), read_shard(path, "pseudo", believed=True)
+    assert kept is not None and believed is not None and kept.soft is None and believed.soft is not None
+    assert set(kept.key.tolist()) < set(believed.key.tolist()) and torch.allclose(believed.soft.sum(1), torch.ones(len(believed)), atol=1e-4)
+    assert torch.equal(believed.soft.argmax(1), believed.y)
+    arm = job.codec.classical[0]
+    for learner, rows in (("cnn", believed), ("probe", kept)):
+        policy = replace(default_policy(job, learner, arm, generators=True), generators=(job.generator("pseudo"),))
+        given = synthetic(job, fold, policy, 0)
+        assert given is not None and sorted(given.key.tolist()) == sorted(rows.key.tolist()) and (given.soft is None) == (learner == "probe")
+    told = [row for row in columns(run.folder, "pseudo") if row["kept"]]
+    assert {row["seed"] for row in told} == set(kept.key.tolist()), "none of the doubtful ones is handed over"
 
 
 def test_the_classical_arm_and_the_learner_that_go_with_them_are_chosen_beside_them(run, monkeypatch):

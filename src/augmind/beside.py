@@ -11,7 +11,7 @@ from .core.plugin import Learner
 from .core.registry import make
 from .core.seeds import stable_seed
 from .core.store import read_json, write_json
-from .core.types import Classical
+from .core.types import Classical, Samples
 from .cost import INNER_SPLITS
 from .job import Job
 from .pipeline import draw_inputs
@@ -62,13 +62,21 @@ def score_beside(job: Job, fold: str, learner: str, arm: Classical) -> tuple[flo
         seed = stable_seed(job.config.seed, "choose", fold, i)
         run = replace(job.run(f"choose {learner}, fold {fold}: {arm.name} beside {', '.join(labellers(job))}"), seed=seed)
         given = synthetic(job, f"{fold}.{i}", policy, 0)
-        back = given.key % HELD == 0 if given else torch.zeros(0, dtype=torch.bool)
+        back = (given.key % HELD == 0) & surer(given) if given else torch.zeros(0, dtype=torch.bool)
         plugin: Learner = make("learners", policy.learner)
         plugin.fit(feed(job, learner, arm, rows.take(train), given.take(~back) if given else None, policy.share), run)
         for own, part in zip(told, (given.take(back) if given and back.any() else rows.take(val), rows.take(val)), strict=True):
             own.append((plugin.predict(part), part.y))
     agreed, right = (balanced_accuracy(torch.cat([p for p, _ in own]), torch.cat([y for _, y in own])) for own in told)
     return agreed, right
+
+
+def surer(rows: Samples) -> Tensor:
+    """A mask of the half of these rows whose labels are believed most; of all where none is soft."""
+    if rows.soft is None:
+        return torch.ones(len(rows), dtype=torch.bool)
+    most = (rows.soft / rows.soft.sum(1, keepdim=True)).amax(1)
+    return most >= most.median()
 
 
 def chosen_beside(job: Job, fold: str, learner: str) -> tuple[Classical, float]:

@@ -243,7 +243,7 @@ def draw(folder: str, fold: str, generator: str) -> None:
             return
         want = wanted(job, fold, generator)
         if isinstance(plugin, Labeller):
-            want = torch.minimum(want, torch.bincount(plugin.stock()[0], minlength=len(want)))
+            want = torch.minimum(want, plugin.sure())
         names = ("draw", fold, generator)
         told = {"rounds": job.plan.rounds, "label": f"draw {generator}, fold {fold}", "count": parts(job, fold, generator)}
         told |= {"most": TRIES} if generator in job.plan.first else {}

@@ -124,17 +124,19 @@ def fill(
     """
     run = job.run(label)
     screens = fitted_screens(job, data)
-    judged, got, drawn = Judged(), torch.zeros_like(want), 0
+    judged, got, drawn, belief = Judged(), torch.zeros_like(want), 0, None
     rate = torch.full(want.shape, 0.7)
     tried = torch.zeros_like(want)
     if isinstance(plugin, Labeller):
         y, seeds = plugin.stock()
-        first = torch.cat([(y == k).nonzero()[:, 0][: most * int(n)] for k, n in enumerate(want)])
-        rounds, drawn = 0, len(first)
+        rounds, drawn, belief = 0, len(y), plugin.beliefs()
         for start in range(0, drawn, BLOCK):
-            block = first[start : start + BLOCK]
+            block = slice(start, start + BLOCK)
             judge(screens, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged)
-            run.progress(start + len(block), drawn)
+            run.progress(start + len(y[block]), drawn)
+        for k, n in enumerate(plugin.sure().tolist()):
+            for i in (y == k).nonzero()[n:, 0].tolist():
+                judged.rejected[i] = judged.rejected[i] or "surplus"
     for turn in range(rounds):
         missing = (want - got).clamp(min=0) * ~hopeless(got, tried, most)
         ask = torch.minimum((missing / rate.clamp(min=0.1)).ceil().long(), (most * want - tried).clamp(min=0)) * (missing > 0)
@@ -152,7 +154,7 @@ def fill(
         got = kept.counts(len(want)) if kept is not None else got
         rate = (got + 1) / (tried + 1)
     rows = judged.all() or no_rows(data, generator)
-    write_shard(job, tmp, judged, rows, plugin.notes(rows.y, rows.key), screens, data, want, drawn, generator, count)
+    write_shard(job, tmp, judged, rows, plugin.notes(rows.y, rows.key), screens, data, want, drawn, generator, count, belief)
 
 
 def hopeless(got: Tensor, tried: Tensor, most: int) -> Tensor:
@@ -183,8 +185,12 @@ def write_shard(
     drawn: int,
     generator: str,
     count: int,
+    belief: Tensor | None = None,
 ) -> None:
-    """The first rows of each class up to what was wanted are kept; what passed beyond that is marked "surplus"."""
+    """The first rows of each class up to what was wanted are kept; what passed beyond that is marked "surplus".
+
+    With a `belief` (n, k) of their classes all rows can be taught but those that a screen rejected for another reason than their label.
+    """
     left = want.clone()
     for i, (label, why) in enumerate(zip(rows.y.tolist(), judged.rejected, strict=True)):
         if not why and left[label] > 0:
@@ -199,6 +205,8 @@ def write_shard(
     values = {} if space_of(generator) == "features" else {"x": rows.x}
     if isinstance(agreement := screens.get("agreement"), Agreement):
         values["judged"] = agreement.taken_for(rows)
+    if belief is not None:
+        values |= {"belief": belief, "taught": torch.tensor([r in ("", "surplus", "agreement") for r in judged.rejected], dtype=torch.bool)}
     dealt = deal(rows.y.tolist(), keep.tolist(), count)
     save_tensors(tmp / "rows.safetensors", {**values, "y": rows.y, "key": rows.key, "z": rows.z, "keep": keep, "part": torch.tensor(dealt)})
     classes = job.spec.classes
@@ -242,21 +250,32 @@ def no_rows(data: Data, generator: str) -> Samples:
 
 
 def read_shard(
-    path: Path, generator: str, part: int | None = None, cuts: dict[str, float] | None = None, weigh: str = "", soft: float = 0.0
+    path: Path,
+    generator: str,
+    part: int | None = None,
+    cuts: dict[str, float] | None = None,
+    weigh: str = "",
+    soft: float = 0.0,
+    *,
+    believed: bool = False,
 ) -> Samples | None:
     """Kept rows of a shard with their features, all or one part; None if the generator was dropped.
 
-    `cuts` are stricter cuts of some screens: rows that score less there are left out as well. `weigh` and `soft`: see `Policy`.
+    `cuts` are stricter cuts of some screens: rows that score less there are left out as well. `weigh` and `soft`: see `Policy`. Where rows got their
+    label from what is `believed` of them, and that is asked for, all of them are given, with soft labels.
     """
     if not (path / "rows.safetensors").exists():
         return None
     stored = load_tensors(path / "rows.safetensors")
     rows = Samples.synthetic(generator, stored.get("x", stored["z"]), stored["y"], stored["key"], z=stored["z"])
     keep = stored["keep"] if part is None else stored["part"] == part
+    believed = believed and "belief" in stored
+    if believed:
+        keep, rows = stored["taught"], replace(rows, soft=stored["belief"])
     for screen, cut in (cuts or {}).items():
         keep = keep & ~(scores_of(path, screen) < cut)
     if weigh or soft:
-        mass = one_hot(rows.y, stored["judged"].shape[1]).float()
+        mass = stored["belief"] if believed else one_hot(rows.y, stored["judged"].shape[1]).float()
         mass = torch.lerp(mass, stored["judged"], soft)
         weight = scores_of(path, weigh).nan_to_num(1.0).clamp(min=1e-6).float() if weigh else torch.ones(len(rows))
         rows = replace(rows, soft=mass * weight[:, None])

@@ -1,11 +1,14 @@
 """What a learner is taught from: transformed copies of rows, the classical arms and the choice among them, synthetic rows."""
 
 from dataclasses import asdict, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from .config import within
 from .core.feed import Feed
@@ -164,17 +167,21 @@ def synthetic(job: Job, fold: str, policy: Policy, seed: int, part: float = 1.0)
     """The synthetic rows of one seed under a policy; None if there are none.
 
     Of each class and generator the first `policy.ratio` / `plan.ratio` of the kept rows that also pass the policy's own cuts, and a
-    `part` of these.
+    `part` of these. Learners of rows that are no texts get all rows that got a label, with what is believed of each as a soft label: they learn what
+    only features show, while a learner of features, which is what the labels come from, is told nothing new by its own doubts.
     """
-    space, out = space_of(policy.learner.name), None
+    space, found = space_of(policy.learner.name), list[Samples]()
+    believed = space == "rows" and job.spec.kind == "continuous"
     cuts = {c.name: make("screens", c).cut for c in policy.screens if c.settings}
     for key, path in shards_of(job, fold, policy).items():
-        rows = read_shard(path, key, seed % parts(job, fold, key), cuts, policy.weigh, policy.soft)
+        rows = read_shard(path, key, seed % parts(job, fold, key), cuts, policy.weigh, policy.soft, believed=believed)
         if rows is None or not len(rows):
             continue
         rows = rows.take(first_of_each(rows.y, part * policy.ratio / job.plan.ratio))
-        rows = as_features(rows) if space == "features" else rows
-        out = rows if out is None else out + rows
+        found.append(as_features(rows) if space == "features" else rows)
+    if any(rows.soft is not None for rows in found):
+        found = [rows if rows.soft is not None else replace(rows, soft=one_hot(rows.y, len(job.spec.classes)).float()) for rows in found]
+    out = reduce(add, found) if found else None
     return out if out is None or out.soft is None else replace(out, soft=out.soft * (len(out) / out.soft.sum().clamp(min=1e-12)))
 
 

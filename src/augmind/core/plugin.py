@@ -170,13 +170,24 @@ class Latent(Generator):
 
 @dataclass(kw_only=True)
 class Labeller(Generator):
-    """A generator that draws no new rows: it labels those of `Data.pool`, and all that it has is its `stock`."""
+    """A generator that draws no new rows: it labels those of `Data.pool`, and all that it has is its `stock`.
+
+    Rows of which it is sure are handed over with their labels; networks learn from all of them, by what it believes of each.
+    """
 
     knowledge: ClassVar[Knowledge] = Knowledge.unlabelled
 
     @abstractmethod
     def stock(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-        """Labels and keys of the rows of a fitted one, the surest of each class first; `sample` gives the rows of these keys."""
+        """Labels and keys of the rows of a fitted one, class by class, the surest first; `sample` gives the rows of these keys."""
+
+    @abstractmethod
+    def beliefs(self) -> Float[Tensor, "n k"]:
+        """For the rows of `stock` the probability of each class."""
+
+    @abstractmethod
+    def sure(self) -> Int[Tensor, " k"]:
+        """How many rows of each class, the first of its `stock`, are sure enough to be handed over."""
 
 
 @dataclass(kw_only=True)

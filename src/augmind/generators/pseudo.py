@@ -36,7 +36,7 @@ class Pseudo(Labeller):
     Self-training (pseudo-labels; Lee, ICML workshop 2013): a linear head on features learns from the labelled rows, labels the others, and
     learns from both, `rounds` times. Of the rows called each class the surest are taken, the part `keep` of them (class-balanced;
     arXiv:1810.07911), and no row's own label takes part in the next one of it: the head that labels a part learnt from the other parts alone.
-    In the end classes are kept more evenly than they were called (`surest`).
+    In the end classes are kept more evenly than they were called (`surest`). All rows have their probabilities (`beliefs`), of which networks learn.
     `propagate` is the weight of labels that spread over graphs of nearest neighbours (label spreading; Zhou et al., NIPS
     2004; arXiv:1904.04717) beside the head's. `graph` says who is near: by features, by the values of the rows themselves (grids as they look at
     16 x 16 cells), or the mean of what spreads over either. Rows need features, the better the more they are worth.
@@ -54,15 +54,16 @@ class Pseudo(Labeller):
         if data.pool is None or data.train.z is None or data.pool.z is None:
             raise WrongSpec("'pseudo' labels rows that have no labels, and there are none", help="add --unlabelled FOLDER")
         self.spec_, self.curves_ = data.spec, Curves(steps=self.rounds, planned=self.rounds)
-        sure = self.beliefs(data.train, data.pool, data.classes, run)
-        at, y = surest(sure, self.keep, EVEN)
-        self.x_, self.y_, self.key_ = data.pool.x[at], y, data.pool.key[at]
-        counts = torch.bincount(sure.argmax(1), minlength=data.classes)
+        p = self.labelled(data.train, data.pool, data.classes, run)
+        at, y = surest(p, 1.0)
+        self.x_, self.y_, self.key_, self.p_ = data.pool.x[at], y, data.pool.key[at], p[at]
+        self.sure_ = torch.bincount(surest(p, self.keep, EVEN)[1], minlength=data.classes)
+        counts = torch.bincount(y, minlength=data.classes)
         if len(few := [data.spec.classes[k] for k in range(data.classes) if not counts[k]]):
             self.curves_.findings.append(Finding("AM232", "info", f"no row without a label was taken for {', '.join(few)}", {"classes": few}))
         return self
 
-    def beliefs(self, train: Samples, pool: Samples, classes: int, run: Run) -> Float[Tensor, "n k"]:
+    def labelled(self, train: Samples, pool: Samples, classes: int, run: Run) -> Float[Tensor, "n k"]:
         """Probability of each class for the rows of the pool, each by what was learnt without its own label."""
         assert train.z is not None and pool.z is not None
         both = torch.cat([train.z, pool.z])
@@ -103,6 +104,12 @@ class Pseudo(Labeller):
     def stock(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
         return self.y_, self.key_
 
+    def beliefs(self) -> Float[Tensor, "n k"]:
+        return self.p_
+
+    def sure(self) -> Int[Tensor, " k"]:
+        return self.sure_
+
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Shaped[Tensor, "n ..."]:
         """The rows of these keys, whose labels are those of `stock`; for other seeds a row of the class, or of any where it has none."""
         y, seeds, order = y.cpu(), seeds.cpu(), self.key_.argsort()
@@ -114,11 +121,11 @@ class Pseudo(Labeller):
         return self.spec_.to_model(self.x_[at])
 
     def state(self) -> dict[str, Tensor]:
-        return {"x": self.x_, "y": self.y_, "key": self.key_}
+        return {"x": self.x_, "y": self.y_, "key": self.key_, "p": self.p_, "sure": self.sure_}
 
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Pseudo":
         self.require(spec)
-        self.spec_, self.x_, self.y_, self.key_ = spec, state["x"], state["y"], state["key"]
+        self.spec_, self.x_, self.y_, self.key_, self.p_, self.sure_ = spec, *(state[k] for k in ("x", "y", "key", "p", "sure"))
         return self
 
 
