@@ -96,6 +96,7 @@ def test_mixtures_lie_between_their_classes(tmp_path):
     made = Feature().fit(data, Run(folder=tmp_path))
     weights = mixture(("x", "y", "z"), "x", {"z": 0.4})
     assert weights.tolist() == pytest.approx([0.6, 0, 0.4])
+    assert mixture(tuple("abcdefghij"), "a", dict.fromkeys("bcdefghij", 0.1)).tolist() == pytest.approx([0.1] * 10)
     y, seeds = torch.zeros(600, dtype=torch.long), row_seeds(600, "mixed")
     mixed = Steered(own=made, weights=weights).sample(y, seeds)
     ends = [made.sample(torch.full_like(y, k), seeds) for k in (0, 2)]
@@ -128,11 +129,13 @@ def test_a_direction_that_there_is_not_is_told(along, said):
 def test_wishes_are_written_as_pairs():
     assert parts(["a=b=0.3", "c=1e-1"]) == {"a=b": 0.3, "c": 0.1} and parts(None) == {} and moves(["1=-2"]) == {1: -2.0}
     for reader, given, said in (
-        (parts, ["forks"], "holds no number|names"),
-        (parts, ["forks=some"], "no number"),
+        (parts, ["forks"], "--mix forks is not a wish"),
+        (parts, ["forks=some"], "forks=some is not"),
         (parts, ["a=0.1", "a=0.2"], "twice"),
         (moves, ["x=1"], "no direction"),
-        (moves, ["1=nan"], "no number"),
+        (moves, ["1=nan"], "is not a wish"),
+        (moves, ["1=2", "01=3"], "direction 1 twice"),
+        (moves, ["2"], "--along 2 is not"),
     ):
         with pytest.raises(UsageError, match=said):
             reader(given)

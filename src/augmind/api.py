@@ -202,7 +202,9 @@ class Finished:
             written = draw_more(job, label, n, Path(out), generator, like=like, unlike=unlike, where=where, mix=mix, along=along)
         if not written:
             text = f"none of the rows drawn for '{label}' passed the screens"
-            raise NothingLeft(text, help="train longer (--preset thorough), or see the report for what rejected them")
+            steered = "give smaller parts or deviations: rows that are moved far no longer pass for the class"
+            longer = "train longer (--preset thorough), or see the report for what rejected them"
+            raise NothingLeft(text, help=steered if mix or along else longer)
         return written
 
     def directions(self, label: str, out: str | Path, generator: str | None = None) -> Path:
@@ -216,7 +218,9 @@ class Finished:
             raise unknown("class", label, job.spec.classes)
         if generator and generator not in job.generators("rows"):
             raise unknown("generator of this run", generator, job.generators("rows"))
-        html, out = page(job, label, generator), Path(out)
+        if (out := Path(out)).is_dir():
+            raise UsageError(f"'{out}' is a folder", help="give the name of a file, such as directions.html")
+        html = page(job, label, generator)
         make_folder(out.parent)
         atomic_write(out, html.encode())
         return out
@@ -249,6 +253,13 @@ class Finished:
         return job
 
 
+OTHER_REASONS = {
+    "surplus": "more rows passed than were wanted",
+    "unsure": "its label is not among the surest; networks learn from it by what is believed of it",
+}
+"""Why rows are not handed over that no screen rejected."""
+
+
 def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
     """A row of the table in words: origin, scores against cuts, the nearest real row's file."""
     from .appraise import calibration
@@ -267,7 +278,7 @@ def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
         "note": row.get("note", ""),
         "kept": row["kept"],
         "rejected_by": rejected,
-        "reason": calibration(job)[rejected]["reason"] if rejected in cuts else ("more rows passed than were wanted" if rejected else ""),
+        "reason": calibration(job)[rejected]["reason"] if rejected in cuts else OTHER_REASONS.get(rejected, ""),
         "screens": {n: {"score": s, "cut": cuts.get(n)} for n, s in scores.items()},
         "nearest_real_row": near,
     }

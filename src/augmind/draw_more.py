@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .core.errors import UsageError, unknown
-from .core.plugin import Generator
+from .core.plugin import Generator, Latent
 from .core.store import read_json
 from .data.exemplars import exemplars
 from .data.export import Bundle, Table, export, written
@@ -82,6 +82,8 @@ def wished(
 ) -> dict[str, Generator]:
     """Those of the generators that can be steered so, steered. Raises `UsageError` where none of them can."""
     made: dict[str, Generator] = {}
+    usable = {g: p for g, p in usable.items() if not along or isinstance(p, Latent)} or usable
+    usable = dict([*usable.items()][:1]) if along else usable  # directions are a generator's own: those of the one that their page shows
     refused: list[UsageError] = []
     for name, plugin in usable.items():
         try:

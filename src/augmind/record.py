@@ -205,7 +205,7 @@ def gallery(job: Job) -> dict[str, Any]:
             if not why and len(mine) < PER_CLASS:
                 synthetic[label].append(row)
                 drawn.append((row, x[i], where.get(table["nearest_row"][i])))
-            elif why and why != "surplus" and len([r for r in rejected.get(why, []) if r["generator"] == generator]) < PER_REASON:
+            elif why not in ("", "surplus", "unsure") and len([r for r in rejected.get(why, []) if r["generator"] == generator]) < PER_REASON:
                 rejected.setdefault(why, []).append(row | {"score": scores.get(why)})
                 drawn.append((rejected[why][-1], x[i], where.get(table["nearest_row"][i])))
     own = {name: (real.y == k).nonzero().flatten()[: 2 * PER_CLASS].tolist() for k, name in enumerate(job.spec.classes)}

@@ -24,6 +24,8 @@ MOST_DRAWN = 12
 """Rows drawn for one that is wanted, at most, before the generator is told to be short."""
 SCARCE = 0.1
 """The part of the rows wanted of a class below which it is given up: so few change nothing, and each costs a hundred others."""
+LABELS, UNSURE = "agreement", "unsure"
+"""The screen that judges labels, and what rows are marked with whose label is believed too little for them to be handed over."""
 BLOCK = 2048
 """Rows drawn and screened together."""
 
@@ -124,19 +126,12 @@ def fill(
     """
     run = job.run(label)
     screens = fitted_screens(job, data)
-    judged, got, drawn, belief = Judged(), torch.zeros_like(want), 0, None
+    judged, got, drawn, believed = Judged(), torch.zeros_like(want), 0, None
     rate = torch.full(want.shape, 0.7)
     tried = torch.zeros_like(want)
     if isinstance(plugin, Labeller):
-        y, seeds = plugin.stock()
-        rounds, drawn, belief = 0, len(y), plugin.beliefs()
-        for start in range(0, drawn, BLOCK):
-            block = slice(start, start + BLOCK)
-            judge(screens, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged)
-            run.progress(start + len(y[block]), drawn)
-        for k, n in enumerate(plugin.sure().tolist()):
-            for i in (y == k).nonzero()[n:, 0].tolist():
-                judged.rejected[i] = judged.rejected[i] or "surplus"
+        rounds, drawn = 0, int(plugin.sure().sum())
+        believed = label_all(job, plugin, data, generator, screens, judged)
     for turn in range(rounds):
         missing = (want - got).clamp(min=0) * ~hopeless(got, tried, most)
         ask = torch.minimum((missing / rate.clamp(min=0.1)).ceil().long(), (most * want - tried).clamp(min=0)) * (missing > 0)
@@ -154,7 +149,25 @@ def fill(
         got = kept.counts(len(want)) if kept is not None else got
         rate = (got + 1) / (tried + 1)
     rows = judged.all() or no_rows(data, generator)
-    write_shard(job, tmp, judged, rows, plugin.notes(rows.y, rows.key), screens, data, want, drawn, generator, count, belief)
+    write_shard(job, tmp, judged, rows, plugin.notes(rows.y, rows.key), screens, data, want, drawn, generator, count, believed)
+
+
+def label_all(job: Job, plugin: Labeller, data: Data, generator: str, screens: dict[str, Screen], judged: Judged) -> dict[str, Tensor]:
+    """Judges all rows of a labeller, those that it is sure of first, the others marked `UNSURE`; gives what is believed of each, and whether it can
+    be taught: no screen rejected it but that of labels, which is asked last."""
+    (y, seeds), belief, run = plugin.stock(), plugin.beliefs(), job.run(f"judge {generator}")
+    sure = torch.zeros(len(y), dtype=torch.bool)
+    for k, n in enumerate(plugin.sure().tolist()):
+        sure[(y == k).nonzero()[:n, 0]] = True
+    order = {name: screen for name, screen in screens.items() if name != LABELS} | {n: s for n, s in screens.items() if n == LABELS}
+    for rows in (sure.nonzero()[:, 0], (~sure).nonzero()[:, 0]):
+        for block in rows.split(BLOCK) if len(rows) else ():
+            judge(order, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged)
+            run.progress(len(judged.rejected), len(y))
+    at, first = torch.cat([sure.nonzero()[:, 0], (~sure).nonzero()[:, 0]]), int(sure.sum())
+    taught = torch.tensor([why in ("", LABELS) for why in judged.rejected], dtype=torch.bool)
+    judged.rejected[first:] = [UNSURE] * (len(y) - first)
+    return {"belief": belief[at], "taught": taught}
 
 
 def hopeless(got: Tensor, tried: Tensor, most: int) -> Tensor:
@@ -185,11 +198,11 @@ def write_shard(
     drawn: int,
     generator: str,
     count: int,
-    belief: Tensor | None = None,
+    believed: dict[str, Tensor] | None = None,
 ) -> None:
     """The first rows of each class up to what was wanted are kept; what passed beyond that is marked "surplus".
 
-    With a `belief` (n, k) of their classes all rows can be taught but those that a screen rejected for another reason than their label.
+    `believed` is what networks learn from beside them (`label_all`).
     """
     left = want.clone()
     for i, (label, why) in enumerate(zip(rows.y.tolist(), judged.rejected, strict=True)):
@@ -205,10 +218,10 @@ def write_shard(
     values = {} if space_of(generator) == "features" else {"x": rows.x}
     if isinstance(agreement := screens.get("agreement"), Agreement):
         values["judged"] = agreement.taken_for(rows)
-    if belief is not None:
-        values |= {"belief": belief, "taught": torch.tensor([r in ("", "surplus", "agreement") for r in judged.rejected], dtype=torch.bool)}
     dealt = deal(rows.y.tolist(), keep.tolist(), count)
-    save_tensors(tmp / "rows.safetensors", {**values, "y": rows.y, "key": rows.key, "z": rows.z, "keep": keep, "part": torch.tensor(dealt)})
+    save_tensors(
+        tmp / "rows.safetensors", {**values, **(believed or {}), "y": rows.y, "key": rows.key, "z": rows.z, "keep": keep, "part": torch.tensor(dealt)}
+    )
     classes = job.spec.classes
     table: dict[str, Any] = {
         "generator": [generator] * len(rows),
@@ -238,6 +251,9 @@ def write_shard(
         text = f"{generator}: too few rows passed the screens after {drawn} were drawn ({listed}{', ...' if len(short) > 5 else ''})"
         none = any(not s["got"] for s in short.values())
         findings.append(asdict(Finding("AM220", "warning" if none else "info", text, short)))
+    if believed:
+        text = f"{generator}: {int(keep.sum()):,} rows are sure enough to be handed over; networks learn from {int(believed['taught'].sum()):,}"
+        findings.append(asdict(Finding("AM235", "info", f"{text} by what is believed of each", {"taught": int(believed["taught"].sum())})))
     findings += [asdict(found) for screen in screens.values() for found in screen.remarks()]
     asked = {classes[k]: {"asked": int(want[k]), "got": int(kept[k])} for k in range(len(want))}
     write_json(tmp / "facts.json", {"drawn": drawn, "kept": int(keep.sum()), "rejected": counts, "wanted": asked, "findings": findings})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import fsum
 
 import torch
 from jaxtyping import Float, Int
@@ -49,6 +50,9 @@ class Steered(Generator):
         pure = torch.full_like(y, parts[0]) if len(parts) == 1 else self.weights.expand(len(y), -1)
         return self.own.decode(z, pure, seeds)
 
+    def notes(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> list[str]:
+        return self.own.notes(y, seeds)
+
     def state(self) -> dict[str, Tensor]:
         return self.own.state()
 
@@ -58,7 +62,6 @@ class Steered(Generator):
 
 def mixture(classes: tuple[str, ...], label: str, mix: Mapping[str, float]) -> Float[Tensor, " k"]:
     """Weights of all classes where `mix` names the parts of others. Raises `UsageError` where the class itself has not the largest part."""
-    weights = torch.zeros(len(classes))
     for name, part in mix.items():
         if name not in classes:
             raise unknown("class", name, classes)
@@ -66,13 +69,11 @@ def mixture(classes: tuple[str, ...], label: str, mix: Mapping[str, float]) -> F
             raise UsageError(f"'{name}' is the class that is asked for, its part is what the others leave", help="name another class")
         if not part > 0:
             raise UsageError(f"{part:g} of '{name}' is no part of a mixture", help="give a number above 0, such as 0.3")
-        weights[classes.index(name)] = part
-    own = classes.index(label)
-    weights[own] = 1 - weights.sum()
-    if weights[own] < weights.max():
-        text = f"of the mixture {weights[own].clamp(min=0):.2g} is '{label}', less than of another class, so its rows would not be '{label}'"
+    own = 1 - fsum(mix.values())
+    if own < max(mix.values(), default=0.0) - 1e-6:
+        text = f"of the mixture {max(own, 0.0):.2g} is '{label}', less than of another class, so its rows would not be '{label}'"
         raise UsageError(text, help="give the others smaller parts, such as 0.3, or ask for the other class")
-    return weights
+    return torch.tensor([own if name == label else mix.get(name, 0.0) for name in classes])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,8 +57,10 @@ def sample(
         COLUMN=VALUE, as a table that was given says of its rows: chosen as with --like and --unlike, by the rows that have it and those that do not.
     mix
         CLASS=PART of other classes, such as forks=0.3: rows between classes, kept where the screens still take them for the class.
+        Directions (--along) are then those of the mixture.
     along
-        NUMBER=DEVIATIONS, such as 1=2 or 2=-1.5: rows moved along a direction in which rows of the class vary (1: the most); see augmind directions.
+        NUMBER=DEVIATIONS, such as 1=2 or 2=-1.5: rows moved along a direction in which rows of the class vary (1: the most), by one
+        generator, the one that augmind directions shows.
     """
     from augmind.api import Finished
 
@@ -120,38 +122,35 @@ def wishes(given: list[str] | None) -> dict[str, str]:
 
 def parts(given: list[str] | None) -> dict[str, float]:
     """Of "CLASS=PART" the parts by class; names may hold "=". Raises `UsageError` for what is none."""
-    return {name: number_of(value, f"--mix {name}={value}", "CLASS=PART, such as forks=0.3") for name, value in split(given, "--mix")}
+    return dict(pairs(given, "--mix", "CLASS=PART, such as forks=0.3"))
 
 
 def moves(given: list[str] | None) -> dict[int, float]:
     """Of "NUMBER=DEVIATIONS" the deviations by number. Raises `UsageError` for what is none."""
     found: dict[int, float] = {}
-    for name, value in split(given, "--along"):
-        way = "NUMBER=DEVIATIONS, such as 1=2"
-        if not name.isdecimal():
-            raise UsageError(f"--along {name}={value} names no direction", help=f"write {way}")
-        found[int(name)] = number_of(value, f"--along {name}={value}", way)
+    for name, value in pairs(given, "--along", way := "NUMBER=DEVIATIONS, such as 1=2"):
+        if not name.isdecimal() or int(name) in found:
+            said = f"names direction {int(name)} twice" if name.isdecimal() else f"{name}={value:g} names no direction"
+            raise UsageError(f"--along {said}", help=f"write {way}")
+        found[int(name)] = value
     return found
 
 
-def split(given: list[str] | None, flag: str) -> list[tuple[str, str]]:
-    """Names and what stands behind the last "=" of each. Raises `UsageError` where one is named twice."""
-    pairs = [(name.strip(), value.strip()) for name, _, value in (one.rpartition("=") for one in given or ())]
-    for name, _ in pairs:
-        if [other for other, _ in pairs].count(name) > 1:
+def pairs(given: list[str] | None, flag: str, way: str) -> list[tuple[str, float]]:
+    """Names and the numbers behind the last "=" of each. Raises `UsageError` for what is no such pair, and where one is named twice."""
+    found: list[tuple[str, float]] = []
+    for wish in given or ():
+        name, _, value = (part.strip() for part in wish.rpartition("="))
+        try:
+            number = float(value) if name else float("nan")
+        except ValueError:
+            number = float("nan")
+        if not isfinite(number):
+            raise UsageError(f"{flag} {wish} is not a wish", help=f"write {way}")
+        if name in dict(found):
             raise UsageError(f"{flag} names '{name}' twice", help="name each once")
-    return pairs
-
-
-def number_of(value: str, said: str, way: str) -> float:
-    """The number. Raises `UsageError` for what is none."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = float("nan")
-    if not isfinite(number):
-        raise UsageError(f"{said} holds no number", help=f"write {way}")
-    return number
+        found.append((name, number))
+    return found
 
 
 def safe(label: str) -> str:

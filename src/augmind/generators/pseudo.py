@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, one_hot
 
 from augmind.core.errors import WrongSpec
 from augmind.core.loop import Curves
@@ -125,7 +125,9 @@ class Pseudo(Labeller):
 
     def restore(self, spec: Spec, state: dict[str, Tensor]) -> "Pseudo":
         self.require(spec)
-        self.spec_, self.x_, self.y_, self.key_, self.p_, self.sure_ = spec, *(state[k] for k in ("x", "y", "key", "p", "sure"))
+        self.spec_, self.x_, self.y_, self.key_ = spec, *(state[k] for k in ("x", "y", "key"))
+        self.p_ = state.get("p", one_hot(self.y_, len(spec.classes)).float())  # runs begun before it was kept
+        self.sure_ = state.get("sure", torch.bincount(self.y_, minlength=len(spec.classes)))
         return self
 
 
