@@ -99,7 +99,7 @@ def test_rows_without_labels_get_the_right_ones(propagate, tmp_path):
     (z, y), (more, truth) = blobs(9, 0), blobs(600, 1)
     data = toy_data(9)
     shape = data.train.x.shape[1:]
-    x = torch.randint(0, 255, (600, *shape), dtype=torch.uint8)
+    x = torch.randint(0, 255, (600, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     train = Samples.real(data.train.x, y, z=z)
     kept = Samples.real(x, torch.full((600,), -1), torch.arange(600) + 50, z=more)
     data = type(data)(train=train, val=train.take([]), spec=data.spec, codec=data.codec, pool=kept)
