@@ -248,7 +248,8 @@ def write_shard(
     short = {classes[k]: {"asked": int(want[k]), "got": int(kept[k])} for k in range(len(want)) if kept[k] < want[k]}
     if short:
         listed = ", ".join(f"{name} {s['got']} of {s['asked']}" for name, s in list(short.items())[:5])
-        text = f"{generator}: too few rows passed the screens after {drawn} were drawn ({listed}{', ...' if len(short) > 5 else ''})"
+        done = "labelled for sure" if believed else "drawn"
+        text = f"{generator}: too few rows passed the screens after {drawn} were {done} ({listed}{', ...' if len(short) > 5 else ''})"
         none = any(not s["got"] for s in short.values())
         findings.append(asdict(Finding("AM220", "warning" if none else "info", text, short)))
     if believed:
