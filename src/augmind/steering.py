@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import fsum
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -42,11 +42,15 @@ class Steered(Generator):
     def fit(self, data: object, run: object) -> "Steered":
         raise NotImplementedError("what is steered is fitted already")
 
-    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+    def latents(self, seeds: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
+        """Those of the mixture, before they are moved."""
+        parts = self.weights.nonzero()[:, 0].tolist()
+        return torch.stack([self.weights[k] * self.own.latents(torch.full_like(seeds, k), seeds) for k in parts]).sum(0)
+
+    def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Shaped[Tensor, "n ..."]:
         """Rows of the mixture, whatever the labels are."""
         parts = self.weights.nonzero()[:, 0].tolist()
-        z = torch.stack([self.weights[k] * self.own.latents(torch.full_like(y, k), seeds) for k in parts]).sum(0)
-        z = z if self.shift is None else z + self.shift
+        z = self.latents(seeds) if self.shift is None else self.latents(seeds) + self.shift
         pure = torch.full_like(y, parts[0]) if len(parts) == 1 else self.weights.expand(len(y), -1)
         return self.own.decode(z, pure, seeds)
 
@@ -87,7 +91,7 @@ class Seen:
     def of(cls, plugin: Steered, embed: Embed, label: int, seed: int) -> "Seen":
         """Draws them; the same ones for the same class and seed."""
         seeds, y = row_seeds(SEEN, seed, "steer", label), torch.full((SEEN,), label)
-        return cls(z=plugin.own.latents(y, seeds), features=polar(embed(plugin.sample(y, seeds))))
+        return cls(z=plugin.latents(seeds), features=polar(embed(plugin.sample(y, seeds))))
 
     def axes(self) -> Float[Tensor, "a d"]:
         """Unit directions of features along which these rows vary most, the first the most (principal components; arXiv:2004.02546)."""
