@@ -13,7 +13,8 @@ from augmind.compare import predictions, teach
 from augmind.conduct import expand
 from augmind.config import config
 from augmind.core.loop import Curves
-from augmind.core.plugin import Generator, Learner
+from augmind.core.plugin import Generator, Latent, Learner
+from augmind.core.run import Run
 from augmind.core.seeds import row_noise, stream
 from augmind.core.store import Store, read_json, write_json
 from augmind.core.types import Classical, Samples, Spec
@@ -23,6 +24,7 @@ from augmind.explain.hardest import hardest
 from augmind.explain.imagined import STEPS, between, closest, strips, walk
 from augmind.explain.influence import heads, influence, influence_record, interval, similarity
 from augmind.figures import Predictions
+from augmind.generators.diffusion import Diffusion
 from augmind.job import Job
 from augmind.nn.heads import Head, cross_entropy
 from augmind.pipeline import draw, features, train
@@ -259,7 +261,7 @@ def test_a_path_keeps_to_the_sphere_and_ends_where_it_should():
 
 
 @dataclass(kw_only=True)
-class Mean(Generator):
+class Mean(Latent):
     """A grid of the latent's sum."""
 
     def fit(self, data, run):
@@ -269,8 +271,8 @@ class Mean(Generator):
     def latents(self, y, seeds):
         return row_noise(seeds, (4,))
 
-    def sample(self, y, seeds):
-        return self.latents(y, seeds).sum(1).div(10)[:, None, None, None].expand(-1, *SPEC.shape)
+    def decode(self, z, y, seeds):
+        return z.sum(1).div(10)[:, None, None, None].expand(-1, *SPEC.shape)
 
     def state(self):
         return {}
@@ -279,13 +281,21 @@ class Mean(Generator):
         return self
 
 
-class Mute(Mean):
+@dataclass(kw_only=True)
+class Mute(Generator):
     """Draws and tells nothing of how."""
 
-    latents = None
+    def fit(self, data, run):
+        return self
 
     def sample(self, y, seeds):
         return torch.zeros(len(y), *SPEC.shape)
+
+    def state(self):
+        return {}
+
+    def restore(self, spec, state):
+        return self
 
 
 TABLE = {
@@ -517,3 +527,12 @@ def test_the_section_stays_small_by_showing_fewer():
         rows[:] = [r | {"html": picture(1, 1).replace("base64,", "base64," + "A" * 40_000)} for r in rows * 6]
     html = section(heavy)
     assert len(html) < 600_000 and re.search(r"at most \d+ of each kind are shown", html)
+
+
+def test_noise_of_many_values_is_walked_through_too(tmp_path):
+    """More steps than rows are decoded at once, and none of the noise is drawn anew."""
+    data = toy_data(12, (1, 8, 8))
+    made = Diffusion(steps=50, width=16, points=2).fit(data, Run(folder=tmp_path))
+    ends = torch.tensor([5, 7])
+    found = walk(made, 1, ends)
+    torch.testing.assert_close(found[[0, -1]], made.sample(torch.tensor([1, 1]), ends), atol=1e-3, rtol=1e-3)

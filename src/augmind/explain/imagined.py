@@ -1,6 +1,5 @@
 """A look into a generator: a walk through its latents, or draws by seed, and the draws that come nearest to a real row."""
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from augmind.core.plugin import Generator
+from augmind.core.plugin import Generator, Latent
 from augmind.core.types import Spec
 
 STEPS, CLASSES, NEAREST = 8, 3, 4
@@ -27,17 +26,16 @@ def between(a: Float[Tensor, " l"], b: Float[Tensor, " l"], steps: int = STEPS) 
 
 
 def walks(generator: Generator) -> bool:
-    """Whether a generator draws a row from `latents(y, seeds)` and nothing else that is random."""
-    return callable(getattr(generator, "latents", None))
+    """Whether a generator decodes rows from latents, and what it draws are such rows."""
+    return isinstance(generator, Latent) and generator.space == "rows"
 
 
-def walk(generator: Generator, label: int, ends: Int[Tensor, "2"]) -> Float[Tensor, "s ..."]:
-    """Rows in model space on the way from the draw of one seed to that of another, both of one class."""
+def walk(generator: Latent, label: int, ends: Int[Tensor, "2"]) -> Shaped[Tensor, "s ..."]:
+    """Rows in model space on the way from the draw of one seed to that of another, both of one class; what else is random is the same in all."""
     y = torch.full((STEPS,), label)
-    path = between(*generator.latents(y[:2], ends))  # pyright: ignore[reportAttributeAccessIssue]
-    guided = copy.copy(generator)
-    guided.latents = lambda y, seeds: path  # pyright: ignore[reportAttributeAccessIssue]
-    return guided.sample(y, torch.zeros(STEPS, dtype=torch.long))
+    first, last = generator.latents(y[:2], ends)
+    path = between(first, last)
+    return generator.decode(path, y, ends[:1].expand(STEPS))
 
 
 def strips(
@@ -48,7 +46,7 @@ def strips(
     for k, name in enumerate(spec.classes[:CLASSES]):
         own = [i for i, label in enumerate(table["label"]) if label == name]
         kept = [i for i in own if table["kept"][i]]
-        if walks(generator) and len(kept) > 1:
+        if isinstance(generator, Latent) and walks(generator) and len(kept) > 1:
             ends = torch.tensor([table["seed"][i] for i in kept[:2]])
             rows.append(spec.to_store(walk(generator, k, ends)))
             told.append({"class": name, "kind": "walk", "seeds": ends.tolist()})
