@@ -191,12 +191,7 @@ class Finished:
         from .draw_more import draw_more
         from .planning import unchanged
 
-        _ = self.record, self.of_classes()
-        job = self.intact()
-        if label not in job.spec.classes:
-            raise unknown("class", label, job.spec.classes)
-        if generator and generator not in job.generators("rows"):
-            raise unknown("generator of this run", generator, job.generators("rows"))
+        job = self._drawing(label, generator)
         unchanged(job)
         with job.store.lock():
             written = draw_more(job, label, n, Path(out), generator, like=like, unlike=unlike, where=where, mix=mix, along=along)
@@ -207,17 +202,25 @@ class Finished:
             raise NothingLeft(text, help=steered if mix or along else longer)
         return written
 
-    def directions(self, label: str, out: str | Path, generator: str | None = None) -> Path:
-        """Writes an HTML page of rows of a class along the directions of a generator's latents, which `sample` takes as `along`; returns its path."""
-        from .core.store import atomic_write, make_folder
-        from .directions import page
-
+    def _drawing(self, label: str, generator: str | None) -> "Job":
+        """The finished run, of which rows of a class are drawn. Raises `UsageError` for a class or a generator of rows that it does not have."""
         _ = self.record, self.of_classes()
         job = self.intact()
         if label not in job.spec.classes:
             raise unknown("class", label, job.spec.classes)
         if generator and generator not in job.generators("rows"):
             raise unknown("generator of this run", generator, job.generators("rows"))
+        return job
+
+    def directions(self, label: str, out: str | Path, generator: str | None = None) -> Path:
+        """Writes an HTML page of rows of a class along the directions of a generator's latents, which `sample` takes as `along`; returns its path.
+
+        Raises `UsageError` where no generator of the run has latents, or only not the one that is named, and for an `out` that is a folder.
+        """
+        from .core.store import atomic_write, make_folder
+        from .directions import page
+
+        job = self._drawing(label, generator)
         if (out := Path(out)).is_dir():
             raise UsageError(f"'{out}' is a folder", help="give the name of a file, such as directions.html")
         html = page(job, label, generator)
@@ -264,12 +267,16 @@ def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
     """A row of the table in words: origin, scores against cuts, the nearest real row's file."""
     from .appraise import calibration
     from .job import Job
+    from .shards import LABELS, labels_alone
 
     job = Job(folder)
     cuts = {name: s["cut"] for name, s in calibration(job).items()}
     scores = {k[len("score_") :]: v for k, v in row.items() if k.startswith("score_")}
     near = job.source_of(row["nearest_row"])
     rejected = row["rejected_by"]
+    reason = calibration(job)[rejected]["reason"] if rejected in cuts else OTHER_REASONS.get(rejected, "")
+    if rejected == LABELS and labels_alone(row["generator"]):
+        reason += "; networks learn from it by what is believed of it"
     return {
         "row": f"{row['generator']}:{row['seed']}",
         "generator": row["generator"],
@@ -278,7 +285,7 @@ def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
         "note": row.get("note", ""),
         "kept": row["kept"],
         "rejected_by": rejected,
-        "reason": calibration(job)[rejected]["reason"] if rejected in cuts else OTHER_REASONS.get(rejected, ""),
+        "reason": reason,
         "screens": {n: {"score": s, "cut": cuts.get(n)} for n, s in scores.items()},
         "nearest_real_row": near,
     }

@@ -5,6 +5,7 @@ import torch
 from .core.errors import UsageError
 from .core.plugin import Latent
 from .core.seeds import row_seeds
+from .draw_more import features_by
 from .job import Job
 from .pipeline import by_yield, trained
 from .report.directions import Direction, render
@@ -33,9 +34,10 @@ def page(job: Job, label: str, generator: str | None = None) -> str:
 
 
 def shown(job: Job, label: str, name: str, plugin: Latent) -> str:
+    """The page of this one, under the name that the run gives it."""
     codec, spec, k = job.codec, job.spec, job.spec.classes.index(label)
     made = Steered(own=plugin, weights=mixture(spec.classes, label, {}))
-    seen = Seen.of(made, lambda x: codec.embed(spec.to_store(x)), k, job.config.seed)
+    seen = Seen.of(made, features_by(job, name), k, job.config.seed)
     y, seeds = torch.full((ROWS,), k), row_seeds(ROWS, job.config.seed, "directions", label)
     found: list[Direction] = []
     for number, axis in enumerate(seen.axes(), 1):

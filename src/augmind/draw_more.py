@@ -80,14 +80,14 @@ def draw_more(
 def wished(
     usable: dict[str, Generator], job: Job, label: str, weights: Tensor, along: Mapping[int, float], attribute: Tensor | None
 ) -> dict[str, Generator]:
-    """Those of the generators that can be steered so, steered. Raises `UsageError` where none of them can."""
+    """Those of the generators that can be steered so, steered; along directions the first one with latents, since each has directions of its own, and
+    their page shows those of that one. Raises `UsageError` where none of them can."""
     made: dict[str, Generator] = {}
-    usable = {g: p for g, p in usable.items() if not along or isinstance(p, Latent)} or usable
-    usable = dict([*usable.items()][:1]) if along else usable  # directions are a generator's own: those of the one that their page shows
     refused: list[UsageError] = []
-    for name, plugin in usable.items():
+    able = sorted(usable.items(), key=lambda item: not isinstance(item[1], Latent))
+    for name, plugin in able[:1] if along else usable.items():
         try:
-            made[name] = steered(plugin, shown(job, name), job.spec.classes.index(label), job.config.seed, weights, along, attribute)
+            made[name] = steered(plugin, features_by(job, name), job.spec.classes.index(label), job.config.seed, weights, along, attribute)
         except UsageError as error:
             refused.append(error)
     if refused and not made:
@@ -95,8 +95,8 @@ def wished(
     return made
 
 
-def shown(job: Job, generator: str) -> Embed:
-    """Features of rows as this generator draws them."""
+def features_by(job: Job, generator: str) -> Embed:
+    """Features (n, d) of rows as this generator draws them, in model space or as features."""
     return (lambda x: x) if space_of(generator) == "features" else lambda x: job.codec.embed(job.spec.to_store(x))
 
 

@@ -156,23 +156,21 @@ def label_all(job: Job, plugin: Labeller, data: Data, generator: str, screens: d
     """Judges all rows of a labeller, those that it is sure of first, the others marked `UNSURE`; gives what is believed of each, and whether it can
     be taught: no screen rejected it but that of labels, which is asked last."""
     (y, seeds), belief, run = plugin.stock(), plugin.beliefs(), job.run(f"judge {generator}")
-    sure = torch.zeros(len(y), dtype=torch.bool)
-    for k, n in enumerate(plugin.sure().tolist()):
-        sure[(y == k).nonzero()[:n, 0]] = True
-    order = {name: screen for name, screen in screens.items() if name != LABELS} | {n: s for n, s in screens.items() if n == LABELS}
-    for rows in (sure.nonzero()[:, 0], (~sure).nonzero()[:, 0]):
-        for block in rows.split(BLOCK) if len(rows) else ():
-            judge(order, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged)
-            run.progress(len(judged.rejected), len(y))
-    at, first = torch.cat([sure.nonzero()[:, 0], (~sure).nonzero()[:, 0]]), int(sure.sum())
+    own = [(y == k).nonzero()[:, 0] for k in range(len(data.spec.classes))]
+    sure = torch.cat([rows[:n] for rows, n in zip(own, plugin.sure().tolist(), strict=True)])
+    others = torch.cat([rows[n:] for rows, n in zip(own, plugin.sure().tolist(), strict=True)])
+    screens = dict(sorted(screens.items(), key=lambda item: item[0] == LABELS))
+    for block in filter(len, (*sure.split(BLOCK), *others.split(BLOCK))):
+        judge(screens, draw_rows(job, plugin, data, y[block], seeds[block], generator), judged)
+        run.progress(len(judged.rejected), len(y))
     taught = torch.tensor([why in ("", LABELS) for why in judged.rejected], dtype=torch.bool)
-    judged.rejected[first:] = [UNSURE] * (len(y) - first)
-    return {"belief": belief[at], "taught": taught}
+    judged.rejected[len(sure) :] = [UNSURE] * len(others)
+    return {"belief": belief[torch.cat([sure, others])], "taught": taught}
 
 
 def hopeless(got: Tensor, tried: Tensor, most: int) -> Tensor:
     """Classes (k,) of which less than `SCARCE` of the rows wanted would pass, were `most` drawn for each: so says the upper end of a 95 % interval
-    of the part that passes (the rule of three, for few that did)."""
+    of the part that passes (the rule of three, for few that did; Hanley and Lippman-Hand, JAMA 249, 1983)."""
     return (got + 3) * most < SCARCE * tried
 
 

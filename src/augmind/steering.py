@@ -17,7 +17,7 @@ from .nn.neighbours import polar
 Embed = Callable[[Tensor], Tensor]
 """Rows of a generator, as it draws them, to features (n, d)."""
 SEEN = 384
-"""Rows that are drawn to learn what moving latents does; on two thirds of them it is learnt, on the others it is tried."""
+"""Rows that are drawn to learn what moving latents does; how far it holds is tried on a third of them, by what the others teach."""
 AXES = 8
 """Directions that can be named."""
 LEAST = 0.25
@@ -42,17 +42,20 @@ class Steered(Generator):
     def fit(self, data: object, run: object) -> "Steered":
         raise NotImplementedError("what is steered is fitted already")
 
+    @property
+    def classes(self) -> list[int]:
+        """Those that are mixed."""
+        return self.weights.nonzero()[:, 0].tolist()
+
     def latents(self, seeds: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
         """Those of the mixture, before they are moved."""
-        parts = self.weights.nonzero()[:, 0].tolist()
-        return torch.stack([self.weights[k] * self.own.latents(torch.full_like(seeds, k), seeds) for k in parts]).sum(0)
+        return torch.stack([self.weights[k] * self.own.latents(torch.full_like(seeds, k), seeds) for k in self.classes]).sum(0)
 
     def sample(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> Shaped[Tensor, "n ..."]:
         """Rows of the mixture, whatever the labels are."""
-        parts = self.weights.nonzero()[:, 0].tolist()
         z = self.latents(seeds) if self.shift is None else self.latents(seeds) + self.shift
-        pure = torch.full_like(y, parts[0]) if len(parts) == 1 else self.weights.expand(len(y), -1)
-        return self.own.decode(z, pure, seeds)
+        mixed = self.weights.expand(len(y), -1) if len(self.classes) > 1 else torch.full_like(y, self.classes[0])
+        return self.own.decode(z, mixed, seeds)
 
     def notes(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> list[str]:
         return self.own.notes(y, seeds)
@@ -135,8 +138,8 @@ def steered(
     if not along and attribute is None:
         return made
     seen = Seen.of(made, embed, label, seed)
-    wishes = [(seen.axes()[number - 1], strength) for number, strength in along.items()]
-    moves = [(*seen.toward(direction), strength) for direction, strength in wishes]
+    axes = seen.axes() if along else None
+    moves = [(*seen.toward(axes[number - 1]), strength) for number, strength in along.items()] if axes is not None else []
     for number, (_, held, _) in zip(along, moves, strict=True):
         if held < LEAST:
             text = f"latents of '{plugin.name()}' say nothing of direction {number} (correlation {held:.2f} with what rows show)"

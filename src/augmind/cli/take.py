@@ -1,6 +1,6 @@
 """The verbs that take something out of a run: sample, directions, export."""
 
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Annotated
 
@@ -108,27 +108,19 @@ def directions(
 
 
 def wishes(given: list[str] | None) -> dict[str, str]:
-    """Of "COLUMN=VALUE" the values by column. Raises `UsageError` for what is none."""
-    found: dict[str, str] = {}
-    for wish in given or ():
-        column, value = (part.strip() for part in wish.partition("=")[::2])
-        if not column or not value:
-            raise UsageError(f"--where {wish} is not a wish", help="write COLUMN=VALUE, such as material=silver")
-        if column in found:
-            raise UsageError(f"--where says of '{column}' twice what it shall be", help="ask for one value, and again for the other")
-        found[column] = value
-    return found
+    """Of "COLUMN=VALUE" the values by column; values may hold "=". Raises `UsageError` for what is none."""
+    return pairs([wish.partition("=") for wish in given or ()], "--where", "COLUMN=VALUE, such as material=silver")
 
 
 def parts(given: list[str] | None) -> dict[str, float]:
     """Of "CLASS=PART" the parts by class; names may hold "=". Raises `UsageError` for what is none."""
-    return dict(pairs(given, "--mix", "CLASS=PART, such as forks=0.3"))
+    return numbers(given, "--mix", "CLASS=PART, such as forks=0.3")
 
 
 def moves(given: list[str] | None) -> dict[int, float]:
     """Of "NUMBER=DEVIATIONS" the deviations by number. Raises `UsageError` for what is none."""
-    found: dict[int, float] = {}
-    for name, value in pairs(given, "--along", way := "NUMBER=DEVIATIONS, such as 1=2"):
+    way, found = "NUMBER=DEVIATIONS, such as 1=2", dict[int, float]()
+    for name, value in numbers(given, "--along", way).items():
         if not name.isdecimal() or int(name) in found:
             said = f"names direction {int(name)} twice" if name.isdecimal() else f"{name}={value:g} names no direction"
             raise UsageError(f"--along {said}", help=f"write {way}")
@@ -136,20 +128,29 @@ def moves(given: list[str] | None) -> dict[int, float]:
     return found
 
 
-def pairs(given: list[str] | None, flag: str, way: str) -> list[tuple[str, float]]:
-    """Names and the numbers behind the last "=" of each. Raises `UsageError` for what is no such pair, and where one is named twice."""
-    found: list[tuple[str, float]] = []
-    for wish in given or ():
-        name, _, value = (part.strip() for part in wish.rpartition("="))
+def numbers(given: list[str] | None, flag: str, way: str) -> dict[str, float]:
+    """Numbers by name, behind the last "=" of each. Raises `UsageError` for what is none."""
+    found = dict[str, float]()
+    for name, value in pairs([wish.rpartition("=") for wish in given or ()], flag, way).items():
         try:
-            number = float(value) if name else float("nan")
+            found[name] = float(value)
         except ValueError:
-            number = float("nan")
-        if not isfinite(number):
-            raise UsageError(f"{flag} {wish} is not a wish", help=f"write {way}")
-        if name in dict(found):
-            raise UsageError(f"{flag} names '{name}' twice", help="name each once")
-        found.append((name, number))
+            found[name] = nan
+        if not isfinite(found[name]):
+            raise UsageError(f"{flag} {name}={value} is not a wish", help=f"write {way}")
+    return found
+
+
+def pairs(given: list[tuple[str, str, str]], flag: str, way: str) -> dict[str, str]:
+    """What stands on either side of each "=". Raises `UsageError` where a side is missing, and where a name stands twice."""
+    found: dict[str, str] = {}
+    for wish in given:
+        name, value = wish[0].strip(), wish[2].strip()
+        if not name or not value:
+            raise UsageError(f"{flag} {''.join(wish)} is not a wish", help=f"write {way}")
+        if name in found:
+            raise UsageError(f"{flag} names '{name}' twice", help="ask for one, and again for the other")
+        found[name] = value
     return found
 
 
