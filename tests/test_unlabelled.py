@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 import augmind
-from augmind.beside import beside_inputs, chosen_beside
+from augmind.beside import believes, beside_inputs, beside_path, chosen_beside
 from augmind.compare import arms_with_rows, best_learner, policy_of
 from augmind.conduct import foreseen
 from augmind.core.errors import DataError, UsageError, WrongSpec
@@ -26,9 +26,10 @@ from augmind.generators.pseudo import Pseudo, spreading, surest
 from augmind.handover import given
 from augmind.job import Job
 from augmind.pipeline import seen_by, shard_path
+from augmind.searched import in_words
 from augmind.shards import read_shard
 from augmind.sourced import with_learners, with_twin
-from augmind.teaching import candidates, default_policy, synthetic
+from augmind.teaching import candidates, chosen, default_policy, synthetic
 from augmind.testing import toy_data
 from augmind.verdict import Verdict, verdict
 from runs import TINY, arrays, digit_rows
@@ -246,12 +247,33 @@ def test_networks_learn_from_all_rows_by_what_is_believed_of_each(run):
     assert set(kept.key.tolist()) < set(believed.key.tolist()) and torch.allclose(believed.soft.sum(1), torch.ones(len(believed)), atol=1e-4)
     assert torch.equal(believed.soft.argmax(1), believed.y)
     arm = job.codec.classical[0]
-    for learner, rows in (("cnn", believed), ("probe", kept)):
-        policy = replace(default_policy(job, learner, arm, generators=True), generators=(job.generator("pseudo"),))
+    for all_of_them, rows in ((True, believed), (False, kept)):
+        policy = replace(default_policy(job, "cnn", arm, generators=True), generators=(job.generator("pseudo"),), believed=all_of_them)
         given = synthetic(job, fold, policy, 0)
-        assert given is not None and sorted(given.key.tolist()) == sorted(rows.key.tolist()) and (given.soft is None) == (learner == "probe")
+        assert given is not None and sorted(given.key.tolist()) == sorted(rows.key.tolist()) and (given.soft is not None) == all_of_them
     told = [row for row in columns(run.folder, "pseudo") if row["kept"]]
     assert {row["seed"] for row in told} == set(kept.key.tolist()), "none of the doubtful ones is handed over"
+
+
+def test_a_network_learns_so_from_a_labeller_that_knows_more_than_it(digits, tmp_path, monkeypatch):
+    asked = SMALL | {"learner": ("cnn", "probe"), "generators": ("pseudo",)}
+    job = Job(augmind.expand(digits[0], tmp_path / "r", unlabelled=str(digits[1]), **asked).folder)
+    told = json.loads((beside_path(job, "0", "cnn") / "choice.json").read_text())["labeller"]
+    assert 0.5 < told <= 1 and believes(job, "0", "cnn") == (told > max(chosen(job, "0", "cnn")[1].values()))
+
+    def alone(score: float) -> None:
+        monkeypatch.setattr("augmind.beside.chosen", lambda job, fold, name: (Classical(name="none"), {"none": score, "worse": 0.0}))
+
+    alone(told)
+    assert not believes(job, "0", "cnn"), "one that knows as much learns nothing of its doubts"
+    alone(told - 0.1)
+    arms = ("real", "classical", "synthetic", "synthetic+classical")
+    assert [policy_of(job, "0", "cnn", arm).believed for arm in arms] == [False, False, True, True]
+    assert "what is believed of each" in in_words(policy_of(job, "0", "cnn", "synthetic"))
+    assert not policy_of(job, "0", "probe", "synthetic").believed
+    bound = Job(job.folder)
+    bound.__dict__["config"] = job.config.model_copy(update={"ratio": 1.0})
+    assert not believes(bound, "0", "cnn"), "a ratio that is asked for is kept"
 
 
 def test_the_classical_arm_and_the_learner_that_go_with_them_are_chosen_beside_them(run, monkeypatch):

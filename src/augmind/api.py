@@ -258,7 +258,7 @@ class Finished:
 
 OTHER_REASONS = {
     "surplus": "more rows passed than were wanted",
-    "unsure": "its label is not among the surest; networks learn from it by what is believed of it",
+    "unsure": "its label is not among the surest; networks may learn from it by what is believed of it",
 }
 """Why rows are not handed over that no screen rejected."""
 
@@ -276,7 +276,7 @@ def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
     rejected = row["rejected_by"]
     reason = calibration(job)[rejected]["reason"] if rejected in cuts else OTHER_REASONS.get(rejected, "")
     if rejected == LABELS and labels_alone(row["generator"]):
-        reason += "; networks learn from it by what is believed of it"
+        reason += "; networks may learn from it by what is believed of it"
     return {
         "row": f"{row['generator']}:{row['seed']}",
         "generator": row["generator"],

@@ -11,13 +11,15 @@ from .core.plugin import Learner
 from .core.registry import make
 from .core.seeds import stable_seed
 from .core.store import read_json, write_json
-from .core.types import Classical, Samples
+from .core.types import Classical
 from .cost import INNER_SPLITS
 from .job import Job
 from .pipeline import draw_inputs
 from .shards import labels_alone
-from .teaching import balanced_accuracy, candidates, choose_inputs, chosen, default_policy, feed, read_choice, synthetic, uneven
+from .teaching import balanced_accuracy, candidates, choose_inputs, chosen, default_policy, feed, read_choice, space_of, synthetic, uneven
 
+HEAD = "probe"
+"""The learner that stands for the labeller where it is compared with others: a head on features."""
 HELD = 5
 """One in so many rows that got a label is held back where the classical arm that goes with them is chosen."""
 
@@ -37,7 +39,8 @@ def choose_beside(folder: str, fold: str, learner: str) -> None:
     """Scores the classical arms of `choose` on its first inner splits, beside rows labelled by what is learnt from there; keeps the best.
 
     An arm is scored by how often its learner gives rows that got a label, and were held back from it, the label that they got: of those there are
-    many, and few with a label of a person's. The learner is scored on these few, since one that is like the labeller would agree with it most.
+    many, and few with a label of a person's. The learner is scored on these few, since one that is like the labeller would agree with it most; and so
+    is a head that learns beside the same rows, which is what the labels come from (see `believes`).
     """
     job = Job(Path(folder))
 
@@ -47,7 +50,8 @@ def choose_beside(folder: str, fold: str, learner: str) -> None:
         found = {arm.name: score_beside(job, fold, learner, arm) for arm in arms}
         best = max(arms, key=lambda arm: found[arm.name])
         scores, real = ({name: told[i] for name, told in found.items()} for i in (0, 1))
-        record = {"fold": fold, "learner": learner, "classical": asdict(best), "scores": scores, "real": real}
+        labeller = score_beside(job, fold, HEAD, Classical(name="none"))[1] if believable(job, learner) else 0.0
+        record = {"fold": fold, "learner": learner, "classical": asdict(best), "scores": scores, "real": real, "labeller": labeller}
         write_json(tmp / "choice.json", record)
 
     job.store.stage("beside", beside_inputs(job, fold, learner), work)
@@ -62,7 +66,7 @@ def score_beside(job: Job, fold: str, learner: str, arm: Classical) -> tuple[flo
         seed = stable_seed(job.config.seed, "choose", fold, i)
         run = replace(job.run(f"choose {learner}, fold {fold}: {arm.name} beside {', '.join(labellers(job))}"), seed=seed)
         given = synthetic(job, f"{fold}.{i}", policy, 0)
-        back = (given.key % HELD == 0) & surer(given) if given else torch.zeros(0, dtype=torch.bool)
+        back = given.key % HELD == 0 if given else torch.zeros(0, dtype=torch.bool)
         plugin: Learner = make("learners", policy.learner)
         plugin.fit(feed(job, learner, arm, rows.take(train), given.take(~back) if given else None, policy.share), run)
         for own, part in zip(told, (given.take(back) if given and back.any() else rows.take(val), rows.take(val)), strict=True):
@@ -71,16 +75,27 @@ def score_beside(job: Job, fold: str, learner: str, arm: Classical) -> tuple[flo
     return agreed, right
 
 
-def surer(rows: Samples) -> Tensor:
-    """A mask of the half of these rows whose labels are believed most; of all where none is soft."""
-    if rows.soft is None:
-        return torch.ones(len(rows), dtype=torch.bool)
-    most = (rows.soft / rows.soft.sum(1, keepdim=True)).amax(1)
-    return most >= most.median()
+def beside_path(job: Job, fold: str, learner: str) -> Path:
+    return job.need(job.store.path("beside", beside_inputs(job, fold, learner)), f"choice of the arm beside them for {learner}, fold {fold}")
 
 
 def chosen_beside(job: Job, fold: str, learner: str) -> tuple[Classical, float]:
     """The best classical arm of a fold beside such rows, and what its learner scored on validation rows."""
-    stage = job.need(job.store.path("beside", beside_inputs(job, fold, learner)), f"choice of the arm beside them for {learner}, fold {fold}")
+    stage = beside_path(job, fold, learner)
     best = read_choice(stage)[0]
     return best, read_json(stage / "choice.json")["real"][best.name]
+
+
+def believable(job: Job, learner: str) -> bool:
+    """Whether a learner may be taught all rows that got a label by what is believed of them: one of rows that are no texts, for which it is not
+    measured, and where neither a ratio nor even classes are asked for, which these would not keep."""
+    bound = job.config.ratio is not None or "class" in job.config.balance
+    return space_of(learner) == "rows" and job.spec.kind == "continuous" and not bound and bool(labellers(job))
+
+
+def believes(job: Job, fold: str, learner: str) -> bool:
+    """Whether a learner is taught so in a fold: where the labeller knows more than it, both by the validation rows of the same inner splits, the
+    learner under its best classical arm. From a labeller that knows less it would learn its mistakes."""
+    if not believable(job, learner):
+        return False
+    return read_json(beside_path(job, fold, learner) / "choice.json").get("labeller", 0.0) > max(chosen(job, fold, learner)[1].values())

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .beside import chosen_beside, labellers
+from .beside import believes, chosen_beside, labellers
 from .config import Plan
 from .core.errors import AugmindError
 from .core.seeds import stable_seed
@@ -146,7 +146,7 @@ def policy_of(job: Job, fold: str, learner: str, arm: str) -> Policy:
         classical = (chosen_beside if given_labels(job, arm) else chosen)(job, fold, learner)[0]
     policy = default_policy(job, learner, classical, generators="synthetic" in arm or arm == POOL, fold=fold)
     only = {"generators": tuple(g for g in policy.generators if labels_alone(g.name))} if arm == POOL else {}
-    return replace(policy, source=SOURCE in arm, **only)
+    return replace(policy, source=SOURCE in arm, believed=given_labels(job, arm) and believes(job, fold, learner), **only)
 
 
 def joined(classical: Policy, default: Policy) -> Policy:

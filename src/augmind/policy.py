@@ -95,8 +95,8 @@ def buildable(record: Any, where: str) -> Policy:
             make(kind, choice)
         if not 0 <= float(policy.share) < 1 or float(policy.ratio) < 0:
             raise UsageError(f"share={policy.share} and ratio={policy.ratio} are not allowed")
-        if not 0 <= float(policy.soft) <= 1 or not isinstance(policy.weigh, str):
-            raise UsageError(f"weigh={policy.weigh!r} and soft={policy.soft} are not allowed")
+        if not 0 <= float(policy.soft) <= 1 or not isinstance(policy.weigh, str) or not isinstance(policy.believed, bool):
+            raise UsageError(f"weigh={policy.weigh!r}, soft={policy.soft} and believed={policy.believed!r} are not allowed")
     except (UsageError, TypeError, ValueError) as error:
         raise UsageError(f"{where} is no policy that can be made here: {error}", help="give another finished run") from error
     return policy
@@ -151,7 +151,7 @@ class PolicyTransform:
         if p.generators:
             names = ", ".join(g.name for g in p.generators)
             out.append(f"the synthetic rows ({names}; {p.share:.0%} of every batch), which `augmind export` writes")
-        if p.weigh or p.soft:
+        if p.weigh or p.soft or p.believed:
             out.append("the weights and soft labels of synthetic rows")
         if self.mixes_features:
             out.append(f"the mixing of features ({p.classical.mixing}), which policy.mix(z, y) does")

@@ -60,6 +60,8 @@ def in_words(policy: Policy) -> str:
         parts.append(f"rows weighed by {policy.weigh}")
     if policy.soft:
         parts.append(f"{policy.soft:.0%} of a synthetic row's label by the judges")
+    if policy.believed:
+        parts.append("of rows that got a label all, by what is believed of each")
     return "; ".join(parts)
 
 

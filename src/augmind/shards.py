@@ -200,7 +200,7 @@ def write_shard(
 ) -> None:
     """The first rows of each class up to what was wanted are kept; what passed beyond that is marked "surplus".
 
-    `believed` is what networks learn from beside them (`label_all`).
+    `believed` is what networks may learn from beside them (`label_all`).
     """
     left = want.clone()
     for i, (label, why) in enumerate(zip(rows.y.tolist(), judged.rejected, strict=True)):
@@ -251,8 +251,9 @@ def write_shard(
         none = any(not s["got"] for s in short.values())
         findings.append(asdict(Finding("AM220", "warning" if none else "info", text, short)))
     if believed:
-        text = f"{generator}: {int(keep.sum()):,} rows are sure enough to be handed over; networks learn from {int(believed['taught'].sum()):,}"
-        findings.append(asdict(Finding("AM235", "info", f"{text} by what is believed of each", {"taught": int(believed["taught"].sum())})))
+        text = f"{generator}: {int(keep.sum()):,} rows are sure enough to be handed over; networks that know less than what labels them"
+        text += f" learn from {int(believed['taught'].sum()):,} by what is believed of each"
+        findings.append(asdict(Finding("AM235", "info", text, {"taught": int(believed["taught"].sum())})))
     findings += [asdict(found) for screen in screens.values() for found in screen.remarks()]
     asked = {classes[k]: {"asked": int(want[k]), "got": int(kept[k])} for k in range(len(want))}
     write_json(tmp / "facts.json", {"drawn": drawn, "kept": int(keep.sum()), "rejected": counts, "wanted": asked, "findings": findings})

@@ -167,16 +167,12 @@ def synthetic(job: Job, fold: str, policy: Policy, seed: int, part: float = 1.0)
     """The synthetic rows of one seed under a policy; None if there are none.
 
     Of each class and generator the first `policy.ratio` / `plan.ratio` of the kept rows that also pass the policy's own cuts, and a
-    `part` of these. Learners of rows that are no texts get all rows that got a label, with what is believed of each as a soft label (not where a
-    ratio or even classes are asked for, which these would not keep): they learn what only features show, while a learner of features, which is what
-    the labels come from, is told nothing new by its own doubts.
+    `part` of these. With `policy.believed` all rows that got a label, with what is believed of each as a soft label.
     """
     space, found = space_of(policy.learner.name), list[Samples]()
-    bound = job.config.ratio is not None or "class" in job.config.balance
-    believed = space == "rows" and job.spec.kind == "continuous" and not bound
     cuts = {c.name: make("screens", c).cut for c in policy.screens if c.settings}
     for key, path in shards_of(job, fold, policy).items():
-        rows = read_shard(path, key, seed % parts(job, fold, key), cuts, policy.weigh, policy.soft, believed=believed)
+        rows = read_shard(path, key, seed % parts(job, fold, key), cuts, policy.weigh, policy.soft, believed=policy.believed)
         if rows is None or not len(rows):
             continue
         rows = rows.take(first_of_each(rows.y, part * policy.ratio / job.plan.ratio))

@@ -172,7 +172,7 @@ class Latent(Generator):
 class Labeller(Generator):
     """A generator that draws no new rows: it labels those of `Data.pool`, and all that it has is its `stock`.
 
-    Rows of which it is sure are handed over with their labels; networks learn from all of them, by what it believes of each.
+    Rows of which it is sure are handed over with their labels; networks may learn from all of them, by what it believes of each.
     """
 
     knowledge: ClassVar[Knowledge] = Knowledge.unlabelled

@@ -316,7 +316,8 @@ class Policy:
 
     `ratio` is synthetic rows per real row; `share` is the part of every training batch that is synthetic; `source`: a related dataset is learnt
     from first, and beside (decision 0011). `weigh` names the screen whose score is the weight of a synthetic row, "" for none; `soft`: the part of a
-    synthetic row's label that is what the judges of label agreement take it for (decision 0013).
+    synthetic row's label that is what the judges of label agreement take it for (decision 0013). `believed`: of rows that got a label all are taught,
+    the doubtful ones too, each by what is believed of it (decision 0010).
     """
 
     learner: Choice
@@ -329,6 +330,7 @@ class Policy:
     source: bool = False
     weigh: str = ""
     soft: float = 0.0
+    believed: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -356,4 +358,5 @@ class Policy:
             source=r.get("source", False),
             weigh=r.get("weigh", ""),
             soft=r.get("soft", 0.0),
+            believed=r.get("believed", False),
         )

@@ -36,7 +36,7 @@ class Pseudo(Labeller):
     Self-training (pseudo-labels; Lee, ICML workshop 2013): a linear head on features learns from the labelled rows, labels the others, and
     learns from both, `rounds` times. Of the rows called each class the surest are taken, the part `keep` of them (class-balanced;
     arXiv:1810.07911), and no row's own label takes part in the next one of it: the head that labels a part learnt from the other parts alone.
-    In the end classes are kept more evenly than they were called (`surest`). All rows have their probabilities (`beliefs`), of which networks learn.
+    In the end classes are kept more evenly than they were called (`surest`). Networks may learn from all rows by their probabilities (`beliefs`).
     `propagate` is the weight of labels that spread over graphs of nearest neighbours (label spreading; Zhou et al., NIPS
     2004; arXiv:1904.04717) beside the head's. `graph` says who is near: by features, by the values of the rows themselves (grids as they look at
     16 x 16 cells), or the mean of what spreads over either. Rows need features, the better the more they are worth.
