@@ -264,6 +264,15 @@ def test_texts_are_spliced_with_their_labels_and_features_are_mixed_apart():
     assert z.shape == (12, 5) and soft.shape == (12, 3) and (soft.max(1).values < 1).any()
 
 
+def test_of_a_pool_what_is_left_out_speaks_of_labels_not_of_synthetic_rows():
+    told = {"learner": Choice(name="cnn"), "generators": (Choice(name="pseudo"),), "share": 0.75, "ratio": 1.0}
+    sure, all_of_them = (
+        augmind.load_policy(Policy(classical=Classical(name="x"), believed=believed, **told).to_json()).left_out for believed in (False, True)
+    )
+    assert any("pseudo-labelled rows (pseudo; 75% of every batch)" in part for part in sure) and not any("synthetic" in part for part in sure)
+    assert [part for part in all_of_them if part not in sure] == ["the other rows of the pool, taught with what its labeller believes of each"]
+
+
 def test_a_loader_of_texts_collates_with_the_policy():
     rows = [(t, i % 3) for i, t in enumerate(TEXTS)]
     (x, y), *_ = DataLoader(rows, batch_size=12, collate_fn=of_texts("eda").collate)

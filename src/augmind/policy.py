@@ -150,8 +150,11 @@ class PolicyTransform:
         out = [f"the learner ({p.learner.name})"]
         if p.generators:
             names = ", ".join(g.name for g in p.generators)
-            out.append(f"the synthetic rows ({names}; {p.share:.0%} of every batch), which `augmind export` writes")
-        if p.weigh or p.soft or p.believed:
+            made = "pseudo-labelled" if {g.name for g in p.generators} == {"pseudo"} else "synthetic"
+            out.append(f"the {made} rows ({names}; {p.share:.0%} of every batch), which `augmind export` writes")
+        if p.believed:
+            out.append("the other rows of the pool, taught with what its labeller believes of each")
+        if p.weigh or p.soft:
             out.append("the weights and soft labels of synthetic rows")
         if self.mixes_features:
             out.append(f"the mixing of features ({p.classical.mixing}), which policy.mix(z, y) does")

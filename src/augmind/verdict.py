@@ -390,9 +390,9 @@ def arm_findings(
     out = []
     for rival in main:
         pairs = [(a, b) for a in by_arm[primary] for b in by_arm[rival] if (a.fold, a.seed) == (b.fold, b.seed)]
-        answers = [(dict(zip(c.ids.tolist(), c.p.argmax(1).tolist(), strict=True)) for c in pair) for pair in pairs]
-        if all(a == b for a, b in answers):
-            out.append(Finding("AM604", "info", f"the arms '{primary}' and '{rival}' give every test row the same class", {"arms": [primary, rival]}))
+        if all(a == b for a, b in ((dict(zip(c.ids.tolist(), c.p.argmax(1).tolist(), strict=True)) for c in pair) for pair in pairs)):
+            said = f"the recipe with the added rows and {RIVALS[rival]} give every test row the same class"
+            out.append(Finding("AM604", "info", said, {"arms": [primary, rival]}))
     for name, d in exploratory.items():
         if d.estimate > 0 and d.p_holm < 1 - level:
             said = f"exploratory: {name} {points(d.estimate)} points (Holm-corrected p {d.p_holm:.2g}); confirm it on fresh rows before relying on it"

@@ -175,5 +175,5 @@ def remarks(outputs: Mapping[str, Sequence[Sequence[str]]], rows: int, single: b
     if rows < FEW:
         out.append(Finding("AM603", "warning", f"few test rows: {rows}; intervals are wide and only large gains can be certified", {"rows": rows}))
     same = [rival for rival in RIVALS if all(list(a) == list(b) for a, b in zip(outputs[PRIMARY], outputs[rival], strict=True))]
-    out += [Finding("AM604", "info", f"the arms '{PRIMARY}' and '{rival}' give every test row the same translation") for rival in same]
+    out += [Finding("AM604", "info", f"synthetic pairs and {NAMES[rival]} give every test row the same translation") for rival in same]
     return out
