@@ -280,8 +280,14 @@ def test_the_classical_arm_and_the_learner_that_go_with_them_are_chosen_beside_t
     job = Job(run.folder)
     (learner,) = job.plan.learners
     (arm, real), (told,) = chosen_beside(job, "0", learner), (run.folder / "stages").glob("beside-*/choice.json")
-    scores = json.loads(told.read_text())["scores"]
+    record = json.loads(told.read_text())
+    scores = record["scores"]
     assert list(scores) == [c.name for c in candidates(job, learner)] and scores[arm.name] == max(scores.values()) and 0 < real <= 1
+    for name in scores:
+        with monkeypatch.context() as m:
+            m.setattr("augmind.beside.read_json", lambda path: record | {told: dict.fromkeys(scores, 1.0) for told in ("scores", "real")})
+            m.setattr("augmind.beside.chosen", lambda *of, best=name: (None, dict.fromkeys(scores, 0.5) | {best: 0.6}))
+            assert chosen_beside(job, "0", learner)[0].name == name, "of equal ones that which is better without these rows"
     other = Classical(name="another", transform=Choice(name="flip_crop"))
     monkeypatch.setattr("augmind.compare.chosen_beside", lambda job, fold, name: (other, 1.0))
     assert policy_of(job, "0", learner, "synthetic+classical").classical == other

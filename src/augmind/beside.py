@@ -16,7 +16,7 @@ from .cost import INNER_SPLITS
 from .job import Job
 from .pipeline import draw_inputs
 from .shards import labels_alone
-from .teaching import balanced_accuracy, candidates, choose_inputs, chosen, default_policy, feed, read_choice, space_of, synthetic, uneven
+from .teaching import balanced_accuracy, candidates, choose_inputs, chosen, classical_of, default_policy, feed, space_of, synthetic, uneven
 
 HEAD = "probe"
 """The learner that stands for the labeller where it is compared with others: a head on features."""
@@ -36,7 +36,7 @@ def beside_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:
 
 
 def choose_beside(folder: str, fold: str, learner: str) -> None:
-    """Scores the classical arms of `choose` on its first inner splits, beside rows labelled by what is learnt from there; keeps the best.
+    """Scores the classical arms of `choose` on its first inner splits, beside rows labelled by what is learnt from there.
 
     An arm is scored by how often its learner gives rows that got a label, and were held back from it, the label that they got: of those there are
     many, and few with a label of a person's. The learner is scored on these few, since one that is like the labeller would agree with it most; and so
@@ -48,10 +48,9 @@ def choose_beside(folder: str, fold: str, learner: str) -> None:
         balance = chosen(job, fold, learner)[0].balance if uneven(job.fold_rows(fold), len(job.spec.classes)) else "none"
         arms = [replace(arm, balance=balance) for arm in candidates(job, learner)]
         found = {arm.name: score_beside(job, fold, learner, arm) for arm in arms}
-        best = max(arms, key=lambda arm: found[arm.name])
         scores, real = ({name: told[i] for name, told in found.items()} for i in (0, 1))
         labeller = score_beside(job, fold, HEAD, Classical(name="none"))[1] if believable(job, learner) else 0.0
-        record = {"fold": fold, "learner": learner, "classical": asdict(best), "scores": scores, "real": real, "labeller": labeller}
+        record = {"fold": fold, "learner": learner, "arms": [asdict(arm) for arm in arms], "scores": scores, "real": real, "labeller": labeller}
         write_json(tmp / "choice.json", record)
 
     job.store.stage("beside", beside_inputs(job, fold, learner), work)
@@ -80,10 +79,12 @@ def beside_path(job: Job, fold: str, learner: str) -> Path:
 
 
 def chosen_beside(job: Job, fold: str, learner: str) -> tuple[Classical, float]:
-    """The best classical arm of a fold beside such rows, and what its learner scored on validation rows."""
-    stage = beside_path(job, fold, learner)
-    best = read_choice(stage)[0]
-    return best, read_json(stage / "choice.json")["real"][best.name]
+    """The best classical arm of a fold beside such rows, of equal ones that which is better without them, and what its learner scored on validation
+    rows. Where the labels are easy to tell, as of spoken words, several arms give all held-back rows theirs."""
+    record, without = read_json(beside_path(job, fold, learner) / "choice.json"), chosen(job, fold, learner)[1]
+    scores, real = record["scores"], record["real"]
+    best = max(record["arms"], key=lambda arm: (scores[arm["name"]], real[arm["name"]], without.get(arm["name"], 0.0)))
+    return classical_of(best), real[best["name"]]
 
 
 def believable(job: Job, learner: str) -> bool:

@@ -342,5 +342,9 @@ def chosen(job: Job, fold: str, learner: str) -> tuple[Classical, dict[str, floa
 
 def read_choice(stage: Path) -> tuple[Classical, dict[str, float]]:
     record = read_json(stage / "choice.json")
-    c = record["classical"]
-    return Classical(**{**c, "transform": Choice(**c["transform"]), "mixing": Choice(**c["mixing"])}), record["scores"]
+    return classical_of(record["classical"]), record["scores"]
+
+
+def classical_of(told: dict[str, Any]) -> Classical:
+    """A classical arm from JSON."""
+    return Classical(**{**told, "transform": Choice(**told["transform"]), "mixing": Choice(**told["mixing"])})
