@@ -127,6 +127,7 @@ def test_class_names_with_an_equals_sign_are_described_in_quotes():
     made = config(data="d", describe={"a=b": "one thing", "c": "another = thing"})
     words = shlex.split(spelled(made, "d", Path("r")))
     assert meanings(words[words.index("--describe") + 1 :][:2]) == made.describe
+    assert "--no-explain" in shlex.split(spelled(config(data="d", explain=False), "d", Path("r")))
     for wrong in ("a", "=b", "a=", "a= ", '"a=b"='):
         with pytest.raises(UsageError, match="is not CLASS=WORDS"):
             meanings([wrong])

@@ -1,5 +1,6 @@
 """Steering of fitted generators: between classes, and along directions of their latents."""
 
+import csv
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,12 +149,24 @@ def run(tmp_path_factory):
     return augmind.expand(data, root / "r", **TINY | {"learner": ("probe",), "generators": ("vae",), "seeds": 1, "folds": None, "ratio": 1.0})
 
 
+def rows_of(folder):
+    with (folder / "rows.csv").open(encoding="utf-8", newline="") as f:
+        return [{"note": ""} | row for row in csv.DictReader(f)]
+
+
 def test_a_run_draws_rows_between_classes_and_along_directions(run, tmp_path):
     label, other = run.record["rows"]["classes"][:2] if "classes" in run.record["rows"] else Job(run.folder).spec.classes[:2]
     pixels = {}
-    for name, wish in {"plain": {}, "mixed": {"mix": {other: 0.4}}, "ahead": {"along": {1: 2.0}}, "behind": {"along": {1: -2.0}}}.items():
+    mixed = f"steered: between classes (60% {label}, 40% {other})"
+    ways = {"plain": {}, "mixed": {"mix": {other: 0.4}}, "ahead": {"along": {1: 2.0}}, "behind": {"along": {1: -2.0}}}
+    notes = ["", mixed, "steered: +2 deviations along direction 1", "steered: -2 deviations along direction 1"]
+    for (name, wish), said in zip(ways.items(), notes, strict=True):
         assert run.sample(label, 6, tmp_path / name, **wish)
         pixels[name] = np.mean([np.asarray(Image.open(f)).astype(float) for f in sorted((tmp_path / name).rglob("*.png"))], 0)
+        (told,) = {row["note"] for row in rows_of(tmp_path / name)}
+        assert told == said
+        row = run.why(f"vae:{rows_of(tmp_path / name)[0]['seed']}")
+        assert (row["note"], row["steered"]) == (said, bool(said))
     assert not np.array_equal(pixels["mixed"], pixels["plain"])
     assert np.abs(pixels["ahead"] - pixels["behind"]).mean() > 5
     with pytest.raises(UsageError, match="less than"):

@@ -137,18 +137,16 @@ class Finished:
         webbrowser.open(self.report.resolve().as_uri())
 
     def table(self) -> dict[str, list[Any]]:
-        """Every row drawn to be handed over: seed, label, scores, what rejected it, its nearest real row.
+        """Every row drawn to be handed over: seed, label, scores, what rejected it, its nearest real row; None where a generator tells nothing.
 
         `drawn_for` tells why: "comparison" (the fold that is handed over), "wanted" (--want) or "sample".
         """
         from .pipeline import handover_shards
 
-        out = dict[str, list[Any]]()
-        for purpose, path in handover_shards(self.of_classes()):
-            rows = read_table(path / "table.parquet")
-            for k, v in {**rows, "drawn_for": [purpose] * len(rows["seed"])}.items():
-                out.setdefault(k, []).extend(v)
-        return out
+        shards = [(purpose, read_table(path / "table.parquet")) for purpose, path in handover_shards(self.of_classes())]
+        tables = [{**rows, "drawn_for": [purpose] * len(rows["seed"])} for purpose, rows in shards]
+        names = dict.fromkeys(name for t in tables for name in t)
+        return {name: [v for t in tables for v in t.get(name, [None] * len(t["seed"]))] for name in names}
 
     def _drawn(self, generator: str) -> Iterator[dict[str, list[Any]]]:
         """Tables of drawn rows: those to be handed over, then those of other folds, of which reports show some too."""
@@ -268,11 +266,12 @@ def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
     from .appraise import calibration
     from .job import Job
     from .shards import LABELS, labels_alone
+    from .steering import STEERED
 
     job = Job(folder)
     cuts = {name: s["cut"] for name, s in calibration(job).items()}
     scores = {k[len("score_") :]: v for k, v in row.items() if k.startswith("score_")}
-    near = job.source_of(row["nearest_row"])
+    near, note = job.source_of(row["nearest_row"]), row.get("note") or ""
     rejected = row["rejected_by"]
     reason = calibration(job)[rejected]["reason"] if rejected in cuts else OTHER_REASONS.get(rejected, "")
     if rejected == LABELS and labels_alone(row["generator"]):
@@ -282,7 +281,8 @@ def explain(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
         "generator": row["generator"],
         "seed": row["seed"],
         "label": row["label"],
-        "note": row.get("note", ""),
+        "note": note,
+        "steered": note.startswith(STEERED),
         "kept": row["kept"],
         "rejected_by": rejected,
         "reason": reason,

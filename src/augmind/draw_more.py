@@ -17,7 +17,7 @@ from .job import Job
 from .nn.neighbours import nearest, polar
 from .pipeline import by_yield, seen_by, trained
 from .shards import fill, labels_alone, space_of
-from .steering import Embed, deviations, mixture, steered
+from .steering import Embed, Steered, deviations, mixture, steered, told
 
 ROUNDS = 8
 PASSES = 2
@@ -58,6 +58,10 @@ def draw_more(
         raise UsageError(f"'{generator}' draws no rows, and all that it labelled are handed over", help="give more files without labels to a new run")
     able = (g for g in by_yield(job) if generator in (None, g) and not labels_alone(g))
     usable = wished({g: p for g in able if (p := trained(job, job.final, g)[0]) is not None}, job, label, weights, along, attribute)
+    shown = " and ".join([*(f"{c}={v}" for c, v in (where or {}).items()), *(["what examples have and others lack"] if like and unlike else [])])
+    for plugin in usable.values():
+        if isinstance(plugin, Steered):
+            plugin.told = told(job.spec.classes, weights, along, shown if plugin.attribute else "")
     if not usable:
         text = f"'{job.folder}' has no generator that draws rows{f' by the name {generator}' if generator else ''}, or it was not needed"
         raise UsageError(text, help="see its findings in the report, or begin a run with another generator")

@@ -359,8 +359,8 @@ def spelled(c: BaseModel, data: str, folder: Path) -> str:
         value = getattr(c, name)
         if name in ("data", "jobs", "track", "budget", "storage") or value == fields[name].get_default(call_default_factory=True):
             continue
-        flag = "--" + name.replace("_", "-")
-        if value is True:
+        flag = ("--no-" if value is False else "--") + name.replace("_", "-")
+        if isinstance(value, bool):
             parts.append(flag)
         elif isinstance(value, dict):
             said = {k: json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v for k, v in value.items()}

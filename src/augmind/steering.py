@@ -14,6 +14,8 @@ from .core.plugin import Generator, Latent
 from .core.seeds import row_seeds
 from .nn.neighbours import polar
 
+STEERED = "steered: "
+"""Before the note of a row that a generator and a seed alone do not give."""
 Embed = Callable[[Tensor], Tensor]
 """Rows of a generator, as it draws them, to features (n, d)."""
 SEEN = 384
@@ -32,12 +34,15 @@ FARTHEST = 4.0
 class Steered(Generator):
     """`own` with its latents moved by `shift` (l,), and its rows decoded as a mixture of all classes, `weights` (k,) that add up to 1.
 
+    `attribute` says whether latents are moved towards one, `told` all of that in words, as the provenance of rows.
     Latents of a mixture are the weighted means of those of its classes, for the same seeds.
     """
 
     own: Latent
     weights: Tensor
     shift: Tensor | None = None
+    attribute: bool = False
+    told: str = ""
 
     def fit(self, data: object, run: object) -> "Steered":
         raise NotImplementedError("what is steered is fitted already")
@@ -58,7 +63,9 @@ class Steered(Generator):
         return self.own.decode(z, mixed, seeds)
 
     def notes(self, y: Int[Tensor, " n"], seeds: Int[Tensor, " n"]) -> list[str]:
-        return self.own.notes(y, seeds)
+        """How they were steered, then what the generator says of them."""
+        said = f"{STEERED}{self.told}"
+        return [f"{said}; {note}" for note in self.own.notes(y, seeds)] or [said] * len(y)
 
     def state(self) -> dict[str, Tensor]:
         return self.own.state()
@@ -146,7 +153,10 @@ def steered(
             raise UsageError(text, help="give a smaller number: rows vary most along the first; or another generator, such as vae")
     if attribute is not None:
         shift, held = seen.toward(attribute)
-        moves += [(shift, held, USUAL)] if held >= LEAST else []
+        made.attribute = held >= LEAST
+        moves += [(shift, held, USUAL)] if made.attribute else []
+    if not moves and not asked:
+        return plugin
     made.shift = torch.stack([strength * shift for shift, _, strength in moves]).sum(0) if moves else None
     return made
 
@@ -159,3 +169,11 @@ def deviations(along: Mapping[int, float]) -> dict[int, float]:
         if not abs(strength) <= FARTHEST:
             raise UsageError(f"a direction cannot be gone by {strength:g} deviations", help=f"give -{FARTHEST:g} to {FARTHEST:g}; 2 is far")
     return dict(along)
+
+
+def told(classes: tuple[str, ...], weights: Float[Tensor, " k"], along: Mapping[int, float], attribute: str) -> str:
+    """A wish in words: the parts of a mixture, how far along which direction, towards what (`attribute`, may be empty)."""
+    parts = [f"{part:.0%} {name}" for name, part in zip(classes, weights.tolist(), strict=True) if part]
+    said = [f"between classes ({', '.join(parts)})"] if len(parts) > 1 else []
+    said += [f"{strength:+g} deviations along direction {number}" for number, strength in along.items()]
+    return ", ".join(said + ([f"towards {attribute}"] if attribute else []))

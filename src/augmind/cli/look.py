@@ -176,7 +176,8 @@ def why(row: str, *, run_folder: Annotated[Path | None, Parameter(name=["--run"]
         score = "not asked" if s["score"] is None or s["score"] != s["score"] else f"{s['score']:.3f}"
         out.print(f"  {name:<12} {score:>10}   cut {s['cut']:.3f}")
     out.print(f"  nearest real row: {told['nearest_real_row']}")
-    out.print(f"  draw it again: generator {told['generator']} with seed {told['seed']} gives the same row")
+    as_told = ", steered as above," if told["steered"] else ""
+    out.print(f"  draw it again: generator {told['generator']} with seed {told['seed']}{as_told} gives the same row")
 
 
 def owner(row: str) -> Path:
