@@ -235,8 +235,8 @@ def test_classes_of_one_name_are_told_and_small_ones_left_out(digits, tmp_path):
     [
         ("nowhere", "no file or folder '.*nowhere', which --source names"),
         ("one.npz", "has one class only"),
-        ("colour.npz", "not of the kind of the dataset"),
-        ("texts.csv", "not of the kind of the dataset"),
+        ("colour.npz", "they have 3 channels, those of the dataset 1 channel$"),
+        ("texts.csv", "they have no channels, those of the dataset 1 channel$"),
         ("itself.npz", "fewer than two classes"),
     ],
 )
@@ -358,3 +358,14 @@ def test_without_generators_the_verdict_is_about_the_source_in_cross_validation_
     policy = augmind.load_policy(found.folder)
     assert policy.policy.source is (v["arm"] == "source") and json.loads((found.folder / "policy.json").read_text())["source"] is policy.policy.source
     assert any("related dataset" in said for said in policy.left_out) is policy.policy.source
+
+
+def test_a_run_as_a_source_stands_for_its_dataset_and_as_data_is_told(digits, tmp_path):
+    other = augmind.expand(digits[1], tmp_path / "other", dry_run=True, **SMALL)
+    (other.folder / "stages").mkdir(exist_ok=True)
+    made = augmind.expand(digits[0], tmp_path / "r", source=str(other.folder), dry_run=True, **SMALL)
+    assert json.loads((made.folder / "config.json").read_text())["config"]["source"] == str(digits[1].resolve())
+    for given in ({"data": other.folder}, {"data": digits[0], "unlabelled": str(other.folder)}):
+        with pytest.raises(UsageError, match="is a run and no dataset"):
+            augmind.expand(out=tmp_path / "no", dry_run=True, **given, **SMALL)
+    assert not (tmp_path / "no").exists()

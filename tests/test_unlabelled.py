@@ -17,10 +17,11 @@ from augmind.compare import arms_with_rows, best_learner, policy_of
 from augmind.conduct import foreseen
 from augmind.core.errors import DataError, UsageError, WrongSpec
 from augmind.core.run import Run
+from augmind.core.seeds import stream
 from augmind.core.store import read_json, read_table
 from augmind.core.types import Choice, Classical, Samples
 from augmind.data.load import load, unlabelled
-from augmind.data.pool import pool
+from augmind.data.pool import pool, strangers
 from augmind.figures import Predictions
 from augmind.generators.pseudo import Pseudo, spreading, surest
 from augmind.handover import given
@@ -222,6 +223,15 @@ def test_a_pool_of_another_kind_is_told(tmp_path, digits):
         pool(tmp_path / "none", load(digits[0]))
 
 
+def test_rows_unlike_the_labelled_ones_are_told(run):
+    z = torch.randn(60, 8, generator=stream("strangers")) + 3
+    others = torch.randn(200, 8, generator=stream("others")) + 3
+    assert not strangers(others, z) and not strangers(others, z[:1])
+    (told,) = strangers(others + torch.tensor([6.0] + [0.0] * 7), z)
+    assert told.code == "AM142" and told.about["part"] > 0.9 and "look at some" in told.text
+    assert not any(f["code"] == "AM142" for f in run.record["findings"])
+
+
 # The run
 
 
@@ -246,6 +256,8 @@ def test_networks_learn_from_all_rows_by_what_is_believed_of_each(run):
     assert kept is not None and believed is not None and kept.soft is None and believed.soft is not None
     assert set(kept.key.tolist()) < set(believed.key.tolist()) and torch.allclose(believed.soft.sum(1), torch.ones(len(believed)), atol=1e-4)
     assert torch.equal(believed.soft.argmax(1), believed.y)
+    others = believed.soft[~torch.isin(believed.key, kept.key)].max(1).values
+    assert read_json(path / "facts.json")["doubtful"] == pytest.approx(float(others.mean()), abs=1e-5)
     arm = job.codec.classical[0]
     for all_of_them, rows in ((True, believed), (False, kept)):
         policy = replace(default_policy(job, "cnn", arm, generators=True), generators=(job.generator("pseudo"),), believed=all_of_them)
@@ -271,6 +283,10 @@ def test_a_network_learns_so_from_a_labeller_that_knows_more_than_it(digits, tmp
     assert [policy_of(job, "0", "cnn", arm).believed for arm in arms] == [False, False, True, True]
     assert "what is believed of each" in in_words(policy_of(job, "0", "cnn", "synthetic"))
     assert not policy_of(job, "0", "probe", "synthetic").believed
+    for right, taught in ((0.51, True), (0.5, False)):
+        with monkeypatch.context() as m:
+            m.setattr("augmind.beside.doubtful", lambda *of, right=right: right)
+            assert believes(job, "0", "cnn") is taught, "what is more often wrong than right is taught to nobody"
     bound = Job(job.folder)
     bound.__dict__["config"] = job.config.model_copy(update={"ratio": 1.0})
     assert not believes(bound, "0", "cnn"), "a ratio that is asked for is kept"

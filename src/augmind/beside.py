@@ -14,8 +14,8 @@ from .core.store import read_json, write_json
 from .core.types import Classical
 from .cost import INNER_SPLITS
 from .job import Job
-from .pipeline import draw_inputs
-from .shards import labels_alone
+from .pipeline import draw_inputs, shard_path
+from .shards import RIGHT, labels_alone
 from .teaching import balanced_accuracy, candidates, choose_inputs, chosen, classical_of, default_policy, feed, space_of, synthetic, uneven
 
 HEAD = "probe"
@@ -95,8 +95,13 @@ def believable(job: Job, learner: str) -> bool:
 
 
 def believes(job: Job, fold: str, learner: str) -> bool:
-    """Whether a learner is taught so in a fold: where the labeller knows more than it, both by the validation rows of the same inner splits, the
-    learner under its best classical arm. From a labeller that knows less it would learn its mistakes."""
-    if not believable(job, learner):
+    """Whether a learner is taught so in a fold: where what is doubtful is more likely right than wrong, and the labeller knows more than the learner,
+    both by the validation rows of the same inner splits, the learner under its best classical arm. Else it would learn the labeller's mistakes."""
+    if not believable(job, learner) or any(doubtful(job, fold, g) <= RIGHT for g in labellers(job)):
         return False
     return read_json(beside_path(job, fold, learner) / "choice.json").get("labeller", 0.0) > max(chosen(job, fold, learner)[1].values())
+
+
+def doubtful(job: Job, fold: str, generator: str) -> float:
+    """How likely the labels are right that a labeller is not sure of, in the mean, as it believes."""
+    return read_json(job.need(shard_path(job, fold, generator), f"rows labelled by {generator} for fold {fold}") / "facts.json").get("doubtful", 0.0)

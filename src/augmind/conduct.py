@@ -38,7 +38,7 @@ def open_folder(config: Config, out: Path) -> Job:
 
     Raises `UsageError` if the folder belongs to another dataset or configuration, `DataError` if the data changed since the work began.
     """
-    path = out / "config.json"
+    path, config = out / "config.json", from_runs(config)
     data = placed(config.data)
     record = {"config": config.model_dump(mode="json", exclude={"jobs", "track", "storage"}), "data": data, "augmind": __version__}
     record["track"] = config.track
@@ -96,6 +96,21 @@ def refuse_other(out: Path, old: dict[str, Any], new: dict[str, Any], defaults: 
     if changed:
         way = f"give another --out, or continue it with: {resume} {out}" if resume else "give another --out"
         raise UsageError(f"'{out}' was begun with other settings ({'; '.join(changed)})", help=way)
+
+
+def from_runs(config: Config) -> Config:
+    """A run that `source` names stands for its dataset. Raises `UsageError` for a run in the place of other data."""
+    for option in ("data", "beside", "unlabelled", "source"):
+        folder = Path(getattr(config, option) or "").expanduser()
+        if not ((folder / "config.json").is_file() and (folder / "stages").is_dir()):
+            continue
+        own = recorded(folder)["data"]
+        if option == "source":
+            return config.model_copy(update={"source": own})
+        place = "DATA" if option == "data" else f"--{option}"
+        text = f"'{printable(str(folder))}', which stands for {place}, is a run and no dataset"
+        raise UsageError(text, help=f"give a dataset (its own was '{printable(own)}'), or go on with it: augmind resume {folder}")
+    return config
 
 
 def placed(data: str) -> str:

@@ -298,6 +298,8 @@ def make_plan(
     knowing = tuple(g for g in generators if g in READY)
     first = knowing if config.generators == GENERATORS and not config.search and knowing != generators else ()
     much = amounts(preset, (config.ratio, config.share), generators, first, pool=pool / max(1, rows), plain=not (config.search or source))
+    if pool and not first and knowing != generators and not much["conditioned"]:
+        notes.append(f"{'in a search' if config.search else 'beside a related dataset'} generators do not learn from the rows of --unlabelled")
     if first:
         others = ", ".join(g for g in generators if g not in first)
         notes.append(f"'{', '.join(first)}' is asked first; {others} are trained where it supplies too few rows that pass the screens")

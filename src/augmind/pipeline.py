@@ -93,6 +93,7 @@ def prepare(folder: str) -> dict[str, Any]:
 def features(folder: str) -> None:
     """Embeds every unsealed row, once, and looks at the health of the data."""
     from .data.health import health
+    from .data.pool import strangers
 
     job = Job(Path(folder))
 
@@ -112,6 +113,8 @@ def features(folder: str) -> None:
             x, y = job.codec.encode([native for native, _ in job.namings]), torch.tensor([k for _, k in job.namings])
             save_tensors(tmp / "named.safetensors", {"x": x, "y": y, "z": job.codec.embed(x)})
         report = health(job.dataset(), seed=job.config.seed, features=z)
+        if job.pool:
+            report = replace(report, findings=(*report.findings, *strangers(load_tensors(tmp / "pool.safetensors")["z"], z)))
         write_json(tmp / "health.json", report.to_json())
         report.draw(tmp / "health.png")
 

@@ -111,12 +111,13 @@ def expand(
     target
         The column that holds the translation of --text: what helps a translator is proven, by chrF and BLEU, instead of a classifier.
     unlabelled
-        A folder, archive or table of files like those of DATA, without labels (or DATA itself, where some rows have none): the surest are
-        labelled (the generator pseudo) and tested like synthetic rows; of texts a file of one a line, or a table. Generators that are named
-        beside it learn from them too (--generators pseudo,vae). With --target: such a file in the language of the translations, to be
-        translated back.
+        A folder, archive or table of files like those of DATA, of its classes, without labels (or DATA itself, where some rows have none):
+        the surest are labelled (the generator pseudo) and tested like synthetic rows; of texts a file of one a line, or a table. Generators
+        that are named beside it learn from them too (--generators pseudo,vae; not with --source or --search). With --target: such a file in
+        the language of the translations, to be translated back.
     source
-        A related dataset, labelled, of other classes: learners learn it first and beside DATA, and generators that can borrow how its rows vary.
+        A related dataset, labelled, of other classes (or a run, for its dataset): learners learn it first and beside DATA, and generators that
+        can borrow how its rows vary. --start begins with the model that a run learnt instead.
     search
         Find the policy by Bayesian search on inner folds first, and compare that (see augmind search --help).
     dry_run

@@ -35,8 +35,15 @@ def checked_kind(option: str, dataset: Dataset, *, texts: bool = False) -> None:
 
 def checked_like(option: str, source: str | Path, found: Dataset, dataset: Dataset) -> None:
     """Raises `DataError` where the rows that `option` names are not of the kind of the dataset."""
-    if (found.spec.shape, found.spec.rate) != (dataset.spec.shape, dataset.spec.rate):
-        raise DataError(f"the rows of {option} '{source}' are not of the kind of the dataset", help="give files like those of the dataset")
+    if (found.spec.shape, found.spec.rate) == (dataset.spec.shape, dataset.spec.rate):
+        return
+    many = [spec.shape[0] if len(spec.shape) == 3 else 0 for spec in (found.spec, dataset.spec)]
+    forms = [f"{n or 'no'} channel{'s' if n != 1 else ''}" for n in many]
+    rates = [f"{spec.rate:,} samples a second" if spec.rate else "no rate of samples" for spec in (found.spec, dataset.spec)]
+    shapes = [" x ".join(map(str, spec.shape)) for spec in (found.spec, dataset.spec)]
+    its, own = next((pair for pair in (forms, rates) if pair[0] != pair[1]), shapes)
+    text = f"the rows of {option} '{source}' are not of the kind of the dataset: they have {its}, those of the dataset {own}"
+    raise DataError(text, help="give files like those of the dataset")
 
 
 def fresh(found: Dataset, dataset: Dataset) -> Fresh:

@@ -3,16 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import Shaped
+import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from augmind.core.errors import DataError
 from augmind.core.run import Finding
+from augmind.nn.neighbours import nearest, polar
 
 from .dataset import Dataset
 from .fresh import Fresh, checked_kind, checked_like, fresh
 from .load import unlabelled
 from .loose import loose_texts
+
+STRANGE = 0.7
+"""From what part on rows without labels count as unlike the labelled ones; 0.5 is expected, and rows of other classes of clothes have 0.8."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +52,21 @@ def pool(source: str | Path, dataset: Dataset, max_bad: float = 0.2, text: str |
 def told(new: Fresh) -> Finding:
     """AM138 how many rows are without labels, and what was left out."""
     return Finding("AM138", "info", f"{len(new.at):,} rows without labels; left out: {new.left_out}", {"rows": len(new.at)} | new.told)
+
+
+def strangers(z: Float[Tensor, "n d"], labelled: Float[Tensor, "m d"]) -> list[Finding]:
+    """AM142 where features `z` of rows without labels lie farther from the labelled ones than these from each other.
+
+    Measured is how often the one distance to the nearest labelled row is larger than the other (the area under the curve that tells both apart).
+    """
+    if len(labelled) < 2 or not len(z):
+        return []
+    own = nearest(polar(labelled), polar(labelled), 1, skip_self=True)[0][:, 0].sort().values
+    part = float(torch.searchsorted(own, nearest(polar(z), polar(labelled), 1)[0][:, 0].contiguous()).double().mean() / len(own))
+    if part < STRANGE:
+        return []
+    text = (
+        f"the rows of --unlabelled are unlike the labelled ones: in {part:.0%} of all pairs (50% are expected) theirs is the larger distance to the"
+    )
+    text += " nearest labelled row. What is of none of the classes gets a label of theirs: look at some that are handed over"
+    return [Finding("AM142", "warning", text, {"part": part})]
