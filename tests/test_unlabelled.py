@@ -244,6 +244,7 @@ def test_a_run_labels_them_first_and_says_where_what_it_knows_comes_from(run):
     assert any(f["code"] == "AM138" for f in run.record["findings"])
     arms = {a["arm"]: a["metrics"]["balanced_accuracy"]["mean"] for a in run.record["arms"]}
     assert arms["synthetic"] > arms["real"]
+    assert {a["arm"]: a["label"] for a in run.record["arms"]}["synthetic+classical"] == "pseudo-labelled + classical"
     page, sentence = run.report.read_text(), run.record["verdict"]["sentence"]
     assert "pseudo-labelled" in sentence and "synthetic" not in sentence and "pseudo-labelled data" in page
 

@@ -45,6 +45,25 @@ def twin(plan: Plan) -> str:
     return SOURCE if plan.source else POOL if plan.conditioned else ""
 
 
+NAMES = {
+    "real": "real rows alone",
+    "classical": "best classical",
+    "synthetic": "synthetic",
+    "synthetic+classical": "synthetic + classical",
+    SOURCE: "classical + related dataset",
+    f"synthetic+{SOURCE}": "synthetic + classical + related dataset",
+    POOL: "classical + pseudo-labelled rows",
+    f"synthetic+{POOL}": "synthetic + classical + pseudo-labelled rows",
+    SEARCHED: "policy found by search",
+}
+"""Of the arms, in full."""
+
+
+def in_full(arm: str, made: str = "synthetic") -> str:
+    """What an arm is called where its added rows are called `made`."""
+    return NAMES[arm].replace("synthetic", made)
+
+
 def arms(job: Job) -> tuple[str, ...]:
     """The arms of a run: without generators there is nothing synthetic to compare."""
     return unsearched(job.plan) + ((SEARCHED,) if job.plan.trials else ())

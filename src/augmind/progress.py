@@ -90,11 +90,9 @@ class Display:
             self._show(item, state)
         elif not self.quiet and state != "started" and time.monotonic() - self.said > QUIET_SECONDS:
             self.said = time.monotonic()
-            self.console.print(
-                f"{len(self.done & set(self.weights))} of {len(self.weights)} done, last: {item.name}; {self.best}{self.eta()}",
-                style="dim",
-                markup=False,
-            )
+            far = f"{len(self.done & set(self.weights))} of {len(self.weights)} done, last: " if self.weights else "done: "
+            told = "; ".join(part for part in (far + item.name, self.best.removesuffix("; "), self.eta()) if part)
+            self.console.print(told, style="dim", markup=False)
 
     def _show(self, item: Item, state: str) -> None:
         if state == "started":

@@ -12,7 +12,22 @@ from pydantic import BaseModel
 
 from .appraise import calibration, quality_of
 from .beside import labellers
-from .compare import POOL, SEARCHED, SOURCE, arms, arms_with_rows, best_learner, inner_scores, judged, kept, policy_of, predictions, primary, twin
+from .compare import (
+    POOL,
+    SEARCHED,
+    SOURCE,
+    arms,
+    arms_with_rows,
+    best_learner,
+    in_full,
+    inner_scores,
+    judged,
+    kept,
+    policy_of,
+    predictions,
+    primary,
+    twin,
+)
 from .conduct import time_before, versions
 from .core.plugin import Learner
 from .core.registry import find, make
@@ -34,17 +49,6 @@ from .verdict import TWINS, Predictions, Verdict, differences, fallback, interva
 
 CHOSEN = "chosen in each fold"
 """The learners of the verdict: in every fold, and of arms with a related dataset by themselves, the one with the best inner score."""
-LABELS = {
-    "real": "real rows alone",
-    "classical": "best classical",
-    "synthetic": "synthetic",
-    "synthetic+classical": "synthetic + classical",
-    SOURCE: "classical + related dataset",
-    f"synthetic+{SOURCE}": "synthetic + classical + related dataset",
-    POOL: "classical + pseudo-labelled rows",
-    f"synthetic+{POOL}": "synthetic + classical + pseudo-labelled rows",
-    SEARCHED: "policy found by search",
-}
 METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "precision", "recall", "roc_auc", "pr_auc", "ece", "log_loss")
 PER_CLASS, PER_REASON = 4, 8
 """Rows of the gallery."""
@@ -82,13 +86,13 @@ def kind_of(job: Job, arm: str) -> str:
 
 def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[str, Any]]:
     """Means with intervals and paired differences, per arm."""
-    shown = differences(found, mode=job.split.mode, primary=primary(job))
+    shown, made = differences(found, mode=job.split.mode, primary=primary(job)), added(job)
     out = []
     for arm in dict.fromkeys(c.arm for c in found):
         own = [c for c in found if c.arm == arm]
         metrics = intervals(own, METRICS, mode=job.split.mode, classes=job.spec.classes)
         against = {rival: shown.get(f"{arm} vs {rival}") for rival in ("real", "classical")}
-        about = {"learner": learner, "arm": arm, "kind": kind_of(job, arm), "label": LABELS[arm], "knowledge": knowledge(job, learner, arm)}
+        about = {"learner": learner, "arm": arm, "kind": kind_of(job, arm), "label": in_full(arm, made), "knowledge": knowledge(job, learner, arm)}
         about["policy"] = policy_name(job, learner, arm)
         about["metrics"] = {name: dict(zip(("mean", "low", "high"), values, strict=True)) for name, values in metrics.items()}
         out.append(about | {f"difference_{rival}": asdict(d) if d else None for rival, d in against.items()})

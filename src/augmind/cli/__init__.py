@@ -47,7 +47,8 @@ def outcome(arguments: list[str] | None) -> None:
     except CycloptsError as error:
         sys.exit(complain(UsageError(str(error).strip(), help="augmind --help, or augmind COMMAND --help")))
     except KeyboardInterrupt:
-        err.print("stopped; everything finished so far is saved. The same command, or augmind resume RUN, continues.", soft_wrap=True)
+        run = ", or augmind resume RUN," if set(arguments or sys.argv[1:]) & {"expand", "search", "resume", "demo"} else ""
+        err.print(f"stopped; everything finished so far is saved. The same command{run} continues.", soft_wrap=True)
         sys.exit(130)
     except MemoryError:
         sys.exit(complain(AugmindError("out of memory", help="use --jobs 1 or a smaller --size", code="ENV-004")))
