@@ -113,6 +113,12 @@ def inner_scores(job: Job, fold: str, learner: str) -> dict[str, float]:
     return chosen(job, fold, learner)[1]
 
 
+def added(job: Job) -> str:
+    """What the rows that the verdict is about are to be called: real ones that got a label are no synthetic ones."""
+    used = {c.name for fold in job.folds for c in policy_of(job, fold, best_learner(job, fold, primary(job)), primary(job)).generators}
+    return "pseudo-labelled" if used and all(map(labels_alone, used)) and not job.plan.conditioned else "synthetic"
+
+
 # The sealed rows
 
 

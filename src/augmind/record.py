@@ -16,6 +16,7 @@ from .compare import (
     POOL,
     SEARCHED,
     SOURCE,
+    added,
     arms,
     arms_with_rows,
     best_learner,
@@ -293,12 +294,6 @@ def build(job: Job, since: float | None = None) -> dict[str, Any]:
         "findings": all_findings(job, generators, health, decided, extra["fairness"]), "wanted": wanted_record(job), "reproduce": command(job),
         "next": further(job, generators),
     }  # fmt: skip
-
-
-def added(job: Job) -> str:
-    """What the rows that the verdict is about are to be called: real ones that got a label are no synthetic ones."""
-    used = {c.name for fold in job.folds for c in policy_of(job, fold, best_learner(job, fold, primary(job)), primary(job)).generators}
-    return "pseudo-labelled" if used and all(map(labels_alone, used)) and not job.plan.conditioned else "synthetic"
 
 
 def with_nothing_to_hand_over(v: Verdict) -> Verdict:
