@@ -18,7 +18,7 @@ from augmind.core.types import Data, Samples, Spec
 from augmind.data.load import unlabelled
 from augmind.generators.translate import Translate
 from augmind.modalities.image.codec import ImageCodec
-from augmind.nn.degrade import DEGRADATIONS, blocky, factor_of
+from augmind.nn.degrade import DEGRADATIONS, blocky, factor_of, saturated, turned
 from augmind.nn.pix2pix import PatchCritic, Translator
 from augmind.translation import Request, apply, gathered, translate
 from hearing import folder as sounds
@@ -62,6 +62,38 @@ def test_what_is_lost_is_what_the_task_says():
     assert torch.equal(DEGRADATIONS["edges"](flat, SEEDS[:1]), -torch.ones_like(flat))
     flat[..., 6:] = -0.9
     assert (DEGRADATIONS["edges"](flat, SEEDS[:1])[0, 0, 5, 5:7] > 0.5).all()
+
+
+def test_another_look_keeps_what_is_to_be_seen():
+    x = smooth()
+    turn = turned(x, torch.tensor([0.0, 2 * torch.pi / 3] * 3))
+    assert torch.allclose(turn[::2], x[::2], atol=1e-6) and torch.allclose(turn[1::2], x[1::2].roll(1, 1), atol=1e-6)
+    assert torch.allclose(saturated(x, torch.zeros(6, 1, 1, 1)), x.mean(1, keepdim=True).expand_as(x)) and torch.equal(
+        saturated(x, torch.ones(6, 1, 1, 1)), x
+    )
+    grey = smooth(channels=1).expand(-1, 3, -1, -1)
+    out = DEGRADATIONS["style"](grey, SEEDS)
+    assert torch.allclose(out[:, :1].expand_as(out), out, atol=1e-5), "grey stays grey"
+    alike = [torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1] for a, b in zip(out, grey, strict=True)]
+    assert min(alike) > 0.9
+    alpha = torch.cat([x, smooth(channels=1) / 2], 1)
+    assert torch.equal(DEGRADATIONS["style"](alpha, SEEDS)[:, 3:], alpha[:, 3:])
+
+
+def test_rows_of_another_look_come_out_in_that_of_those_that_were_learnt(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        bright = np.kron(rng.random((4, 4, 1)), np.ones((4, 4, 1)))
+        for look, colours in (("brown", (1.0, 0.6, 0.3)), ("blue", (0.3, 0.6, 1.0))):
+            (tmp_path / look).mkdir(exist_ok=True)
+            Image.fromarray((255 * bright * colours).astype(np.uint8)).save(tmp_path / look / f"{i:02d}.png")
+    found = translate(Request(data=str(tmp_path / "brown"), task="style", steps=100, width=8), tmp_path / "out")
+    assert found["gains"]["psnr"]["low"] > 0 and "better than as given" in found["sentence"]
+    apply(tmp_path / "out", str(tmp_path / "blue"), tmp_path / "styled")
+    brown, blue, styled = (
+        np.stack([np.asarray(Image.open(f)).astype(float) for f in sorted((tmp_path / name).rglob("*.png"))]) for name in ("brown", "blue", "styled")
+    )
+    assert np.abs(styled - brown).mean() < 0.6 * np.abs(blue - brown).mean()
 
 
 # The networks

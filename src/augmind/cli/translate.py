@@ -16,7 +16,7 @@ from .options import AsJson
 if TYPE_CHECKING:
     from augmind.core.run import Run
 
-TASKS = "super-resolution, colourise, denoise, inpaint, edges"
+TASKS = "super-resolution, colourise, denoise, inpaint, edges, style"
 
 
 @app.command
@@ -45,6 +45,7 @@ def translate(
         augmind translate photos/ --task super-resolution --out sharper
         augmind translate photos/ --task colourise --out colours --steps 5000
         augmind translate clips/ --task denoise --group '*_{}_*' --out clearer
+        augmind translate paintings/ --task style --out painted
         augmind translate masks/ --task photos/ --out masks-to-photos
         augmind translate blurred/ --by sharper --out blurred-sharper
 
@@ -53,7 +54,8 @@ def translate(
     data
         A folder or archive of pictures or sounds, in any subfolders.
     task
-        super-resolution, colourise, denoise, inpaint, edges; or a folder with files of the same names as in DATA, which are what to turn into.
+        super-resolution, colourise, denoise, inpaint, edges, style (any look to that of DATA, for others by --by); or a folder with files of the
+        same names as in DATA, which are what to turn into.
     by
         A finished translator: translate DATA by it, and learn nothing.
     out_folder

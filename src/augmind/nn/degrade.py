@@ -26,6 +26,8 @@ NOISE = (0.1, 0.5)
 HOLE = (0.3, 0.6)
 """Sides of the rectangle that `inpaint` hides, as parts of the row's own."""
 GREY = 0.0
+GAMMA, CONTRAST, MOST_SATURATED = 0.7, (0.5, 1.0), 1.5
+"""What `style` draws: the logarithm of gamma from -0.7 to 0.7, contrast, saturation from 0."""
 EDGE = 3.0
 """By how much gradients are magnified, before what is above one is cut off."""
 
@@ -89,12 +91,44 @@ def edges(x: Float[Tensor, "b c h w"], _: Int[Tensor, " b"]) -> Float[Tensor, "b
     return (2 * (EDGE * steep).clamp(max=1) - 1).expand_as(x)
 
 
+def restyled(x: Float[Tensor, "b c h w"], seeds: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    """Another look of what is to be seen, drawn for each row: hue turned about the axis of greys, saturation, gamma, contrast and softness.
+
+    A network that undoes it has to know the rows' own look, and to care little for the one that it is given (after arXiv:1809.05375), so that rows of
+    another look come out in that of those it learnt from. Of rows of one channel colours are left out; a fourth channel stays.
+    """
+    own = uniform(seeds, 5, salt=25).to(x)[:, :, None, None, None]
+    look, rest = x[:, :3], x[:, 3:]
+    if look.shape[1] == 3:
+        look = saturated(turned(look, 2 * torch.pi * own[:, 0, 0, 0, 0]), MOST_SATURATED * own[:, 1])
+    bright = ((look.clamp(-1, 1) + 1) / 2).pow((GAMMA * (2 * own[:, 2] - 1)).exp())
+    low, high = CONTRAST
+    look = (2 * bright - 1) * (low + (high - low) * own[:, 3])
+    look = torch.lerp(look, blurred(look, seeds), own[:, 4])
+    return torch.cat([look, rest], 1).clamp(-1, 1)
+
+
+def turned(x: Float[Tensor, "b 3 h w"], angle: Float[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
+    """Colours turned about the axis of greys (Rodrigues' formula)."""
+    cross = x.new_tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / 3**0.5
+    cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    turn = cosine * torch.eye(3).to(x) + sine * cross + (1 - cosine) / 3
+    return torch.einsum("bij,bjhw->bihw", turn, x)
+
+
+def saturated(x: Float[Tensor, "b 3 h w"], part: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b 3 h w"]:
+    """Colours at `part` of their distance from grey."""
+    level = x.mean(1, keepdim=True)
+    return level + part * (x - level)
+
+
 DEGRADATIONS: dict[str, Degradation] = {
     "super-resolution": blurred,
     "colourise": grey,
     "denoise": noisy,
     "inpaint": holed,
     "edges": edges,
+    "style": restyled,
 }
 """By the name of the task that undoes it."""
 SEVERITIES = 3
