@@ -197,7 +197,7 @@ def export(
     verdict = finished.verdict
     path = finished.export(out_folder or folder / f"export-{to}", to, rows, originals=originals)
     if rows != "real" and not verdict["use_synthetic"]:
-        made = verdict["notes"].get("made", "synthetic")
+        made = verdict.get("notes", {}).get("made", "synthetic")
         marked = "The synthetic rows are marked" if made == "synthetic" else "Rows that got a label say by what (generator)"
         err.print(f"note: {verdict['sentence']} {marked}; policy.json holds the recommended policy.")
     out.print(f"{path}", soft_wrap=True)
