@@ -21,7 +21,7 @@ from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path
 from .search.winner import classical_trials, found
-from .shards import labels_alone
+from .shards import labels_alone, made_by
 from .teaching import chosen, default_policy, lent_by, shards_of, space_of, taught, weighed
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
@@ -114,9 +114,9 @@ def inner_scores(job: Job, fold: str, learner: str) -> dict[str, float]:
 
 
 def added(job: Job) -> str:
-    """What the rows that the verdict is about are to be called: real ones that got a label are no synthetic ones."""
+    """What the rows that the verdict is about are to be called."""
     used = {c.name for fold in job.folds for c in policy_of(job, fold, best_learner(job, fold, primary(job)), primary(job)).generators}
-    return "pseudo-labelled" if used and all(map(labels_alone, used)) and not job.plan.conditioned else "synthetic"
+    return "synthetic" if job.plan.conditioned else made_by(used)
 
 
 # The sealed rows

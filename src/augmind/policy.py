@@ -146,12 +146,13 @@ class PolicyTransform:
     @property
     def left_out(self) -> tuple[str, ...]:
         """What of the policy has to come from elsewhere, in words."""
+        from .shards import made_by
+
         p = self.policy
         out = [f"the learner ({p.learner.name})"]
         if p.generators:
             names = ", ".join(g.name for g in p.generators)
-            made = "pseudo-labelled" if {g.name for g in p.generators} == {"pseudo"} else "synthetic"
-            out.append(f"the {made} rows ({names}; {p.share:.0%} of every batch), which `augmind export` writes")
+            out.append(f"the {made_by([g.name for g in p.generators])} rows ({names}; {p.share:.0%} of every batch), which `augmind export` writes")
         if p.believed:
             out.append("the other rows of the pool, taught with what its labeller believes of each")
         if p.weigh or p.soft:

@@ -1,5 +1,6 @@
 """Drawing and screening: rows are drawn in blocks, judged, dealt to the seeds, and written as one shard."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ def space_of(generator: str) -> str:
 def labels_alone(generator: str) -> bool:
     """Whether a generator labels rows that were there, all of which it has at once, instead of drawing new ones."""
     return issubclass(find("generators", generator.partition("~")[0]), Labeller)
+
+
+def made_by(generators: Collection[str]) -> str:
+    """What the rows of these generators are called together: real ones that got a label are no synthetic ones."""
+    return "pseudo-labelled" if generators and all(map(labels_alone, generators)) else "synthetic"
 
 
 def fitted_screens(job: Job, data: Data) -> dict[str, Screen]:

@@ -172,17 +172,16 @@ def show_plan(plan: Any, folder: Path) -> None:
     """The plan in a few lines, before the work."""
     from augmind.compare import in_full, unsearched
     from augmind.progress import clock
-    from augmind.shards import labels_alone
+    from augmind.shards import made_by
 
     how = f"cross-validation in {plan.folds} folds" if plan.mode == "cv" else f"{plan.test_rows:,} sealed test rows"
     cost = plan.estimates
     steps = ", ".join(f"{g} {plan.steps[g]} steps" if g in plan.steps else g for g in plan.generators)
     size = " x ".join(map(str, plan.shape))
-    made = "pseudo-labelled" if plan.generators and all(map(labels_alone, plan.generators)) else "synthetic"
     seeds = f"{plan.seeds} seed{'s' * (plan.seeds > 1)} an arm"
     err.print(f"plan      {plan.rows:,} rows of {size} in {plan.classes} classes; {how}; {seeds}")
     err.print(f"imagine   {steps or 'nothing: no generator is asked for'}")
-    err.print(f"compare   {', '.join(in_full(arm, made) for arm in unsearched(plan))}; with {', '.join(plan.learners)}")
+    err.print(f"compare   {', '.join(in_full(arm, made_by(plan.generators)) for arm in unsearched(plan))}; with {', '.join(plan.learners)}")
     if plan.trials:
         where = f"{plan.trials} policies in each of {plan.folds} folds" if plan.folds > 1 else f"{plan.trials} policies"
         err.print(f"search    {where} for each learner, on {plan.splits} inner splits, proposed by {plan.sampler}")

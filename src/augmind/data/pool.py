@@ -65,8 +65,6 @@ def strangers(z: Float[Tensor, "n d"], labelled: Float[Tensor, "m d"]) -> list[F
     part = float(torch.searchsorted(own, nearest(polar(z), polar(labelled), 1)[0][:, 0].contiguous()).double().mean() / len(own))
     if part < STRANGE:
         return []
-    text = (
-        f"the rows of --unlabelled are unlike the labelled ones: in {part:.0%} of all pairs (50% are expected) theirs is the larger distance to the"
-    )
-    text += " nearest labelled row. What is of none of the classes gets a label of theirs: look at some that are handed over"
+    how = f"in {part:.0%} of all pairs (50% are expected) theirs is the larger distance to the nearest labelled row"
+    text = f"the rows of --unlabelled are unlike the labelled ones: {how}. What is of none of the classes gets a label of theirs: look at some"
     return [Finding("AM142", "warning", text, {"part": part})]
