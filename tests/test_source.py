@@ -198,6 +198,17 @@ def test_a_network_that_learnt_related_classes_needs_fewer_rows(name, rate, tmp_
     assert found[1] > found[0] + 0.1
 
 
+@pytest.mark.parametrize("transfer", [n for n in names("transfers") if find("transfers", n).suits(find("learners", "cnn"))])
+def test_every_way_of_transfer_goes_with_a_source(transfer, tmp_path):
+    few, spec, run = toy_samples(9, classes=3, seed=1), toy_data().spec, Run(folder=tmp_path)
+    source = replace(more := toy_samples(60, classes=3, seed=2), y=more.y + 3)
+    learner = make("learners", Choice(name="cnn", settings={"steps": 4, "width": 16}))
+    first = replace(learner).fit(feed(more, spec), run).state()
+    given = feed(few, spec, source=source, begun=first, synthetic=toy_samples(12, classes=3, seed=3), share=0.5)
+    p = make("transfers", Choice(name=transfer)).train(learner, given, run).predict(few)
+    assert p.shape == (9, 3) and torch.allclose(p.sum(1), torch.ones(9), atol=1e-4)
+
+
 def test_a_backbone_begins_from_what_it_learnt_there(tmp_path):
     data, source, run = toy_data(9), toy_samples(60, classes=4, seed=3), Run(folder=tmp_path)
 
@@ -250,13 +261,9 @@ def test_a_source_that_lends_nothing_is_told(digits, tmp_path, source, said):
         augmind.expand(digits[0], tmp_path / "r", source=str(tmp_path / source), until="plan", **SMALL)
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [({"search": True}, "a search does not know"), ({"start": "RUN"}, "both say where learners begin")],
-)
-def test_wishes_that_do_not_fit_are_told(digits, tmp_path, options, said):
-    with pytest.raises(UsageError, match=said):
-        augmind.expand(digits[0], tmp_path / "r", source=str(digits[1]), until="plan", **SMALL | options)
+def test_two_places_to_begin_from_are_told(digits, tmp_path):
+    with pytest.raises(UsageError, match="both say where learners begin"):
+        augmind.expand(digits[0], tmp_path / "r", source=str(digits[1]), until="plan", **SMALL | {"start": "RUN"})
 
 
 def test_texts_have_none(digits, tmp_path):
@@ -320,7 +327,7 @@ def test_a_run_compares_what_is_lent_with_and_without_drawn_rows(run):
     (feature,) = run.record["generators"]
     assert feature["knowledge"] == "source" and feature["kept"] > 10
     assert any(f["code"] == "AM139" for f in run.record["findings"])
-    assert any("learn the related dataset first" in note for note in run.record["plan"]["notes"])
+    assert any(note.startswith("cnn learns the related dataset first") for note in run.record["plan"]["notes"])
     assert "related dataset" in run.report.read_text() and "--source" in run.record["command"]
 
 
@@ -369,3 +376,21 @@ def test_a_run_as_a_source_stands_for_its_dataset_and_as_data_is_told(digits, tm
         with pytest.raises(UsageError, match="is a run and no dataset"):
             augmind.expand(out=tmp_path / "no", dry_run=True, **given, **SMALL)
     assert not (tmp_path / "no").exists()
+
+
+def test_a_search_asks_whether_to_learn_the_source_and_what_drawn_rows_add_to_it(digits, tmp_path):
+    asked = SMALL | {"search": True, "trials": 9, "explain": False}
+    made = augmind.expand(digits[0], tmp_path / "r", source=str(digits[1]), **asked)
+    for found in made.searches:
+        lent = [t for t in found["trials"] if t["policy"]["source"]] if "trials" in found else []
+        assert found["source"]["policy"]["source"] and not found["source"]["policy"]["generators"] and not found["classical"]["policy"]["source"]
+        assert "related dataset" in found["source"]["words"] and lent == []
+    arms = {(a["learner"], a["arm"]): a for a in made.record["arms"]}
+    assert [arm for learner, arm in arms if learner == "probe"] == ["real", "classical", "source", "synthetic+source", "searched"]
+    assert all(("source" in a["knowledge"]) == ("related dataset" in a["policy"]) for (name, _), a in arms.items() if name != CHOSEN)
+    verdict = made.record["verdict"]
+    assert verdict["primary_arm"] == "searched" and {"searched vs source", "source vs classical"} <= verdict["differences"].keys()
+    assert len(list((made.folder / "stages").glob("lend-*"))) == 1 and not list((made.folder / "stages").glob("weigh-*"))
+    for search in made.record["search"]:
+        shares = {t["policy"]["source"] for t in search["trials"]}
+        assert shares == {False, True} and "source" in search["trials"][0]["params"]

@@ -20,9 +20,9 @@ from .core.tensors import load_tensors, save_tensors
 from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path
-from .search.winner import classical_trials, found
+from .search.winner import classical_trials, found, search_record
 from .shards import labels_alone, made_by
-from .teaching import chosen, default_policy, lent_by, shards_of, space_of, taught, weighed
+from .teaching import chosen, default_policy, lent_inputs, shards_of, space_of, taught, weighed
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
 SOURCE = "source"
@@ -102,7 +102,7 @@ def best_learner(job: Job, fold: str, arm: str = "classical") -> str:
     if given_labels(job, arm):
         return max(job.plan.learners, key=lambda n: chosen_beside(job, fold, n)[1])
     if SOURCE in arm:
-        return max(job.plan.learners, key=lambda n: weighed(job, fold, n))
+        return max(job.plan.learners, key=lambda n: search_record(job, fold, n)[SOURCE]["value"] if job.plan.trials else weighed(job, fold, n))
     return max(job.plan.learners, key=lambda n: max(inner_scores(job, fold, n).values()))
 
 
@@ -166,8 +166,8 @@ def policy_of(job: Job, fold: str, learner: str, arm: str) -> Policy:
     classical = Classical(name="none")
     if arm not in ("real", "synthetic"):
         if job.plan.trials:
-            best: Policy = found(job, fold, learner)["classical"]
-            return best if arm == "classical" else joined(best, default_policy(job, learner, best.classical, True))
+            best: Policy = found(job, fold, learner)[SOURCE if SOURCE in arm else "classical"]
+            return joined(best, default_policy(job, learner, best.classical, True)) if "synthetic" in arm else best
         classical = (chosen_beside if given_labels(job, arm) else chosen)(job, fold, learner)[0]
     policy = default_policy(job, learner, classical, generators="synthetic" in arm or arm == POOL, fold=fold)
     only = {"generators": tuple(g for g in policy.generators if labels_alone(g.name))} if arm == POOL else {}
@@ -175,16 +175,15 @@ def policy_of(job: Job, fold: str, learner: str, arm: str) -> Policy:
 
 
 def joined(classical: Policy, default: Policy) -> Policy:
-    """The default generators on top of the best classical policy, its way of transfer kept."""
-    return replace(default, classical=classical.classical, transfer=classical.transfer)
+    """The default generators on top of the best classical policy, its way of transfer and what it borrows kept."""
+    return replace(default, classical=classical.classical, transfer=classical.transfer, source=classical.source)
 
 
 def teach_inputs(job: Job, fold: str, learner: str, arm: str, seed: int) -> dict[str, Any]:
     policy = policy_of(job, fold, learner, arm)
     shards = sorted(path.name for path in shards_of(job, fold, policy).values())
-    lent = {"lent": lent_by(job, fold, learner).name} if policy.source and space_of(learner) == "rows" else {}
     about = {"features": job.features_stage.name, "fold": fold, "policy": policy.to_json(), "shards": shards, "seed": seed, "views": job.plan.views}
-    return about | lent
+    return about | lent_inputs(job, fold, policy)
 
 
 def teach(folder: str, fold: str, learner: str, arm: str, seed: int) -> None:

@@ -176,6 +176,12 @@ def choices(job: Job) -> list[Item]:
     return out
 
 
+def borrowed(job: Job) -> list[Item]:
+    """What of `choices` a search begins with: learners that are trained by steps are taught on the related dataset, under the arm chosen for that."""
+    cells = [f"{n} {f}" for f in job.folds for n in job.plan.learners if job.plan.source and space_of(n) == "rows"]
+    return [item for item in choices(job) if item.name in {f"{what} {cell}" for cell in cells for what in ("choose", "lend")}]
+
+
 def comparison(job: Job, before: tuple[str, ...], since: float | None, searched: list[Item]) -> list[Item]:
     """Every arm, fold, learner and seed, the report last. `before` names items of the same graph that are waited for.
 
@@ -216,7 +222,7 @@ def comparison(job: Job, before: tuple[str, ...], since: float | None, searched:
 
 def foreseen(job: Job) -> list[Item]:
     """The work that is known when the plan is made, for the display; a search adds its own as it goes."""
-    first = [*preparations(job), *(tries(job) if job.plan.trials else choices(job))]
+    first = [*preparations(job), *([*borrowed(job), *tries(job)] if job.plan.trials else choices(job))]
     return [*first, *comparison(job, tuple(i.name for i in first), None, [])]
 
 
@@ -320,7 +326,7 @@ def work(job: Job, config: Config, workers: Workers, tell: Watch, until: Until, 
         first = [*preparations(job), *choices(job)]
         workers.run([*first, *comparison(job, tuple(i.name for i in first), begun, [])], tell)
         return
-    workers.run(preparations(job), tell)
+    workers.run([*preparations(job), *borrowed(job)], tell)
     job = Job(job.folder)
     search(job, workers, tell, config.storage)
     if until == "report":

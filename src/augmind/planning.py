@@ -2,7 +2,7 @@
 
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -188,18 +188,21 @@ def begun_from(job: Job, config: Config, plan: Plan) -> Plan:
 
 def borrowing(job: Job, config: Config, plan: Plan) -> Plan:
     """The plan with a note of what a related dataset costs. Raises `UsageError` for wishes that do not go with one."""
-    if config.search:
-        raise UsageError("a search does not know what a related dataset lends", help="leave --search or --source out")
     if config.start:
         raise UsageError("--start and --source both say where learners begin", help="leave one of them out")
     if unable := [name for name in plan.learners if not find("learners", name).borrows]:
         able = ", ".join(name for name in names("learners") if find("learners", name).borrows and not find("learners", name).refuses(job.spec))
         raise UsageError(f"'{unable[0]}' learns nothing from a related dataset", help=f"name learners that do: --learner {able}")
     trained = [name for name in plan.learners if name in plan.steps]
-    told = [f"{', '.join(trained)} learn the related dataset first, for {LENDING:g} times the steps of an arm"] if trained else []
+    told = [f"{', '.join(trained)} {learn(trained)} the related dataset first, for {LENDING:g} times the steps of an arm"] if trained else []
     if drawing := [name for name in plan.generators if name in plan.steps and find("generators", name).borrows]:
-        told.append(f"{', '.join(drawing)} learn the related dataset first, for as many steps as the dataset itself")
+        told.append(f"{', '.join(drawing)} {learn(drawing)} the related dataset first, for as many steps as the dataset itself")
     return replace(plan, notes=(*plan.notes, *told))
+
+
+def learn(names: Sequence[str]) -> str:
+    """The verb that goes with these."""
+    return "learns" if len(names) == 1 else "learn"
 
 
 def reached(storage: str) -> None:

@@ -13,9 +13,7 @@ from pydantic import BaseModel
 from .appraise import calibration, quality_of
 from .beside import labellers
 from .compare import (
-    POOL,
     SEARCHED,
-    SOURCE,
     added,
     arms,
     arms_with_rows,
@@ -102,11 +100,12 @@ def arm_records(job: Job, learner: str, found: list[Predictions]) -> list[dict[s
 
 def knowledge(job: Job, learner: str, arm: str) -> list[str]:
     """Where what this arm knows comes from."""
-    found = {Knowledge.rows.name} | ({Knowledge.source.name} if SOURCE in arm else set())
+    found = {Knowledge.rows.name}
     for name in {best_learner(job, f, arm) for f in job.folds} if learner == CHOSEN else {learner}:
         found |= {k.name for k in knows(job, make("learners", job.learner(name)))}
-        if arm in (SEARCHED, POOL) or "synthetic" in arm:
-            found |= {job.knowledge(make("generators", g)).name for f in job.folds for g in policy_of(job, f, name, arm).generators}
+        for policy in (policy_of(job, f, name, arm) for f in job.folds):
+            found |= {job.knowledge(make("generators", g)).name for g in policy.generators}
+            found |= {Knowledge.source.name} if policy.source else set()
     return sorted(found)
 
 

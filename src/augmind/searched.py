@@ -13,6 +13,8 @@ from .search.winner import search_record
 from .verdict import Verdict, points
 
 PRIMARY = "balanced_accuracy"
+ROLES = ("winner", "classical", "source", "best")
+"""Policies that a search names: "classical" is the best without synthetic rows and related dataset, "source" that with it."""
 
 
 def searches(job: Job, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -28,7 +30,7 @@ def searches(job: Job, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def winners(job: Job) -> list[dict[str, Any]]:
-    """What each search found: the policies "winner", "classical" (the best without synthetic rows) and "best", in words too.
+    """What each search found: the policies of `ROLES`, in words too.
 
     `tried` counts different policies; a sampler may come back to one.
     """
@@ -38,7 +40,7 @@ def winners(job: Job) -> list[dict[str, Any]]:
             record = search_record(job, fold, learner)
             states = Counter(t["state"] for t in record["trials"])
             different = len({same(Policy.from_json(t["policy"])) for t in record["trials"]})
-            told = {role: {**record[role], "words": in_words(Policy.from_json(record[role]["policy"]))} for role in ("winner", "classical", "best")}
+            told = {role: {**record[role], "words": in_words(Policy.from_json(record[role]["policy"]))} for role in ROLES if role in record}
             counts = {"tried": different, "pruned": states["pruned"], "failed": states["failed"]}
             out.append({"fold": int(fold), "learner": learner, **counts, **told, "importance": record["importance"]})
     return out

@@ -216,8 +216,13 @@ def lent(job: Job, fold: str, learner: str, given: Feed) -> Feed:
 
 
 def lent_by(job: Job, fold: str, learner: str) -> Path:
-    """The stage of a learner taught on the related dataset under the classical arm of a fold."""
-    return job.store.path("lend", lend_inputs(job, fold, learner))
+    """The stage of a learner taught on the related dataset under the classical arm of a fold, or of the one that an inner fold is part of."""
+    return job.store.path("lend", lend_inputs(job, fold.partition(".")[0], learner))
+
+
+def lent_inputs(job: Job, fold: str, policy: Policy) -> dict[str, str]:
+    """What a training by steps with a related dataset depends on beside the policy."""
+    return {"lent": lent_by(job, fold, policy.learner.name).name} if policy.source and space_of(policy.learner.name) == "rows" else {}
 
 
 def lend_inputs(job: Job, fold: str, learner: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from .app import app, out
-from .options import COLUMNS, PROOFS, ROWS, TRIES, WAY, WORKS, AsJson, Columns, Proof, Quiet, Rows, Tries, Way, Work, together
+from .options import COLUMNS, DATA, PROOFS, ROWS, TRIES, WAY, WORKS, AsJson, Columns, Proof, Quiet, Rows, Tries, Way, Work, together
 from .work import run
 
 
@@ -18,6 +18,8 @@ def search(
     out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
     tries: Tries = TRIES,
     work: Work = WORKS,
+    unlabelled: Annotated[str | None, Parameter(group=DATA)] = None,
+    source: Annotated[str | None, Parameter(group=DATA)] = None,
     way: Way = WAY,
     columns: Columns = COLUMNS,
     rows: Rows = ROWS,
@@ -36,6 +38,7 @@ def search(
 
         augmind search photos/ --out runs/photos --trials 40
         augmind search photos/ --budget 30m --learner probe --warm runs/last-year
+        augmind search photos/ --source photos-of-other-things/
         augmind resume runs/photos
 
     Parameters
@@ -44,12 +47,16 @@ def search(
         A folder with one subfolder a class, a table (CSV, JSON lines, Parquet), a zip or tar of either, .npz, or a Hugging Face dataset.
     out_folder
         The run folder (default: runs/NAME).
+    unlabelled
+        Rows of the classes of DATA without labels, as for augmind expand; those that get one count as synthetic rows here (the generator pseudo).
+    source
+        A related dataset of other classes, as for augmind expand: whether learners learn it first is for the search to decide.
     quiet
         No progress.
     as_json
         Print the winners as one JSON object.
     """
-    options = together(columns, rows, work, way, proof, tries) | {"search": True}
+    options = together(columns, rows, work, way, proof, tries) | {"search": True, "unlabelled": unlabelled, "source": source}
     finished = run(data, out_folder, options, until="search", quiet=quiet)
     show_search(finished, as_json)
 
@@ -62,7 +69,9 @@ def show_search(finished: Any, as_json: bool) -> None:
         return
     for s in found:
         out.print(f"fold {s['fold']}, {s['learner']}: {s['tried']} policies tried, {s['pruned']} stopped early")
-        for role in ("winner", "classical", "best"):
+        for role in ("winner", "classical", "source", "best"):
+            if role not in s:
+                continue
             out.print(f"  {role:9} {100 * s[role]['value']:5.1f}  {s[role]['words']}", soft_wrap=True)
         weights = ", ".join(f"{k} {v:.0%}" for k, v in list(s["importance"].items())[:4])
         out.print(f"  mattered  {weights or 'nothing that could be told'}", soft_wrap=True)

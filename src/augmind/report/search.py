@@ -59,6 +59,8 @@ def spoken(name: str) -> str:
         return "Which screen weighs them"
     if kind == "soft":
         return "How much of their labels is the judges'"
+    if kind == "source":
+        return "Whether the related dataset is learnt first"
     return f"{kind.capitalize()}: {field}" if field else kind.capitalize()
 
 

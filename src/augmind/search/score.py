@@ -14,7 +14,7 @@ from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Policy, Samples
 from augmind.job import Job
 from augmind.pipeline import draw_inputs
-from augmind.teaching import first_of_each, space_of, taught, views_used
+from augmind.teaching import first_of_each, lent_inputs, space_of, taught, views_used
 
 CHEAP = 0.25
 """Part of the learner's steps, or of the rows, at the lowest fidelity."""
@@ -56,7 +56,8 @@ def score_inputs(job: Job, fold: str, policy: Policy, rung: Rung) -> dict[str, A
     """What a score depends on. Two policies that do the same have one score."""
     draws = [draw_inputs(job, inner(fold, rung), job.key_of(g)) for g in policy.generators]
     return {"features": job.features_stage.name, "fold": inner(fold, rung), "policy": {**policy.to_json(), "classical": bare(policy)},
-            "draws": draws, "steps": rung.steps, "rows": rung.rows, "views": views_used(job, policy), "seed": job.config.seed}  # fmt: skip
+            "draws": draws, "steps": rung.steps, "rows": rung.rows, "views": views_used(job, policy), "seed": job.config.seed,
+            **lent_inputs(job, fold, policy)}  # fmt: skip
 
 
 def same(policy: Policy) -> str:

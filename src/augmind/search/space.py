@@ -47,6 +47,8 @@ class Space:
     balances: tuple[str, ...]
     names: bool = False
     """Whether rows made of the class names can be learnt beside the real ones."""
+    source: bool = False
+    """Whether there is a related dataset to begin with."""
 
     @property
     def by_steps(self) -> bool:
@@ -103,6 +105,8 @@ class Space:
         params["balance"] = trial.suggest_categorical("balance", self.balances)
         if self.names:
             params["names"] = trial.suggest_categorical("names", ("none", "beside"))
+        if self.source:
+            params["source"] = trial.suggest_categorical("source", (False, True))
         for field in KINDS:
             params[field] = trial.suggest_categorical(field, self.options(field))
             for setting in self.fields(field):
@@ -133,12 +137,13 @@ class Space:
         used = [key for m in self.makers() if (key := params[f"generator.{m}"]) != OFF] or [own[0] for own in self.makers().values()]
         makers = tuple(self.generators[key] for key in used if params[IMAGINE])
         transfer = self._at_work(transfer, classical, bool(makers))
+        common: dict[str, Any] = {"learner": self.learner, "classical": classical, "transfer": transfer, "source": params.get("source", False)}
         if not makers:
-            return Policy(learner=self.learner, classical=classical, transfer=transfer, ratio=0.0, share=0.0)
+            return Policy(**common, ratio=0.0, share=0.0)
         screens = tuple(self._screen(n, params.get(f"cut.{n}", 0.0)) for n in self.screens)
         told: dict[str, Any] = {"ratio": rounded(params["amount"] * self.ratio), "share": rounded(params["share"])}
         told |= {"weigh": params.get("weigh", ""), "soft": params.get("soft", 0.0)}
-        return Policy(learner=self.learner, classical=classical, generators=makers, screens=screens, transfer=transfer, **told)
+        return Policy(**common, generators=makers, screens=screens, **told)
 
     def _choice(self, field: str, params: Params) -> Choice:
         name = params[field]
@@ -169,6 +174,7 @@ class Space:
         balance = policy.classical.balance
         out: Params = {IMAGINE: bool(policy.generators), "balance": balance if balance in self.balances else self.balances[0]}
         out |= {"names": policy.classical.names} if self.names else {}
+        out |= {"source": policy.source} if self.source else {}
         for field, choice in (("transform", policy.classical.transform), ("mixing", policy.classical.mixing), ("transfer", policy.transfer)):
             if choice.name not in self.options(field):
                 raise ValueError(f"{choice.name} is no {field} of this space")

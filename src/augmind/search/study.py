@@ -38,6 +38,8 @@ START = 10
 """Trials, those that a search begins with among them, before the sampler learns from results."""
 DEFAULT = "default policy"
 EARLIER = "earlier run"
+SOURCE, LENT = "source", "related dataset"
+"""Of the best policy without synthetic rows that learns a related dataset first, and the name of the first one."""
 
 
 @dataclass
@@ -70,6 +72,7 @@ def space(job: Job, learner: str) -> Space:
         spec=job.spec,
         classical=tuple(c for c in job.classical(space_of(learner)) if c.names != "alone" and not find("transforms", c.transform.name).needs),
         names=bool(job.namings),
+        source=bool(job.plan.source),
         generators={k: job.generator(k) for k in keys},
         screens=job.plan.screens,
         ratio=job.plan.ratio,
@@ -96,7 +99,9 @@ class Search:
         arms = [c for c in candidates(job, learner) if c in self.space.classical]
         self.waiting = [(c.name, default_policy(job, learner, c, generators=False)) for c in arms]
         self.waiting += [(f"{EARLIER}, {i + 1}", p) for i, p in enumerate(earlier(job, self.space))]
-        self.phases = [self._balanced, *([self._defaults] if self.space.generators else []), self._unseen]
+        own = [self._lent] if self.space.source else []
+        own += [self._defaults] if self.space.generators else []
+        self.phases = [self._balanced, *own, self._unseen]
 
     @property
     def open(self) -> bool:
@@ -123,26 +128,33 @@ class Search:
         left = len(self.waiting) or self.job.plan.trials - len(self.done)
         return [self._propose(len(self.done) + i) for i in range(min(BATCH, left))]
 
-    def _best_arm(self) -> Classical:
-        """The best classical arm so far; what earlier runs found was tuned, and is none."""
+    def _best(self) -> Policy:
+        """The best policy so far; what earlier runs found was tuned, and is none."""
         own = [c for c in self.done if not c.name.startswith(EARLIER)]
-        return max(own, key=self._value).policy.classical
+        return max(own, key=self._value).policy
 
     def _balanced(self) -> list[tuple[str, Policy]]:
         """The best classical arm with every treatment of imbalance, where classes are uneven."""
-        best = self._best_arm()
+        best = self._best().classical
         arms = [replace(best, name=f"{best.name}+{b}", balance=b) for b in self.space.balances[1:]]
         return [(arm.name, default_policy(self.job, self.learner, arm, generators=False)) for arm in arms]
 
+    def _lent(self) -> list[tuple[str, Policy]]:
+        """The best classical arm with what a related dataset lends."""
+        best = self._best()
+        return [(f"{best.classical.name}, {LENT}", replace(best, source=True))]
+
     def _defaults(self) -> list[tuple[str, Policy]]:
-        """Synthetic rows alone, and the default policy: synthetic rows on top of the best classical arm; once where these are one."""
-        arms = {DEFAULT: self._best_arm(), "synthetic alone": Classical(name="none")}
-        made = {name: default_policy(self.job, self.learner, arm, generators=True) for name, arm in arms.items()}
+        """Synthetic rows alone, and the default policy: synthetic rows on top of the best arm; once where these are one. A related dataset is
+        beside them where it is beside that."""
+        best = self._best()
+        arms = {DEFAULT: best.classical, "synthetic alone": Classical(name="none")}
+        made = {n: replace(default_policy(self.job, self.learner, arm, generators=True), source=best.source) for n, arm in arms.items()}
         return list(made.items())[: len({same(p) for p in made.values()})]
 
     def _unseen(self) -> list[tuple[str, Policy]]:
         """One policy for every transform, then every mixing, that no trial has used, with its own defaults; a part of the trials at most."""
-        none = default_policy(self.job, self.learner, Classical(name="none"), generators=False)
+        none = replace(default_policy(self.job, self.learner, Classical(name="none"), generators=False), source=self._best().source)
         seen = {(f, getattr(c.policy.classical, f).name) for c in self.done for f in ("transform", "mixing")}
         out = []
         for part in ("transform", "mixing"):
@@ -224,18 +236,19 @@ class Search:
             return Trial(number=c.number, name=c.name, policy=c.policy, params=c.params, plain=known, **measured)
 
         trials = [trial(c) for c in self.done if c.state == "complete"]
-        if not any(not t.policy.generators for t in trials):
+        undrawn = {lent: [t for t in trials if not t.policy.generators and t.policy.source is lent] for lent in (False, True)}
+        if not all(undrawn[lent] for lent in {False, self.space.source}):
             why = "; ".join(dict.fromkeys(c.why for c in self.done if c.why)) or "nothing was tried"
             text = f"no policy without synthetic rows could be scored for {self.learner} in fold {self.fold}: {why[:300]}"
             raise AugmindError(text, help="use another --learner, or search without --start")
-        won, top = winner(trials), strongest(trials)
-        classical = strongest([t for t in trials if not t.policy.generators])
+        found = {"winner": winner(trials), "best": strongest(trials), "classical": strongest(undrawn[False])}
+        found |= {SOURCE: strongest(undrawn[True])} if undrawn[True] else {}
 
         def told(t: Trial) -> dict[str, Any]:
             return {"number": t.number, "name": t.name, "value": t.value, "policy": t.policy.to_json()}
 
         record = {
-            "fold": self.fold, "learner": self.learner, "winner": told(won), "best": told(top), "classical": told(classical),
+            "fold": self.fold, "learner": self.learner, **{role: told(t) for role, t in found.items()},
             "importance": self._importance(), "rungs": [asdict(r) for r in self.rungs],
             "trials": [
                 {"number": c.number, "name": c.name, "state": c.state, "why": c.why, "value": self._value(c), "rungs": len(c.rights),

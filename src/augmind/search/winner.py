@@ -106,15 +106,15 @@ def leaders(folder: Path) -> list[dict[str, Any]]:
 
 
 def found(job: Job, fold: str, learner: str) -> dict[str, Policy]:
-    """The policies of one fold and learner: "winner", and "classical", the best without synthetic rows."""
+    """The policies of one fold and learner: "winner", "classical", the best without synthetic rows and related dataset, and "source", with that."""
     record = search_record(job, fold, learner)
-    return {name: Policy.from_json(record[name]["policy"]) for name in ("winner", "classical")}
+    return {name: Policy.from_json(record[name]["policy"]) for name in ("winner", "classical", "source") if name in record}
 
 
 def classical_trials(job: Job, fold: str, learner: str) -> list[dict[str, Any]]:
-    """Finished trials of a search that use no synthetic rows."""
+    """Finished trials of a search that use no synthetic rows and no related dataset."""
     trials = search_record(job, fold, learner)["trials"]
-    return [t for t in trials if t["state"] == "complete" and not t["policy"]["generators"]]
+    return [t for t in trials if t["state"] == "complete" and not t["policy"]["generators"] and not t["policy"].get("source")]
 
 
 def study_seed(job: Job, fold: str, learner: str, number: int, attempt: int) -> int:

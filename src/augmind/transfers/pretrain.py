@@ -24,7 +24,8 @@ class Continuing(Protocol):
 
 @dataclass(kw_only=True)
 class Pretrain(Transfer):
-    """`part` of the learner's steps on synthetic rows alone, the rest on real rows alone: as many steps as any other arm.
+    """`part` of the learner's steps on synthetic rows alone, the rest on real rows alone: as many steps as any other arm. A related dataset is
+    learnt before and beside the synthetic rows.
 
     Raises `UsageError` for a learner that cannot start from an earlier state.
     """
@@ -51,4 +52,4 @@ class Pretrain(Transfer):
         apart = run.checkpoints / "pretrain" if run.checkpoints else None
         begun.fit(imagined, run.named(f"{run.label} on synthetic rows".strip(), seed=run.seed_for("pretrain"), checkpoints=apart))
         rest = dataclasses.replace(learner, steps=max(1, learner.steps - first))
-        return rest.fit_from(begun.state(), dataclasses.replace(feed, synthetic=None), run)
+        return rest.fit_from(begun.state(), dataclasses.replace(feed, synthetic=None, source=None, begun=None), run)
