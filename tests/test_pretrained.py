@@ -527,6 +527,8 @@ def test_its_time_is_counted_and_classes_may_be_described(tmp_path):
     assert with_it.estimates["seconds"] > without.estimates["seconds"] + 1000 and with_it.estimates["memory_mb"] > 7000
     learns = make_plan(config(**asked | {"set": {"pretrained.model": "x", "pretrained.adapt": "lora"}}, generators=("pretrained",)), **facts)
     assert learns.estimates["seconds"] > with_it.estimates["seconds"] + 10_000
+    small = make_plan(config(**asked | {"set": {"pretrained.model": str(tiny("sd"))}}, generators=("pretrained",)), **facts)
+    assert small.estimates["seconds"] < without.estimates["seconds"] + 100 and small.estimates["memory_mb"] < 2000
     told = {"describe": {"digit 0": "a nought"}, "generators": ("pretrained",), "set": {"pretrained.model": str(tiny("sd"))}}
     run = augmind.expand(folder(tmp_path / "d"), tmp_path / "r", **TINY, **told, dry_run=True)
     assert json.loads((run.folder / "plan.json").read_text())["sources"]["pretrained"] == weights.content(tiny("sd"))

@@ -59,6 +59,8 @@ OPENING_SECONDS = 40.0
 MODEL_MB = {"pretrained": 6500}
 LANGUAGE_MB = 1000
 """Memory of a model in a worker, beside the rest: of Stable Diffusion 2.1 in float32, of a language model (SmolLM2-135M)."""
+WEIGHTS_MB, LEAST_PART = {"pretrained": 5200}, 0.001
+"""What the files weigh of the model that the constants are of, and the least part of its costs that a smaller one is expected to have."""
 
 
 def reads(name: str, settings: dict[str, Any]) -> bool:
@@ -75,12 +77,24 @@ def part_here(name: str) -> float:
     return ON_GPU[name] if torch.cuda.is_available() else 1.0
 
 
+def part_of(name: str, settings: dict[str, Any]) -> float:
+    """How large the model that a plug-in reads is beside the one that its constants are of, by its files; 1 where they are not here."""
+    if name not in WEIGHTS_MB:
+        return 1.0
+    from .nn.weights import located
+
+    folder = located(str(settings.get("model", "")))
+    bytes_ = sum(file.stat().st_size for file in folder.rglob("*.safetensors")) if folder else 0
+    return max(LEAST_PART, bytes_ / 1e6 / WEIGHTS_MB[name]) if bytes_ else 1.0
+
+
 def training_seconds(plan: "Plan", generator: str) -> float:
     """What a training by steps is expected to take on one thread, or on the GPU of those that use one."""
     steps = plan.steps.get(generator, 0)
     if generator in ADAPT_SECONDS:
-        learns = plan.settings.get(generator, {}).get("adapt", "none") != "none"
-        return steps * learns * ADAPT_SECONDS[generator] * part_here(generator)
+        settings = plan.settings.get(generator, {})
+        learns = settings.get("adapt", "none") != "none"
+        return steps * learns * ADAPT_SECONDS[generator] * part_here(generator) * part_of(generator, settings)
     first = plan.source > 0 and find("generators", generator).borrows
     return steps * (1 + first) * STEP_SECONDS.get(generator, 0.0) * max(1.0, math.prod(plan.shape) / 784)
 
@@ -93,8 +107,9 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
     generate = trainings * sum(training_seconds(plan, g) for g in plan.generators)
     embed = FEATURE_SECONDS * (rows * (1 + 3 * plan.views) + trainings * rows * plan.ratio * 3 + plan.test_rows + plan.source)
     reading = [n for n in (*plan.generators, *plan.screens) if n in ROW_SECONDS and reads(n, plan.settings.get(n, {}))]
-    generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] * part_here(n) for n in reading)
-    generate += plan.folds * OPENING_SECONDS * len(reading)
+    parts = {n: part_of(n, plan.settings.get(n, {})) for n in reading}
+    generate += plan.folds * rows * plan.ratio * plan.seeds * DRAWN * sum(ROW_SECONDS[n] * part_here(n) * parts[n] for n in reading)
+    generate += plan.folds * OPENING_SECONDS * sum(parts.values())
     arms = 4 * plan.seeds + INNER_ARMS * INNER_SPLITS + (3 * INNER_SPLITS if imbalanced else 0) + (LENDING + INNER_SPLITS) * bool(plan.source)
     arms += INNER_ARMS * INNER_SPLITS * (LABELLER in plan.generators)
     learn = plan.folds * arms * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.0) * (size if n in SIZED else 1.0) for n in plan.learners)
@@ -105,7 +120,7 @@ def estimate(plan: "Plan", *, imbalanced: bool, jobs: int) -> dict[str, float]:
         tries = plan.folds * plan.trials * (1 + plan.splits) / 2
         learn += tries * sum(plan.steps.get(n, 0) * STEP_SECONDS.get(n, 0.7) * (size if n in SIZED else 1.0) or 0.7 for n in plan.learners)
     stored = rows * (1 + trainings * plan.ratio * 2) * (values + 2 * 1280 * 4) + trainings * 20e6
-    models = max((MODEL_MB.get(n, LANGUAGE_MB) for n in reading), default=0)
+    models = max((MODEL_MB.get(n, LANGUAGE_MB) * parts[n] for n in reading), default=0)
     return {
         "seconds": round(fixed + (generate + learn) / max(1, jobs), 1),
         "fixed_seconds": round(fixed, 1),
