@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import augmind
@@ -232,6 +233,18 @@ def test_no_row_of_the_dataset_comes_back(digits):
     assert told.about["copies"] == 4 and len(found.samples) == told.about["rows"] <= 150 and found.classes == tuple("56789")
     tested = {row.tobytes() for row in digit_rows(20, 5, skip=80)[0]}
     assert not any(row.numpy().tobytes() in tested for row in found.samples.x)
+
+
+def test_a_table_is_read_by_the_columns_of_the_dataset_where_it_has_them(digits, tmp_path):
+    x, y = digit_rows(8, 10, skip=40)
+    for i, row in enumerate(x[y > 4]):
+        Image.fromarray(row).save(tmp_path / f"{i}.png")
+    lines = [f"{i}.png,{k},x{i}" for i, k in enumerate(y[y > 4])]
+    (tmp_path / "t.csv").write_text("\n".join(["scan,finding,id", *lines]))
+    with pytest.raises((UsageError, DataError)):
+        related(tmp_path / "t.csv", load(digits[0]))
+    assert related(tmp_path / "t.csv", load(digits[0]), label="finding", column="scan").classes == tuple("56789")
+    assert related(digits[1], load(digits[0]), label="finding", column="scan").classes == tuple("56789")
 
 
 def test_classes_of_one_name_are_told_and_small_ones_left_out(digits, tmp_path):

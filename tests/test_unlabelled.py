@@ -200,6 +200,16 @@ def test_a_table_names_files_that_are_not_there_or_lie_elsewhere(tmp_path):
         unlabelled(tmp_path / "in" / "rows.csv", max_bad=0.1)
 
 
+def test_the_files_of_a_pool_may_stand_in_the_column_that_those_of_the_dataset_do(tmp_path, digits):
+    saved(tmp_path, digit_rows(4, skip=40)[0])
+    names = sorted(file.name for file in tmp_path.glob("*.png"))
+    (tmp_path / "rows.csv").write_text("\n".join(["scan,other", *(f"{name},{i}" for i, name in enumerate(names))]))
+    with pytest.raises(DataError, match="no picture or sound column"):
+        pool(tmp_path / "rows.csv", load(digits[0]))
+    assert len(pool(tmp_path / "rows.csv", load(digits[0]), column="scan").x) == 40
+    assert len(pool(saved(tmp_path / "loose", digit_rows(4, skip=40)[0]), load(digits[0]), column="scan").x) == 40
+
+
 def test_pictures_within_a_table_are_a_pool_too(tmp_path):
     cells = [
         {"image": {"bytes": b, "path": None}, "label": None}

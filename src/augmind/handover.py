@@ -47,7 +47,9 @@ def given(job: Job) -> Iterator[Given]:
     with ExitStack() as stack:
         formats = {row.source: str(row.about.get("format", "")) for row in job.rows if "piece" not in row.about}
         rows = stack.enter_context(originals(opened(c.data, columns, beside=c.beside), formats))
-        pool = stack.enter_context(originals(opened_loose(c.unlabelled), dict.fromkeys(job.pool_sources, ""))) if c.unlabelled else {}
+        pool = (
+            stack.enter_context(originals(opened_loose(c.unlabelled, column=c.column), dict.fromkeys(job.pool_sources, ""))) if c.unlabelled else {}
+        )
         if not rows and not pool:
             text = "--originals is about rows that are files, and these are arrays or parts of files"
             raise UsageError(text, help="leave it out: they are handed over as they are stored")
@@ -59,7 +61,9 @@ def unchanged(job: Job) -> None:
     now = {row.source: row.digest for row in load(**job.given, max_bad=1.0).rows}
     was = {row.source: row.digest for row in job.rows if row.status == "ok"}
     if job.pool is not None and job.config.unlabelled:
-        now |= {f"{POOL}{row.source}": row.digest for row in unlabelled(job.config.unlabelled, like=job.spec, max_bad=1.0).rows}
+        now |= {
+            f"{POOL}{row.source}": row.digest for row in unlabelled(job.config.unlabelled, like=job.spec, max_bad=1.0, column=job.config.column).rows
+        }
         was |= {f"{POOL}{source}": content(x) for source, x in zip(job.pool_sources, job.pool.x, strict=True)}
     if other := [source for source, digest in was.items() if now.get(source) != digest]:
         text = f"{len(other)} of the {len(was)} files of the run are gone or changed since it was begun: '{other[0].removeprefix(POOL)}'"

@@ -53,11 +53,11 @@ def prepare(folder: str) -> dict[str, Any]:
             save_tensors(tmp / f"{name}.safetensors", columns | ({} if part.group is None else {"group": part.group}))
         write_rows(tmp / "rows.parquet", dataset.rows)
         words = c.text[0] if isinstance(c.text, tuple) else c.text
-        more = pool(c.unlabelled, dataset, c.max_bad, words) if c.unlabelled else None
+        more = pool(c.unlabelled, dataset, c.max_bad, words, c.column) if c.unlabelled else None
         if more:
             save_tensors(tmp / "pool.safetensors", {"x": more.x})
             write_json(tmp / "pool.json", {"sources": more.sources})
-        lent = related(c.source, dataset, c.max_bad) if c.source else None
+        lent = related(c.source, dataset, c.max_bad, label=c.label, column=c.column) if c.source else None
         if lent:
             save_tensors(tmp / "source.safetensors", {"x": lent.samples.x, "y": lent.samples.y})
             write_json(tmp / "source.json", {"classes": lent.classes})

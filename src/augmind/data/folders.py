@@ -11,10 +11,13 @@ from augmind.modalities.audio.read import ENDINGS as SOUNDS
 from augmind.modalities.audio.read import is_sound
 from augmind.modalities.image.decode import ENDINGS, FOREIGN, is_picture
 
-from .listing import TABLES, fits, table_entries
+from .archive import extract, is_archive
+from .listing import TABLES, fits, loose_rows, table_entries
 from .sources import LAYOUT, SPLITS, Columns, Entry, Found, hidden, printable, split_of, tidy
 
 DEPTH = 50
+ALL = "all"
+"""The class of rows that have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,3 +205,17 @@ def _demand_classes(entries: list[Entry], name: str) -> None:
         raise DataError(f"'{name}' holds {len(loose)} {what} but no class folders, so they have no labels", help=LAYOUT)
     first = f", such as '{entries[0].source}'" if entries else ""
     raise DataError(f"'{name}' holds neither pictures nor sounds: {len(entries)} other files{first}", help=LAYOUT)
+
+
+def loose_files(path: Path, temp: Path, column: str | None = None) -> Found:
+    """Every file below a folder, of an archive or that a table names, as a row of one class."""
+    if path.suffix.lower() in TABLES and path.is_file() and (rows := loose_rows(path, ALL, column)):
+        return Found(entries=rows, how="table: all rows are of one class")
+    if not path.is_dir() and not is_archive(path):
+        text = f"'{printable(path.name)}' is neither a folder nor an archive, and no table of files"
+        raise DataError(text, help="give a folder, archive or table of files")
+    root = path if path.is_dir() else extract(path, temp)
+    folders = list(look(root, root).walk())
+    entries = [labelled(file, ALL, "", root) for folder in folders for file in folder.files]
+    entries += [stray(file, root, why) for folder in folders for file, why in folder.odd]
+    return Found(entries=sorted(entries, key=lambda e: e.source), how="folder: all rows are of one class", notes=[])

@@ -113,10 +113,19 @@ def entries_of(table: Table, columns: Columns, *, home: Path | None, root: Path 
     return Found(entries=entries, how=how)
 
 
-def loose_rows(path: Path, label: str) -> list[Entry]:
-    """The rows of a table of files under one label, whatever columns say, each file once and by its name; none if the table holds texts."""
+def has(path: Path, **named: str | None) -> dict[str, str]:
+    """Of columns that are named for one dataset those that another one has too, which may be no table at all."""
+    columns = open_table(path).columns if path.suffix.lower() in TABLES and path.is_file() else ()
+    return {what: name for what, name in named.items() if name and name in columns}
+
+
+def loose_rows(path: Path, label: str, column: str | None = None) -> list[Entry]:
+    """The rows of a table of files under one label, whatever other columns say, each file once and by its name; none if the table holds texts.
+
+    The files stand in `column` where there is one of that name.
+    """
     table, home = open_table(path), path.parent
-    contents, texts = _content(table, Columns())
+    contents, texts = _content(table, Columns(file=column if column in table.columns else None))
     if texts:
         return []
     whole, found = [table.texts(c) for c in contents], dict[str, Entry]()

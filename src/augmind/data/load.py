@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ from .archive import ENDINGS as ARCHIVES
 from .archive import extract, is_archive
 from .arrays import array_entries, arrays_in
 from .dataset import Dataset, Row, sort_labels
-from .folders import labelled, look, scan, stray
+from .folders import loose_files, scan
 from .hub import HUB_ID, cached, hub_entries, is_saved, saved_entries, saved_inside
 from .joint import Whole, holds_several, joined, paired, stored, wholes
-from .listing import TABLES, loose_rows, table_entries
+from .listing import TABLES, table_entries
 from .naming import grouped, is_pattern
 from .pictures import pictures, tensor
 from .remarks import remarks, shared_sides
@@ -111,24 +112,28 @@ def opened(source: str | Path, columns: Columns, *, beside: str | Path | None = 
 
 
 @contextmanager
-def opened_loose(source: str | Path, pattern: str | None = None) -> Iterator[tuple[str, Found]]:
-    """`opened` for a folder, archive or table of files that have no labels; a pattern of their names may tell groups."""
+def opened_loose(source: str | Path, pattern: str | None = None, column: str | None = None) -> Iterator[tuple[str, Found]]:
+    """`opened` for a folder, archive or table of files (in a `column` that it has) without labels; a pattern of their names may tell groups."""
     if pattern is not None and not is_pattern(pattern):
         raise UsageError(f"--group {pattern} names a column, and files without labels have none", help="give a pattern of names, such as '*_{}_*'")
     with tempfile.TemporaryDirectory(prefix="augmind-") as temp:
-        name, found = _open(source, Columns(), Path(temp) / "data", download=False, read=_loose_files)
+        name, found = _open(source, Columns(), Path(temp) / "data", download=False, read=partial(loose_files, column=column))
         yield name, grouped(found, pattern) if pattern else found
 
 
-ALL = "all"
-"""The class of rows that have none."""
-
-
-def unlabelled(source: str | Path, *, size: int | None = None, like: Spec | None = None, max_bad: float = 0.2, group: str | None = None) -> Dataset:
+def unlabelled(
+    source: str | Path,
+    *,
+    size: int | None = None,
+    like: Spec | None = None,
+    max_bad: float = 0.2,
+    group: str | None = None,
+    column: str | None = None,
+) -> Dataset:
     """The rows of a folder, archive or table of files without their labels, whatever folders they lie in, as one class; with `like` in the form of
     those rows. `group` is a pattern of their names (`naming.grouped`). Raises `DataError` for anything else."""
     _check_settings(size, max_bad, None)
-    with opened_loose(source, group) as (name, found):
+    with opened_loose(source, group, column) as (name, found):
         entries = found.entries
         if not any(e.status == "ok" for e in entries):
             if bad := [(e.source, e.reason) for e in entries if e.status == "corrupt"]:
@@ -148,20 +153,6 @@ def _check_settings(size: int | tuple[int, int] | None, max_bad: float, chunk: f
         raise UsageError(f"max_bad={max_bad} is not allowed", help="it is a share of the rows, from 0 to 1")
     if chunk is not None and not LEAST_SECONDS <= chunk <= MOST_SECONDS:
         raise UsageError(f"--chunk {chunk:g} is not allowed", help=f"it is how long rows are, from {LEAST_SECONDS} to {MOST_SECONDS:g} seconds")
-
-
-def _loose_files(path: Path, temp: Path) -> Found:
-    """Every file below a folder, of an archive or that a table names, as a row of one class."""
-    if path.suffix.lower() in TABLES and path.is_file() and (rows := loose_rows(path, ALL)):
-        return Found(entries=rows, how="table: all rows are of one class")
-    if not path.is_dir() and not is_archive(path):
-        text = f"'{printable(path.name)}' is neither a folder nor an archive, and no table of files"
-        raise DataError(text, help="give a folder, archive or table of files")
-    root = path if path.is_dir() else extract(path, temp)
-    folders = list(look(root, root).walk())
-    entries = [labelled(file, ALL, "", root) for folder in folders for file in folder.files]
-    entries += [stray(file, root, why) for folder in folders for file, why in folder.odd]
-    return Found(entries=sorted(entries, key=lambda e: e.source), how="folder: all rows are of one class", notes=[])
 
 
 def _open(source: str | Path, columns: Columns, temp: Path, download: bool, read: Callable[[Path, Path], Found] | None = None) -> tuple[str, Found]:

@@ -29,9 +29,9 @@ class Pool:
     findings: tuple[Finding, ...]
 
 
-def pool(source: str | Path, dataset: Dataset, max_bad: float = 0.2, text: str | None = None) -> Pool:
-    """The rows of a folder, archive or table of files, whatever folders they lie in, in the form of `dataset`; of texts those of a file, or of a
-    table's column `text`.
+def pool(source: str | Path, dataset: Dataset, max_bad: float = 0.2, text: str | None = None, column: str | None = None) -> Pool:
+    """The rows of a folder, archive or table of files (in `column`, if it has one of that name), whatever folders they lie in, in the form of
+    `dataset`; of texts those of a file, or of a table's column `text`.
 
     Left out are rows that cannot be read, copies of each other, and copies and near duplicates of any labelled row. Finding: AM138. Raises
     `UsageError` for a dataset of several kinds or of pairs, `DataError` for a source that is not of its kind or of which nothing is left.
@@ -40,7 +40,7 @@ def pool(source: str | Path, dataset: Dataset, max_bad: float = 0.2, text: str |
     if dataset.spec.kind == "tokens":
         loose = loose_texts(source, dataset, text)
         return Pool(x=dataset.codec.encode(loose.texts), sources=loose.sources, findings=(told(loose.left_out),))
-    found = unlabelled(source, like=dataset.spec, max_bad=max_bad)
+    found = unlabelled(source, like=dataset.spec, max_bad=max_bad, column=column)
     checked_like("--unlabelled", source, found, dataset)
     new = fresh(found, dataset)
     if not new.at:

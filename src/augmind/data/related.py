@@ -9,6 +9,7 @@ from augmind.core.types import Samples
 
 from .dataset import Dataset
 from .fresh import checked_kind, checked_like, fresh
+from .listing import has
 from .load import load
 
 LEAST = 2
@@ -26,8 +27,9 @@ class Related:
     findings: tuple[Finding, ...]
 
 
-def related(source: str | Path, dataset: Dataset, max_bad: float = 0.2) -> Related:
-    """The rows of a labelled dataset, all its splits together, in the form of `dataset`.
+def related(source: str | Path, dataset: Dataset, max_bad: float = 0.2, **columns: str | None) -> Related:
+    """The rows of a labelled dataset, all its splits together, in the form of `dataset`. `columns` ("label", "column") are those that were named for
+    that: a table has them too, or such as are called as these columns usually are.
 
     Left out are rows that cannot be read, copies of each other, copies and near duplicates of any row of the dataset, and classes of fewer than
     two rows. Classes are the source's own, whatever their names are: one that has the name of a class of the dataset is told of. Finding: AM139.
@@ -35,7 +37,8 @@ def related(source: str | Path, dataset: Dataset, max_bad: float = 0.2) -> Relat
     classes are left.
     """
     checked_kind("--source", dataset)
-    found = load(source, like=dataset.spec, max_bad=max_bad)
+    own = has(Path(source).expanduser(), **columns)
+    found = load(source, like=dataset.spec, max_bad=max_bad, label=own.get("label"), column=own.get("column"))
     checked_like("--source", source, found, dataset)
     new = fresh(found, dataset)
     samples = found.samples.take(list(new.at))
