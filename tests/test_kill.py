@@ -17,7 +17,7 @@ KILLS = int(os.environ.get("AUGMIND_KILLS", "1"))
 
 def command(data: Path, out: Path) -> list[str]:
     verb = [sys.executable, "-m", "augmind", "expand", str(data), "--out", str(out), "--preset", "quick", "--quiet"]
-    return [*verb, "--test", "0.25", "--seeds", "1", "--generators", "vae,feature", "--steps", "vae=120", "--no-explain"]
+    return [*verb, "--test", "0.25", "--seeds", "1", "--generators", "vae,feature", "--steps", "vae=120", "cnn=20", "--no-explain"]
 
 
 @pytest.mark.timeout(1200)

@@ -72,6 +72,7 @@ def small(kind: str, name: str, **settings: Any) -> Any:
     cheap |= {"url": answering(), "model": "toy"} if name == "llm" else {}
     cheap |= tiny_rewriters().get(name, {})
     cheap |= {"model": pipeline(), "adapt": "lora", "lr": 1e-2} if name == "pretrained" else {}
+    cheap |= {"by": ["vae", "gan"]} if name == "ensemble" else {}
     cheap |= SIDED.get(name, {})
     return make(kind, Choice(name=name, settings=cheap | settings))
 
