@@ -151,8 +151,9 @@ def test_a_policy_is_found_again_from_its_parameters():
             assert own.policy(own.params(policy)) == policy
 
 
-def trial(number, right, name="", generators=()):
-    policy = Policy(learner=Choice(name="probe"), classical=Classical(name="none"), generators=tuple(Choice(name=g) for g in generators))
+def trial(number, right, name="", generators=(), source=False):
+    makers = tuple(Choice(name=g) for g in generators)
+    policy = Policy(learner=Choice(name="probe"), classical=Classical(name="none"), generators=makers, source=source)
     right = torch.tensor(right, dtype=torch.float64)
     y = torch.arange(len(right)) % 2
     return Trial(number=number, name=name, policy=policy, params={}, plain=bool(name), value=float(right.mean()), right=right, y=y)
@@ -178,6 +179,8 @@ def test_of_policies_within_one_standard_error_the_simplest_kind_wins():
     assert winner([arm, better]) is better
     default, tuned = trial(3, many_more, "default policy", ("vae",)), trial(4, [1] * 91 + [0] * 9, generators=("vae",))
     assert winner([none, default, tuned]) is default
+    lent, more = trial(5, one_more, "none, related dataset", source=True), trial(6, many_more, "none, related dataset", source=True)
+    assert winner([none, lent]) is none and winner([none, more]) is more and winner([more, default]) is more
 
 
 @pytest.fixture

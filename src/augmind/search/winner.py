@@ -14,10 +14,6 @@ from augmind.core.types import Policy
 from augmind.job import Job
 from augmind.teaching import needed_views, view_inputs
 
-SIMPLE = ("a named classical arm", "classical, with settings of its own", "the default policy", "a policy of its own")
-"""Levels of simplicity, the simplest first."""
-
-
 LEADERS = 3
 """Policies that a later search takes over from an earlier one, besides a winner."""
 
@@ -40,9 +36,9 @@ class Trial:
     y: Tensor
 
     @property
-    def level(self) -> int:
-        """Its place in `SIMPLE`."""
-        return (2 if self.policy.generators else 0) + (not self.plain)
+    def level(self) -> tuple[bool, bool, bool]:
+        """How simple its kind of policy is, the smallest first: without synthetic rows, without a related dataset, as every search begins with it."""
+        return bool(self.policy.generators), self.policy.source, not self.plain
 
 
 def balanced(right: Tensor, y: Tensor) -> float:
