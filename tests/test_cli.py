@@ -46,6 +46,11 @@ def test_every_verb_has_help(verb, capsys):
         assert "Examples" in out
 
 
+@pytest.mark.parametrize(("verb", "said"), [("expand", "'*_{}_*'"), ("expand", "'{}/*/*'"), ("translate", "such as '*_{}_*'")])
+def test_help_shows_patterns_as_they_are_to_be_written(verb, said, capsys):
+    assert said in " ".join(call(verb, "--help", capsys=capsys)[1].replace("│", " ").split())
+
+
 def test_help_lists_exactly_the_verbs_and_is_quick(capsys):
     _, out, _ = call("--help", capsys=capsys)
     assert all(f"│ {v} " in out for v in VERBS)

@@ -21,6 +21,7 @@ from augmind.core.run import Run
 from augmind.core.seeds import row_seeds, seeded, stable_seed
 from augmind.core.tensors import load_tensors, save_tensors
 from augmind.core.types import Data, Knowledge
+from augmind.cost import part_of
 from augmind.modalities.image import pipelines
 from augmind.modalities.image.adapt import conditions, diffused, flowed, learnable, word
 from augmind.modalities.image.generators.pretrained import Pretrained, hole
@@ -529,6 +530,10 @@ def test_its_time_is_counted_and_classes_may_be_described(tmp_path):
     assert learns.estimates["seconds"] > with_it.estimates["seconds"] + 10_000
     small = make_plan(config(**asked | {"set": {"pretrained.model": str(tiny("sd"))}}, generators=("pretrained",)), **facts)
     assert small.estimates["seconds"] < without.estimates["seconds"] + 100 and small.estimates["memory_mb"] < 2000
+    shutil.copytree(tiny("sd"), copy := tmp_path / "copy")
+    shutil.copy(file := copy / "unet" / "diffusion_pytorch_model.safetensors", file.with_suffix(".fp16.safetensors"))
+    (copy / "vae" / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    assert part_of("pretrained", {"model": str(copy)}) == part_of("pretrained", {"model": str(tiny("sd"))}) < 0.01
     told = {"describe": {"digit 0": "a nought"}, "generators": ("pretrained",), "set": {"pretrained.model": str(tiny("sd"))}}
     run = augmind.expand(folder(tmp_path / "d"), tmp_path / "r", **TINY, **told, dry_run=True)
     assert json.loads((run.folder / "plan.json").read_text())["sources"]["pretrained"] == weights.content(tiny("sd"))

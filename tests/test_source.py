@@ -15,7 +15,7 @@ from torch import Tensor
 import augmind
 from augmind.compare import best_learner
 from augmind.core.errors import DataError, UsageError
-from augmind.core.feed import LENT, Feed, cyclic
+from augmind.core.feed import LENT, Consistency, Feed, cyclic
 from augmind.core.plugin import Learner
 from augmind.core.registry import find, make, names
 from augmind.core.run import Run
@@ -25,6 +25,7 @@ from augmind.data.load import load
 from augmind.data.related import related
 from augmind.figures import Predictions
 from augmind.job import Job
+from augmind.learners.probe import together
 from augmind.nn.lessons import Lessons
 from augmind.record import CHOSEN, build, cells
 from augmind.sourced import with_twin
@@ -84,6 +85,23 @@ def test_rows_that_vary_alike_help_a_linear_head(tmp_path):
         p = make("learners", Choice(name="probe")).fit(feed(varied(9, 1), VARIED, source=source), run).predict(test)
         found.append((p.argmax(1) == test.y).float().mean().item())
     assert found[1] > found[0] + 0.08
+
+
+def test_a_head_pays_for_the_source_beside_consistency(tmp_path):
+    """Both penalties together are those of the stacked differences, each with its own weight, whatever the numbers of rows."""
+    rows, run = varied(9, 1), Run(folder=tmp_path)
+    moved = replace(varied(9, 4), y=rows.y)
+    asked = {"views": moved, "consistency": Consistency(weight=2.0, loss="kl", ramp=0.0, partner="transform")}
+    heads = [make("learners", Choice(name="probe", settings={"penalty": 0.1})).fit(feed(rows, VARIED, **asked, source=source), run).state()
+             for source in (None, varied(60, 3, first=3))]  # fmt: skip
+    assert (heads[0]["linear.weight"] - heads[1]["linear.weight"]).abs().max() > 1e-3
+    rng = stream("both")
+    a, b, w = (torch.randn(*shape, generator=rng) for shape in ((4, 3), (7, 3), (3, 2)))
+    stacked, weight = together((a, 2.0), (b, 5.0))
+    assert float(weight * (stacked @ w).square().sum(1).mean()) == pytest.approx(
+        float(2 * (a @ w).square().sum(1).mean() + 5 * (b @ w).square().sum(1).mean()), rel=1e-5
+    )
+    assert together((None, 1.0), (b, 5.0)) == (b, 5.0) and together((None, 1.0), (None, 2.0)) == (None, 0.0)
 
 
 def test_what_is_drawn_has_the_means_of_the_dataset_and_varies_as_related_rows_do(tmp_path):
@@ -241,8 +259,10 @@ def test_a_table_is_read_by_the_columns_of_the_dataset_where_it_has_them(digits,
         Image.fromarray(row).save(tmp_path / f"{i}.png")
     lines = [f"{i}.png,{k},x{i}" for i, k in enumerate(y[y > 4])]
     (tmp_path / "t.csv").write_text("\n".join(["scan,finding,id", *lines]))
-    with pytest.raises((UsageError, DataError)):
-        related(tmp_path / "t.csv", load(digits[0]))
+    for wrong in ({}, {"label": "class", "column": "scan"}):
+        with pytest.raises(DataError, match=r"^--source: 't\.csv' has no") as caught:
+            related(tmp_path / "t.csv", load(digits[0]), **wrong)
+        assert "as those of the dataset" in caught.value.help
     assert related(tmp_path / "t.csv", load(digits[0]), label="finding", column="scan").classes == tuple("56789")
     assert related(digits[1], load(digits[0]), label="finding", column="scan").classes == tuple("56789")
 

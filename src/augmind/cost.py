@@ -84,8 +84,10 @@ def part_of(name: str, settings: dict[str, Any]) -> float:
     from .nn.weights import located
 
     folder = located(str(settings.get("model", "")))
-    bytes_ = sum(file.stat().st_size for file in folder.rglob("*.safetensors")) if folder else 0
-    return max(LEAST_PART, bytes_ / 1e6 / WEIGHTS_MB[name]) if bytes_ else 1.0
+    files = [file for file in folder.rglob("*/*.safetensors") if file.is_file()] if folder else []
+    whole = [file for file in files if ".fp16" not in file.name]
+    size = sum(file.stat().st_size for file in whole or files) / 1e6
+    return max(LEAST_PART, size / WEIGHTS_MB[name]) if size else 1.0
 
 
 def training_seconds(plan: "Plan", generator: str) -> float:

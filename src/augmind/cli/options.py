@@ -87,8 +87,8 @@ class Columns:
     text: str | None = None
     """The column that holds the text of a row; two by comma, premise,hypothesis, where a row is a pair (--group premise keeps a premise together)."""
     group: str | None = None
-    """The column of subject, site or recording: its members never cross a split. Where the names of files tell it, a pattern of them: '*_{}_*' for
-    0_jackson_12.wav, '{}/*/*' for the second folder above a file."""
+    """The column of subject, site or recording: its members never cross a split. Where the names of files tell it, a pattern of them: `'*_{}_*'` for
+    0_jackson_12.wav, `'{}/*/*'` for the second folder above a file."""
     split: str | None = None
     """The column that says train or test."""
     size: int | None = None

@@ -71,7 +71,7 @@ def translate(
     size
         Side of the rows (default: as in `augmind expand`).
     group
-        A pattern of the names of files, such as '*_{}_*' for 7_jackson_12.wav: files with the same in the place of {} are all held out or none, so
+        A pattern of the names of files, such as `'*_{}_*'` for 7_jackson_12.wav: files with the same in the place of {} are all held out or none, so
         that the figures are about others than those that were learnt from. There have to be three groups or more.
     seed
         Of everything random.

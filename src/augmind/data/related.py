@@ -38,7 +38,11 @@ def related(source: str | Path, dataset: Dataset, max_bad: float = 0.2, **column
     """
     checked_kind("--source", dataset)
     own = has(Path(source).expanduser(), **columns)
-    found = load(source, like=dataset.spec, max_bad=max_bad, label=own.get("label"), column=own.get("column"))
+    try:
+        found = load(source, like=dataset.spec, max_bad=max_bad, label=own.get("label"), column=own.get("column"))
+    except DataError as error:
+        way = "call its columns as those of the dataset are called" if "--label" in error.help or "--column" in error.help else error.help
+        raise DataError(f"--source: {error}", help=way, code=error.code) from error
     checked_like("--source", source, found, dataset)
     new = fresh(found, dataset)
     samples = found.samples.take(list(new.at))

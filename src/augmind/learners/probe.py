@@ -55,9 +55,10 @@ class Probe(Learner):
         self.penalty_ = self.penalty or choose_penalty(
             head.standardise(real.x), real.y, real.units, feed.class_weight[real.y], prior, classes, run.seed_for("probe")
         )
-        apart, weight = differences(feed), feed.consistency.weight if feed.consistency else 0.0
-        if apart is None and feed.source is not None:
-            apart, weight = deviations(as_features(feed.source)), BORROWED
+        apart, weight = together(
+            (differences(feed), feed.consistency.weight if feed.consistency else 0.0),
+            (deviations(as_features(feed.source)) if feed.source is not None else None, BORROWED),
+        )
         clouds = None
         if feed.spread is not None:
             rows, w, clouds = spread(feed, head, rows, w)
@@ -106,6 +107,15 @@ def differences(feed: Feed) -> Float[Tensor, "m d"] | None:
     """Of the features of each pair that consistency joins."""
     pairs = feed.pairs()
     return None if pairs is None else as_features(pairs[0]).x - as_features(pairs[1]).x
+
+
+def together(*penalties: tuple[Float[Tensor, "_ d"] | None, float]) -> tuple[Float[Tensor, "n d"] | None, float]:
+    """Rows and a weight whose mean square costs what those of all `penalties` that have rows cost together."""
+    there = [(rows, weight) for rows, weight in penalties if rows is not None and len(rows)]
+    if len(there) < 2:
+        return there[0] if there else (None, 0.0)
+    many = sum(len(rows) for rows, _ in there)
+    return torch.cat([rows * (weight * many / len(rows)) ** 0.5 for rows, weight in there]), 1.0
 
 
 def deviations(rows: Samples) -> Float[Tensor, "n d"]:

@@ -65,11 +65,12 @@ def fit_head(
     weight: float = 0.0,
     clouds: Clouds | None = None,
 ) -> Head:
-    """Puts the head at the minimum of mean w CE + penalty / 2 ||W||^2 over its weights W and its free bias.
+    """Puts the head at the minimum of mean w CE + penalty / 2 ||W||^2 over its weights W, in the span of the rows `z`, and its free bias.
 
-    `apart` holds differences of features of rows that shall be judged alike, each between two of the rows `z`: weight * mean
-    ||W apart||^2, the mean square of the differences of their logits, is added. The whole stays convex; see `calmed`. With `clouds`, of standardised
-    features, rows stand for Gaussians, and CE is the bound of `nn.isda`.
+    `apart` holds differences of features that shall be judged alike: weight * mean ||W apart||^2, the mean square of the differences of their logits,
+    is added. The whole stays convex; see `calmed`. Where they lie between the rows `z` themselves, no weights outside their span cost less; of
+    others, such as those of a related dataset, what lies in it counts (docs/decisions/0011-source.md). With `clouds`, of standardised features, rows
+    stand for Gaussians, and CE is the bound of `nn.isda`.
     """
     target, (u, basis) = one_hot(y, head.linear.out_features).float(), reduced(head.standardise(z))
     if apart is not None and len(apart):
