@@ -110,6 +110,8 @@ def test_unusable_data_is_one_sentence_and_exit_3(make, code, says, tmp_path, ca
         (["--budget", "soon"], "not a time"),
         (["--generators", "vea"], "did you mean 'vae'"),
         (["--want", "cat"], "NAME=NUMBER"),
+        (["--want", "digit 0=²"], "NAME=NUMBER, of 1 or more"),
+        (["--steps", "vae=0"], "NAME=NUMBER, of 1 or more"),
         (["--folds", "1"], "folds=1 is not allowed"),
         (["--sede", "1"], "--seed"),
         (["--generators", ","], "names nothing"),

@@ -1,7 +1,9 @@
 """The whole job on small real data: the contract of the run folder, the same result for the same seed, planted truths."""
 
 import json
+import shlex
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,14 @@ def test_a_row_can_be_drawn_again_alone_from_its_origin(run):
         again = job.spec.to_store(plugin.sample(stored["y"][3:4], stored["key"][3:4]))
         assert (again.int() - stored["x"][3:4].int()).abs().max() <= 1
         assert torch.equal(torch.tensor(again.shape), torch.tensor(stored["x"][3:4].shape))
+
+
+def test_what_is_offered_next_draws_a_class_of_which_rows_were_kept(run):
+    table = run.table()
+    rows = zip(table["generator"], table["label"], table["kept"], strict=True)
+    kept = Counter(label for generator, label, passed in rows if passed and generator != "feature")
+    offered = [shlex.split(line) for line in run.record["next"] if "augmind sample" in line]
+    assert len(offered) == bool(kept) and all(kept[words[words.index("--label") + 1]] for words in offered)
 
 
 def test_what_was_wanted_is_told(run):

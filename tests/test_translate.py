@@ -324,6 +324,8 @@ def test_the_command_teaches_and_refuses_in_words(tmp_path, capsys, monkeypatch)
         ((rows,), "--task"),
         ((rows, "--task", "denoise", "--steps", 1), "steps=1 is not allowed"),
         ((rows, "--by", rows), "holds no translator"),
+        ((rows, "--by", rows, "--task", "edges"), "give one of them"),
+        ((rows, "--by", rows, "--size", 64), "--size is about learning, and --by learns nothing"),
     ):
         code, text = said(*words)
         assert code == 2 and why in text and "Traceback" not in text

@@ -36,8 +36,8 @@ def numbers(flag: str, pairs: list[str] | None) -> dict[str, int] | None:
     found: dict[str, int] = {}
     for pair in pairs or []:
         name, _, count = pair.rpartition("=")
-        if not name or not count.isdigit() or int(count) < 1:
-            raise UsageError(f"{flag} '{pair}' is not NAME=NUMBER", help=f"write for example {flag} {EXAMPLES[flag]}")
+        if not name or not count.isdecimal() or int(count) < 1:
+            raise UsageError(f"{flag} '{pair}' is not NAME=NUMBER, of 1 or more", help=f"write for example {flag} {EXAMPLES[flag]}")
         found[name] = int(count)
     return found or None
 
@@ -118,13 +118,13 @@ class Work:
     budget: str | None = None
     """Wall time to aim at: 90s, 10m, 1.5h. Scales training lengths and, unless given, the trials; never the rules of the comparison."""
     generators: str | None = None
-    """Which generators, by comma: vae, gan, diffusion, feature, and vanilla_gan, wgan_gp, transformer_gan, flow, translate (real rows
-    spoilt and translated back), ensemble (several of these: --set ensemble.by=vae,gan), pretrained (any pipeline of diffusers:
-    --set pretrained.model=stabilityai/sd-turbo), pseudo (labels for the rows of --unlabelled; asked first); of texts feature, lm (a language
-    model; see augmind models), llm (one behind an OpenAI-compatible endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt
-    from the rows); of sounds also tts (class names spoken by espeak-ng: augmind models pull espeak-ng; or by --set tts.model=MODEL; it is asked
-    first) and wavegan (waves of up to 2 seconds learnt from the rows alone); of pictures with sounds apart (a generator a side:
-    --set apart.by=vae,tts), vae, feature."""
+    """Which generators, by comma: vae, gan, diffusion, feature, and vanilla_gan, wgan_gp, transformer_gan, flow, delta (a real row plus a
+    difference learnt from other classes, for rare ones), translate (real rows spoilt and translated back), ensemble (several of these:
+    --set ensemble.by=vae,gan), pretrained (any pipeline of diffusers: --set pretrained.model=stabilityai/sd-turbo), pseudo (labels for the
+    rows of --unlabelled; asked first); of texts feature, lm (a language model; see augmind models), llm (one behind an OpenAI-compatible
+    endpoint: --set llm.url=URL llm.model=NAME), text_vae (an autoencoder learnt from the rows); of sounds also tts (class names spoken by
+    espeak-ng: augmind models pull espeak-ng; or by --set tts.model=MODEL; it is asked first) and wavegan (waves of up to 2 seconds learnt
+    from the rows alone); of pictures with sounds apart (a generator a side: --set apart.by=vae,tts), vae, feature."""
     learner: str | None = None
     """Which downstream models, by comma: probe, cnn, finetune; of texts probe, tfidf, textcnn, and finetune where --backbone is an encoder;
     of sounds probe, crnn, and finetune where --backbone is a network; of pictures with sounds probe, late_fusion."""

@@ -26,13 +26,13 @@ def translate(
     task: str | None = None,
     by: Path | None = None,
     out_folder: Annotated[Path | None, Parameter(name=["--out"])] = None,
-    steps: int = 2000,
-    width: int = 24,
-    adversarial: float = 0.01,
-    test: float = 0.2,
+    steps: int | None = None,
+    width: int | None = None,
+    adversarial: float | None = None,
+    test: float | None = None,
     size: int | None = None,
     group: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn to undo a degradation, or to turn the pictures or sounds of one folder into those of another (pix2pix), and translate.
@@ -61,25 +61,31 @@ def translate(
     out_folder
         A new folder for the translator, its figures, a sheet to look at and the held-out rows (default: DATA-TASK), or for what is translated.
     steps
-        Updates of the network (50 to 1,000,000).
+        Updates of the network (50 to 1,000,000; default 2,000).
     width
-        Channels of its finest grid (8 to 128).
+        Channels of its finest grid (8 to 128; default 24).
     adversarial
-        Weight of the critic of patches beside the mean absolute error (0 to 0.1; 0: none, and the highest PSNR).
+        Weight of the critic of patches beside the mean absolute error (0 to 0.1; 0: none, and the highest PSNR; default 0.01).
     test
-        Part of the rows that is held out (0.05 to 0.5).
+        Part of the rows that is held out (0.05 to 0.5; default 0.2).
     size
         Side of the rows (default: as in `augmind expand`).
     group
         A pattern of the names of files, such as `'*_{}_*'` for 7_jackson_12.wav: files with the same in the place of {} are all held out or none, so
         that the figures are about others than those that were learnt from. There have to be three groups or more.
     seed
-        Of everything random.
+        Of everything random (default 0).
     as_json
         Print JSON.
     """
-    if (task is None) is (by is None):
+    if task is not None and by is not None:
+        raise UsageError("--task learns a translator and --by takes a finished one", help="give one of them")
+    if task is None and by is None:
         raise UsageError("say what to do with --task, or give a finished translator with --by", help=f"--task is one of {TASKS}, or a folder")
+    learning = {"steps": steps, "width": width, "adversarial": adversarial, "test": test, "size": size, "group": group, "seed": seed}
+    given = {name: value for name, value in learning.items() if value is not None}
+    if by is not None and given:
+        raise UsageError(f"--{next(iter(given))} is about learning, and --by learns nothing", help="leave it out, or learn with --task")
     name = Path(data).resolve().name.split(".")[0] or "data"
     if by is not None:
         from augmind.translation import apply
@@ -91,7 +97,6 @@ def translate(
         return
     from augmind import api
 
-    given = {"steps": steps, "width": width, "adversarial": adversarial, "test": test, "size": size, "group": group, "seed": seed}
     folder = out_folder or Path(f"{name}-{Path(str(task)).name}")
     with Shown() as shown:
         found = api.translate(data, str(task), folder, run=shown.run, **given)

@@ -46,7 +46,7 @@ def own_seeds(seeds: Int[Tensor, " n"], whole: str, part: str) -> Int[Tensor, " 
 
 def together(curves: dict[str, Curves]) -> Curves:
     """How the trainings of the members went, as one."""
-    told = [replace(f, text=f"{part}: {f.text}") for part, own in curves.items() for f in own.findings]
+    told = [replace(f, text=f"{part}: {f.text.removeprefix(f'{part}: ')}") for part, own in curves.items() for f in own.findings]
     return Curves(
         steps=sum(own.steps for own in curves.values()),
         planned=sum(own.planned for own in curves.values()),

@@ -60,4 +60,4 @@ def shared(name: str) -> Backbone:
 def split(name: str) -> tuple[str, int]:
     """("lite0@96") to ("lite0", 96); 0 where no size is given."""
     base, _, pixels = name.rpartition("@")
-    return (base, int(pixels)) if base and pixels.isdigit() else (name, 0)
+    return (base, int(pixels)) if base and pixels.isdecimal() else (name, 0)
