@@ -305,10 +305,10 @@ def with_nothing_to_hand_over(v: Verdict) -> Verdict:
 
 def further(job: Job, generators: list[dict[str, Any]]) -> list[str]:
     """What a person may do next."""
-    folder, drawing = quoted(str(job.folder)), [g["name"] for g in generators if g["name"] in job.generators("rows") and not labels_alone(g["name"])]
-    tables = [read_table(shard_path(job, job.final, g) / "table.parquet", ["label", "rejected_by"]) for g in drawing]
+    own = [g["name"] for g in generators if g["kept"] and g["name"] in job.generators("rows") and not labels_alone(g["name"])]
+    tables = [read_table(shard_path(job, job.final, g) / "table.parquet", ["label", "rejected_by"]) for g in own]
     kept = Counter(label for t in tables for label, why in zip(t["label"], t["rejected_by"], strict=True) if not why)
-    to = "csv" if written(job.codec) else "audiofolder" if job.spec.rate else "imagefolder"
+    folder, to = quoted(str(job.folder)), "csv" if written(job.codec) else "audiofolder" if job.spec.rate else "imagefolder"
     sample = [f"augmind sample {folder} --label {quoted(label)} -n 50" for label, _ in kept.most_common(1)]
     return [f"augmind export {folder} --to {to} --out DIR", *sample]
 
