@@ -20,12 +20,11 @@ from .core.tensors import load_tensors, save_tensors
 from .core.types import Classical, Policy, Samples
 from .job import Job
 from .pipeline import shard_path
-from .search.winner import classical_trials, found, search_record
+from .search.winner import SOURCE, classical_trials, found, search_record
 from .shards import labels_alone, made_by
 from .teaching import chosen, default_policy, lent_inputs, shards_of, space_of, taught, weighed
 
 ARMS = ("real", "classical", "synthetic", "synthetic+classical")
-SOURCE = "source"
 SOURCED = ("real", "classical", SOURCE, f"synthetic+{SOURCE}")
 """The arms where there is a related dataset: the best classical one with what that lends, nothing being drawn, and synthetic rows on top."""
 POOL = "pool"

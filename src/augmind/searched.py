@@ -9,12 +9,10 @@ from .core.run import Finding
 from .core.types import Policy
 from .job import Job
 from .search.score import same
-from .search.winner import search_record
+from .search.winner import ROLES, search_record
 from .verdict import Verdict, points
 
 PRIMARY = "balanced_accuracy"
-ROLES = ("winner", "classical", "source", "best")
-"""Policies that a search names: "classical" is the best without synthetic rows and related dataset, "source" that with it."""
 
 
 def searches(job: Job, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -30,7 +28,7 @@ def searches(job: Job, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def winners(job: Job) -> list[dict[str, Any]]:
-    """What each search found: the policies of `ROLES`, in words too.
+    """What each search found: the policies of `winner.ROLES`, in words too.
 
     `tried` counts different policies; a sampler may come back to one.
     """

@@ -63,15 +63,15 @@ def search(
 
 def show_search(finished: Any, as_json: bool) -> None:
     """Who won in every fold, what it beat, what mattered."""
+    from augmind.search.winner import ROLES
+
     found = finished.searches
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
     for s in found:
         out.print(f"fold {s['fold']}, {s['learner']}: {s['tried']} policies tried, {s['pruned']} stopped early")
-        for role in ("winner", "classical", "source", "best"):
-            if role not in s:
-                continue
+        for role in (r for r in ROLES if r in s):
             out.print(f"  {role:9} {100 * s[role]['value']:5.1f}  {s[role]['words']}", soft_wrap=True)
         weights = ", ".join(f"{k} {v:.0%}" for k, v in list(s["importance"].items())[:4])
         out.print(f"  mattered  {weights or 'nothing that could be told'}", soft_wrap=True)

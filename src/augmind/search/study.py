@@ -21,7 +21,7 @@ from augmind.teaching import candidates, default_policy, space_of
 from .book import book_of, quiet, working_study, written
 from .score import rungs, same, scored
 from .space import IMAGINE, Space
-from .winner import Trial, balanced, search_inputs, strongest, study_seed, winner
+from .winner import SOURCE, Trial, balanced, search_inputs, strongest, study_seed, winner
 
 if TYPE_CHECKING:
     import optuna
@@ -38,8 +38,8 @@ START = 10
 """Trials, those that a search begins with among them, before the sampler learns from results."""
 DEFAULT = "default policy"
 EARLIER = "earlier run"
-SOURCE, LENT = "source", "related dataset"
-"""Of the best policy without synthetic rows that learns a related dataset first, and the name of the first one."""
+LENT = "related dataset"
+"""What the first policy that learns one is called, after its classical arm."""
 
 
 @dataclass

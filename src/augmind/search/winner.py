@@ -14,6 +14,9 @@ from augmind.core.types import Policy
 from augmind.job import Job
 from augmind.teaching import needed_views, view_inputs
 
+SOURCE = "source"
+ROLES = ("winner", "classical", SOURCE, "best")
+"""Policies that the record of a search names: "classical", the best without synthetic rows and related dataset; "source", the best with that."""
 LEADERS = 3
 """Policies that a later search takes over from an earlier one, besides a winner."""
 
@@ -102,9 +105,9 @@ def leaders(folder: Path) -> list[dict[str, Any]]:
 
 
 def found(job: Job, fold: str, learner: str) -> dict[str, Policy]:
-    """The policies of one fold and learner: "winner", "classical", the best without synthetic rows and related dataset, and "source", with that."""
+    """The policies of one fold and learner, by `ROLES`."""
     record = search_record(job, fold, learner)
-    return {name: Policy.from_json(record[name]["policy"]) for name in ("winner", "classical", "source") if name in record}
+    return {role: Policy.from_json(record[role]["policy"]) for role in ROLES if role in record}
 
 
 def classical_trials(job: Job, fold: str, learner: str) -> list[dict[str, Any]]:
